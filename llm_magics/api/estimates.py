@@ -1,0 +1,160 @@
+"""What would it cost: rows, duplicates, stored answers, calls, tokens, money, time. Sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from llm_magics import tokens
+from llm_magics.api.run import Plan
+from llm_magics.store import Store
+from llm_magics.types import Message, Request
+
+LIKELY_OUTPUT = {"one_of": (4, 12), "text": (60, 300), "schema": (30, 200), "vector": (0, 0)}
+"""Output tokens a call, low and high, where no limit was set: from label names to a long paragraph."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a plan would send. ``dollars`` is low to high, None where the price is unknown.
+
+    ``duplicates``, ``stored``, ``skipped`` and ``calls`` are of the ``samples`` asks that each row makes.
+
+    ``seconds`` at the concurrency in force, from a second a call. ``prompt`` is the first one, rendered.
+    """
+
+    rows: int
+    duplicates: int
+    stored: int
+    skipped: int
+    calls: int
+    input_tokens: int
+    output_tokens: tuple[int, int]
+    dollars: tuple[float, float] | None
+    seconds: float
+    concurrency: int
+    backend: str
+    prompt: tuple[Message, ...] = ()
+    samples: int = 1
+
+    def __str__(self) -> str:
+        money = (
+            "price unknown"
+            if self.dollars is None
+            else _money(*self.dollars)
+            if any(self.dollars)
+            else "free"
+        )
+        apart = f"{_number(self.duplicates, 'duplicate')}, {self.stored:,} stored" + (
+            f", {self.skipped:,} empty" if self.skipped else ""
+        )
+        each = f" x {self.samples}" if self.samples > 1 else ""
+        low, high = self.output_tokens
+        return (
+            f"{_number(self.rows, 'row')}{each} ({apart}) -> {_number(self.calls, 'call')}, "
+            f"~{_short(self.input_tokens)} in / ~{_short(low)}-{_short(high)} out tokens, {money}, "
+            f"about {_time(self.seconds)} at {self.concurrency} in parallel, {self.backend}"
+        )
+
+    @property
+    def first_prompt(self) -> str:
+        """The first rendered prompt as text."""
+        return "\n\n".join(f"[{message.role}]\n{message.content}" for message in self.prompt)
+
+    def __repr__(self) -> str:
+        shown = f"\n\nFirst prompt:\n{self.first_prompt}" if self.prompt else ""
+        return f"{self}{shown}"
+
+
+def estimate(plan: Plan, store: Store) -> Estimate:
+    """Render every request of the plan, look it up in the store, and price what is left."""
+    seen: set[str] = set()
+    counts = {"skipped": 0, "duplicates": 0, "stored": 0, "calls": 0}
+    first: tuple[Message, ...] = ()
+    inputs, kind = 0, "text"
+    for batch in _batches(_requests(plan, counts), 2_000):
+        known = (
+            store.get_many([r.key for r in batch]) if plan.options.keep and not plan.options.refresh else {}
+        )
+        for request in batch:
+            first, kind = first or request.messages, request.response_format.kind
+            where = "duplicates" if request.key in seen else "stored" if request.key in known else "calls"
+            counts[where] += 1
+            if where == "calls":
+                inputs += tokens.count("".join(m.content for m in request.messages), request.model)
+            seen.add(request.key)
+    return _priced(plan, counts, inputs, _output(plan, kind, counts["calls"]), first)
+
+
+def _requests(plan: Plan, counts: dict[str, int]) -> Iterator[Request]:
+    for ask in plan.asks():
+        request = plan.task.request(ask.row, plan.target, ask.sample)
+        if request is None:
+            counts["skipped"] += 1
+        else:
+            yield request
+
+
+def _batches(requests: Iterator[Request], size: int) -> Iterator[list[Request]]:
+    while batch := list(islice(requests, size)):
+        yield batch
+
+
+def _output(plan: Plan, kind: str, calls: int) -> tuple[int, int]:
+    low, high = LIKELY_OUTPUT[kind]
+    limit = plan.target.parameters.get("max_new_tokens")
+    if isinstance(limit, int):
+        low, high = min(low, limit), min(max(high, limit), limit)
+    return low * calls, high * calls
+
+
+def _priced(
+    plan: Plan, counts: dict[str, int], inputs: int, outputs: tuple[int, int], first: tuple[Message, ...]
+) -> Estimate:
+    price, backend = plan.backend.price, plan.backend
+    dollars = None
+    if price is not None:
+        dollars = tuple((inputs * price.input + out * price.output) / 1e6 for out in outputs)
+    concurrency = plan.options.limits.concurrency if plan.options.limits else None
+    at_once = concurrency or backend.limits.concurrency or min(16, backend.capabilities.max_concurrency)
+    rpm = (plan.options.limits.rpm if plan.options.limits else None) or backend.limits.rpm
+    seconds = counts["calls"] / at_once if backend.capabilities.batch_size == 1 else counts["calls"] / 20_000
+    return Estimate(
+        rows=len(plan.rows),
+        duplicates=counts["duplicates"],
+        stored=counts["stored"],
+        skipped=counts["skipped"],
+        calls=counts["calls"],
+        input_tokens=inputs,
+        output_tokens=outputs,
+        dollars=dollars,  # type: ignore[arg-type]
+        seconds=max(seconds, counts["calls"] * 60 / rpm if rpm else 0.0),
+        concurrency=at_once,
+        backend=backend.name,
+        prompt=first,
+        samples=plan.samples,
+    )
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _short(number: int) -> str:
+    if number >= 1_000_000:
+        return f"{number / 1e6:.1f}M"
+    return f"{number / 1e3:.0f}k" if number >= 10_000 else f"{number:,}"
+
+
+def _money(low: float, high: float) -> str:
+    digits = 2 if high >= 0.1 else 4
+    if f"{low:.{digits}f}" == f"{high:.{digits}f}":
+        return f"${high:.{digits}f}"
+    return f"${low:.{digits}f}-{high:.{digits}f}"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,134 @@
+"""Plans into results: estimate, confirm, run in the cell or in the background, keep the books."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from llm_magics import frames
+from llm_magics.api.estimates import estimate
+from llm_magics.api.plans import Common
+from llm_magics.api.run import Plan, Run
+from llm_magics.api.session import Session
+from llm_magics.backends.model_cache import JOB
+from llm_magics.errors import Interrupted, UsageError
+from llm_magics.motion.jobs import Job
+from llm_magics.motion.progress import Display
+
+Shape = Callable[[Run], Any]
+
+
+def execute(
+    session: Session,
+    plan: Plan,
+    options: Common,
+    shape: Shape | None = None,
+    *,
+    footer: bool = True,
+    done: Callable[[Any], None] | None = None,
+) -> Any:
+    """Run a plan: a frame (or what ``shape`` makes of the run), a Job, or with ``dry_run`` an Estimate.
+
+    ``done`` takes the result on success, in the background too. ``footer`` False leaves the last line
+    of the display to the caller. Raises Interrupted with what was done; ``session.last`` has the
+    partial run in any case.
+    """
+    if options.get("dry_run"):
+        return estimate(plan, session.store)
+    _confirm(session, plan, options)
+    run = Run(plan)
+
+    def finished() -> Any:
+        result = (shape or plan.shape or _frame)(run)
+        if options.get("inplace"):
+            frames.set_inplace(plan.frame.native, result, list(run.row_columns))
+            result = plan.frame.native
+        if done is not None:
+            done(result)
+        return result
+
+    if options.get("background"):
+        return _background(session, run, finished)
+    _foreground(session, run, show=options.get("progress", True), footer=footer)
+    return finished()
+
+
+def _frame(run: Run) -> Any:
+    return run.df
+
+
+def rerun(session: Session, run: Run) -> Any:
+    """Ask again for the rows of a run without an answer; the whole frame, as the first run would give it.
+
+    The answered rows come from the store (or are asked again where nothing was kept).
+    """
+    plan = replace(run.plan, options=replace(run.plan.options, refresh=False))
+    return execute(session, plan, {}, footer=False)
+
+
+def _confirm(session: Session, plan: Plan, options: Common) -> None:
+    """Raises UsageError where the run may cost more than ``confirm_above`` and nobody agreed to it."""
+    above = session.config.value("confirm_above")
+    price = plan.backend.price
+    if above is None or options.get("yes") or plan.options.max_cost is not None:
+        return
+    if price is None or price.input + price.output == 0:
+        return
+    expected = estimate(plan, session.store)
+    if expected.dollars is not None and expected.dollars[1] > above:
+        raise UsageError(
+            f"this may cost more than ${above:.2f} (confirm_above).",
+            hint=f"{expected}\nAdd --yes to go on, or --max-cost USD to stop in time.",
+        )
+
+
+def _foreground(session: Session, run: Run, *, show: bool, footer: bool) -> None:
+    session.runs.append(run)
+    display = Display(run.meter, show=show)
+    error: BaseException | None = None
+    try:
+        session.loop.run(_work(session, run), tick=display.tick)
+    except KeyboardInterrupt as interrupt:
+        error = interrupt
+        raise Interrupted(_interrupted(run)) from None
+    except BaseException as fault:
+        error = fault
+        raise
+    finally:
+        _close(session, run, error)
+        display.close(run.report() if footer or (error and run.meter.done) else None)
+
+
+async def _work(session: Session, run: Run) -> None:
+    plan = run.plan
+    JOB.set(f"{plan.task.name} {plan.frame.name}")
+    if plan.work is not None:
+        await plan.work(session, run)
+    else:
+        engine = session.engine
+        await engine.run(plan.asks(), plan.task, plan.backend, plan.target, plan.options, run.deliver)
+
+
+def _close(session: Session, run: Run, error: BaseException | None) -> None:
+    run.finish(error)
+    session.enter(run)
+    if error is None and run.plan.truth is not None:
+        run.evaluate()
+
+
+def _interrupted(run: Run) -> str:
+    return f"Interrupted: {run.meter.rows} done and kept. Run the cell again to go on; llm.last.df has them."
+
+
+def _background(session: Session, run: Run, finished: Callable[[], Any]) -> Job:
+    async def work() -> Any:
+        try:
+            await _work(session, run)
+        except BaseException as error:
+            _close(session, run, error)
+            raise
+        _close(session, run, None)
+        return finished()
+
+    return session.submit(run, work())

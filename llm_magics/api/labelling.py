@@ -1,0 +1,333 @@
+"""The plan of ``label``: choices, examples, confidence, promises, checked before anything is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from llm_magics import choices, frames
+from llm_magics.api import calibration, plans
+from llm_magics.api.cascade import Agreement
+from llm_magics.api.corrected import calibrated
+from llm_magics.api.embedding import Books, unit_vectors
+from llm_magics.api.examples import NEAREST, Gold, Nearest, fixed, gold, shots
+from llm_magics.api.execution import execute
+from llm_magics.api.plans import Common
+from llm_magics.api.run import Plan, Run
+from llm_magics.api.session import Session
+from llm_magics.backends.base import Backend
+from llm_magics.errors import NotFound, UsageError
+from llm_magics.prompts import text_of
+from llm_magics.tasks.cascade import CascadeLabel
+from llm_magics.tasks.few_shot import NearestLabel
+from llm_magics.tasks.label import RANDOM, Label
+from llm_magics.tasks.propose import COLUMN, Propose, sampled
+from llm_magics.types import Choice
+
+DETERMINISTIC: Mapping[str, Any] = {"temperature": 0}
+"""What labels are asked with where the backend takes it: one text, one label."""
+
+Work = Callable[[Books, Run], Coroutine[Any, Any, None]]
+
+
+@dataclass(frozen=True)
+class ExamplesFrom:
+    """A frame of labelled rows, its columns of text and label, and the name it goes by in code."""
+
+    data: Any
+    text: str
+    label: str
+    name: str = "gold"
+
+    def __repr__(self) -> str:
+        return f"({self.name}, {self.text!r}, {self.label!r})"
+
+
+@dataclass(frozen=True)
+class Depth:
+    """How far beyond the bare question a labelling goes.
+
+    ``examples``: (text, label) pairs, or (frame, text column, label column); ``k`` of them are shown,
+    each row's nearest with ``dynamic``. ``votes``: samples a row, the majority counts. ``calibrate``
+    takes the model's bias off its chances, or with a column of true labels fits their temperature.
+    ``agree``: the share of labels that a cheap labeller's must share with the model's, with the
+    probability ``sure``. ``cheap``: the model of the embeddings, for ``dynamic`` and ``agree``.
+    """
+
+    examples: Any = ()
+    k: int | None = None
+    dynamic: bool = False
+    votes: int = 1
+    calibrate: bool = False
+    agree: float | None = None
+    sure: float = 0.9
+    cheap: str | None = None
+
+
+_DEPTH = tuple(field.name for field in fields(Depth))
+_LABEL_FIELDS = ("none", "explain", "scores", "wide", "guidance")
+
+
+def plan_label(
+    session: Session,
+    data: Any,
+    labels: Any = None,
+    *,
+    labels_from: str | None = None,
+    default: str | None = None,
+    multi: bool = False,
+    max_labels: int | None = None,
+    truth: str | None = None,
+    propose: int | None = None,
+    **options: Any,
+) -> Plan:
+    """The plan of ``label``; takes what it takes."""
+    own = {name: options.pop(name) for name in _LABEL_FIELDS if name in options}
+    depth = Depth(**{name: options.pop(name) for name in _DEPTH if name in options})
+    common: Common = options  # type: ignore[assignment]
+    given = plans.source(data, common)
+    if propose is not None and labels is None and labels_from is None:
+        labels = propose_labels(session, given, propose, own.get("guidance", ""), common)
+    found = _choices(given, labels, labels_from)
+    _check(given, own, depth, multi=multi, max_labels=max_labels, truth=truth)
+    backend = plans.backend_for(session, common, "label", "schema" if own.get("explain") else "one_of")
+    task = Label(
+        choices=found,
+        column=plans.text_column(given),
+        output=_wide_name(common) if own.get("wide") else plans.output_name(given.frame, common, "label"),
+        many=multi,
+        max_choices=max_labels,
+        seed=common.get("random_state", 0),
+        **own,
+    )
+    task, work = _deepened(session, _with_default(task, default), depth, truth, backend)
+    return plans.plan(
+        session,
+        given,
+        task,
+        backend,
+        common,
+        inputs=(task.column,),
+        parameters={} if depth.votes > 1 else DETERMINISTIC,
+        categories={} if multi or own.get("wide") else {task.output: task.labels.names},
+        truth=truth,
+        labels=task.labels.names,
+        samples=depth.votes,
+        gather=_majority(task) if depth.votes > 1 else None,
+        work=work,
+    )
+
+
+SHOWN = 60
+"""Texts that labels are proposed from."""
+
+
+def propose_labels(
+    session: Session, given: plans.Source, most: int, guidance: str, common: Common
+) -> tuple[Choice, ...]:
+    """Labels the model proposes from a random sample of the texts; said, so that a person can edit them.
+
+    Raises UsageError, and what the backend raises; Unsupported where it writes no text.
+    """
+    if common.get("dry_run"):
+        raise UsageError(
+            "--propose asks the model first, a dry run sends nothing.",
+            hint="Give the labels, or leave -n out.",
+        )
+    if most < 2:
+        raise UsageError("--propose takes two or more.", hint="--propose 8")
+    values = given.frame.values(plans.text_column(given))
+    texts = [text for row in given.rows if (text := text_of(values[row])).strip()]
+    chance = random.Random(common.get("random_state", 0))  # noqa: S311 - a reproducible sample
+    some = sampled(chance.sample(texts, min(SHOWN, len(texts))))
+    backend = plans.backend_for(session, common, "label", "schema")
+    asking: Common = {"on_error": "raise", "name": "the proposal"}
+    source = plans.source([some], asking)
+    task = Propose(most, guidance)
+    made = plans.plan(session, source, task, backend, asking, inputs=(COLUMN,), parameters=DETERMINISTIC)
+    run: Run = execute(session, made, {"progress": False}, shape=lambda run: run)
+    found: tuple[Choice, ...] = tuple(run.row_columns[task.output][0])
+    print("Proposed labels (edit them in a cell's body):")
+    print("\n".join(f"{choice.name}: {choice.description}" for choice in found))
+    return found
+
+
+def _check(
+    given: plans.Source,
+    own: Mapping[str, Any],
+    depth: Depth,
+    *,
+    multi: bool,
+    max_labels: int | None,
+    truth: str | None,
+) -> None:
+    """What can't go together. Raises UsageError, NotFound."""
+    several = multi or bool(own.get("wide"))
+    if max_labels is not None and not multi:
+        raise UsageError("--max-labels is for --multi.", hint="Add --multi.")
+    if truth is not None:
+        given.frame.require(truth)
+        if own.get("wide"):
+            raise UsageError("--truth scores the column of labels.", hint="Leave out --wide.")
+    chosen = [
+        name
+        for name, is_chosen in (
+            ("votes", depth.votes > 1),
+            ("calibrate", depth.calibrate),
+            ("agree", depth.agree is not None),
+        )
+        if is_chosen
+    ]
+    if several and chosen:
+        hint = f"Leave out --{chosen[0]}, or --multi and --wide."
+        raise UsageError(f"--{chosen[0]} is for one label a row.", hint=hint)
+    if len(chosen) > 1:
+        raise UsageError(f"--{chosen[0]} and --{chosen[1]} don't go together.", hint="Use one of them.")
+    if depth.dynamic and not _has_examples(depth):
+        raise UsageError(
+            "--dynamic looks for the nearest examples, and there are none.",
+            hint="--examples FRAME:text,label",
+        )
+
+
+def _wide_name(options: Common) -> str:
+    return options.get("output") or "is_"
+
+
+def _choices(given: plans.Source, labels: Any, labels_from: str | None) -> tuple[Choice, ...]:
+    if labels is not None and labels_from is not None:
+        raise UsageError("labels were given twice.", hint="Use a body, --labels or --labels-from.")
+    if labels_from is not None:
+        return choices.choices(choices.distinct(given.frame.values(labels_from)))
+    if labels is None:
+        raise UsageError(
+            "labels are missing.",
+            hint='A body of "name: description" lines, --labels a,b, --labels-from COLUMN, or --propose 8.',
+        )
+    return choices.choices(labels)
+
+
+def _with_default(task: Label, default: str | None) -> Label:
+    if default in (None, "null"):
+        return task
+    if default != RANDOM and default not in task.labels.names:
+        raise NotFound.among(
+            "label", str(default), task.labels.names, hint="--default takes null, random or a label."
+        )
+    return replace(task, default_label=default)
+
+
+def _deepened(
+    session: Session, task: Label, depth: Depth, truth: str | None, backend: Backend
+) -> tuple[Label, Work | None]:
+    """The task with its examples, and how it is carried out where one pass is not all of it."""
+    examples = _gold(depth.examples, task) if _has_examples(depth) else None
+    if examples is not None:
+        task = with_examples(task, examples, depth.k, backend)
+    if depth.dynamic and examples is not None and backend.capabilities.text:
+        if depth.agree is not None:
+            raise UsageError("--dynamic and --agree don't go together.", hint="Use one of them.")
+        near = _as(NearestLabel, task)
+        return near, _lookup(near, examples, depth, _embedder(session, depth))
+    if depth.agree is not None:
+        agreement = Agreement(depth.agree, _embedder(session, depth), depth.sure)
+        return _as(CascadeLabel, task, model=backend.name), agreement.work()
+    if depth.calibrate:
+        task = replace(task, scores=True)
+        return task, calibrated(task, truth)
+    return task, None
+
+
+def _as(kind: type[Any], task: Label, **more: Any) -> Any:
+    return kind(**{field.name: getattr(task, field.name) for field in fields(Label)}, **more)
+
+
+def with_examples(task: Label, examples: Gold, k: int | None, backend: Backend) -> Label:
+    """The task with ``k`` of the examples as earlier turns of the conversation.
+
+    A backend that reads no messages learns from all of them, as examples of the labels themselves.
+    """
+    if backend.capabilities.text:
+        return replace(task, examples=examples.pairs(fixed(examples, k, task.seed)))
+    told: dict[str, list[str]] = {}
+    for text, label in zip(examples.texts, examples.labels, strict=True):
+        for name in [label] if isinstance(label, str) else label:
+            told.setdefault(name, []).append(text)
+    known = (
+        replace(choice, examples=(*choice.examples, *told.get(choice.name, ()))) for choice in task.choices
+    )
+    return replace(task, choices=tuple(known))
+
+
+def _embedder(session: Session, depth: Depth) -> Backend:
+    options: Common = {"model": depth.cheap} if depth.cheap else {}
+    return plans.backend_for(session, options, "embed", "vector")
+
+
+def _has_examples(depth: Depth) -> bool:
+    given = depth.examples
+    return isinstance(given, ExamplesFrom) or (given is not None and len(given) > 0)
+
+
+def _gold(given: Any, task: Label) -> Gold:
+    """Examples as they were given: pairs, or a frame with its two columns."""
+    if isinstance(given, ExamplesFrom):
+        given = (given.data, given.text, given.label)
+    if isinstance(given, tuple) and len(given) == 3 and not isinstance(given[0], tuple | str):
+        frame, _ = frames.read(given[0], "examples")
+        texts, labels = frame.values(given[1]), frame.values(given[2])
+    else:
+        pairs: Sequence[tuple[str, Any]] = list(given)
+        texts, labels = [text for text, _ in pairs], [label for _, label in pairs]
+    return gold(texts, labels, task.labels.names, many=task.many)
+
+
+def _lookup(task: NearestLabel, examples: Gold, depth: Depth, embedder: Any) -> Work:
+    """Embed examples and rows, look up each row's nearest, then label."""
+    k = depth.k or NEAREST
+
+    async def carry_out(books: Books, run: Run) -> None:
+        plan = run.plan
+        texts = list(dict.fromkeys(text_of(ask.row[task.column]) for ask in plan.asks()))
+        vectors = await unit_vectors(books, plan, embedder, [*examples.texts, *texts])
+        index = await asyncio.to_thread(Nearest, vectors[: len(examples)], plan.seed)
+        # One more than is shown: the nearest may be the row itself.
+        near = await asyncio.to_thread(index.query, vectors[len(examples) :], min(k + 1, len(examples)))
+        for text, places in zip(texts, near.tolist(), strict=True):
+            task.found[text] = examples.pairs(shots(examples, places, text, k))
+        await books.engine.run(plan.asks(), task, plan.backend, plan.target, plan.options, run.deliver)
+
+    return carry_out
+
+
+def _majority(task: Label) -> Callable[[dict[str, list[Any]]], dict[str, list[Any]]]:
+    """Votes of a row into its label, and the share of votes as its confidence."""
+
+    def gather(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        made = dict(columns)
+        votes = [calibration.vote(names, task.labels.names) for names in columns[task.output]]
+        made[task.output] = [name for name, _ in votes]
+        for name, groups in columns.items():
+            if name.startswith(f"{task.output}_score_"):
+                made[name] = [_mean(group) for group in groups]
+            elif name == f"{task.output}_explanation":
+                made[name] = [
+                    next((text for text, voted in zip(texts, names, strict=True) if voted == best), None)
+                    for texts, names, (best, _) in zip(groups, columns[task.output], votes, strict=True)
+                ]
+            elif name == f"{task.output}_finish":
+                made[name] = [group[0] for group in groups]
+        at = list(made).index(task.output) + 1
+        items = [item for item in made.items() if item[0] != f"{task.output}_confidence"]
+        items.insert(at, (f"{task.output}_confidence", [share for _, share in votes]))
+        return dict(items)
+
+    return gather
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

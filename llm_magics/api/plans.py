@@ -1,0 +1,258 @@
+"""Plans: what a person asked for, checked and made whole before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypedDict
+
+from llm_magics import frames
+from llm_magics.api.fitting import fitted
+from llm_magics.api.run import Plan
+from llm_magics.api.session import Session
+from llm_magics.backends.base import Backend
+from llm_magics.errors import NotFound, Unsupported, UsageError, near
+from llm_magics.frames import Frame
+from llm_magics.motion.engine import Options
+from llm_magics.prompt_formats import formatting_fn
+from llm_magics.prompts import is_null
+from llm_magics.settings.config import Config
+from llm_magics.tasks.base import ColumnTask, Target
+from llm_magics.types import Limits
+
+
+class Common(TypedDict, total=False):
+    """The options that everything running over rows takes.
+
+    Which rows: ``where`` (a query), ``head``, ``sample`` by ``random_state``; the others pass as null.
+    ``output`` names the new column. ``model`` and ``parameters``; ``max_cost`` in US dollars, ``yes``
+    to go on above ``confirm_above``; ``concurrency``, ``rpm``, ``tpm``, ``retries``; ``on_error``
+    ``null`` or ``raise``; ``refresh`` asks again, ``store`` False keeps nothing on disk; ``background``
+    returns a Job, ``dry_run`` an Estimate; ``inplace`` adds the columns to your own pandas frame.
+    ``too_long`` says what becomes of rows that the model can't read whole, ``room`` how many tokens a
+    row's text may have; ``{output}_cut`` records it.
+    """
+
+    on: str | None
+    where: str | None
+    head: int | None
+    sample: int | None
+    random_state: int
+    output: str | None
+    model: str | None
+    parameters: Mapping[str, Any] | None
+    max_cost: float | None
+    yes: bool
+    concurrency: int | None
+    rpm: float | None
+    tpm: float | None
+    retries: int | None
+    on_error: Literal["null", "raise"] | None
+    refresh: bool
+    store: bool
+    background: bool
+    inplace: bool
+    dry_run: bool
+    too_long: Literal["truncate", "split", "fail"] | None
+    room: int | None
+    progress: bool
+    variables: Mapping[str, Any] | None
+    name: str
+
+
+KNOWN_PARAMETERS = (
+    "max_new_tokens",
+    "max_tokens",
+    "temperature",
+    "top_p",
+    "top_k",
+    "frequency_penalty",
+    "presence_penalty",
+    "repeat_penalty",
+    "stop",
+    "seed",
+    "prompt_format",
+)
+
+NO_MODEL = """Three ways to get a language model:
+  an API key        %llm_config key set openai, then %llm_config use gpt-4.1-mini
+  a local file      %llm_config add local --gguf PATH, then %llm_config use local
+  a server          %llm_config add mine --openai URL --id MODEL, then %llm_config use mine"""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The data of a call: the frame, the column of its text, the rows it is about."""
+
+    frame: Frame
+    column: str | None
+    rows: Sequence[int]
+
+
+def source(data: Any, options: Common) -> Source:
+    """Read the data and choose the rows. Raises UsageError, NotFound; also for an option nobody knows."""
+    unknown = next((name for name in options if name not in Common.__annotations__), None)
+    if unknown is not None:
+        raise NotFound.among("option", unknown, Common.__annotations__)
+    frame, column = frames.read(data, options.get("name") or "data", options.get("on"))
+    rows = frames.positions(
+        frame,
+        where=options.get("where"),
+        head=options.get("head"),
+        sample=options.get("sample"),
+        seed=options.get("random_state", 0),
+        variables=options.get("variables"),
+    )
+    return Source(frame, column, rows)
+
+
+def text_column(given: Source) -> str:
+    """The column that holds the text: the one named, or the frame's only column of text.
+
+    Raises UsageError where that can't be told.
+    """
+    if given.column is not None:
+        return given.column
+    texts = [name for name in given.frame.columns if _holds_text(given.frame, name)]
+    if len(texts) == 1:
+        return texts[0]
+    name = given.frame.name
+    raise UsageError(
+        f"which column of {name} holds the text?",
+        hint=f"Type {name}.COLUMN or --on COLUMN. Columns: {', '.join(given.frame.columns[:20])}",
+    )
+
+
+def _holds_text(frame: Frame, column: str) -> bool:
+    first = next((value for value in frame.values(column)[:200] if not is_null(value)), None)
+    return isinstance(first, str)
+
+
+def output_name(frame: Frame, options: Common, default: str) -> str:
+    """The new column's name: the one asked for, or ``default`` (``llm_default`` where that is taken).
+
+    Raises UsageError where the name asked for stands in the frame already, unless inplace.
+    """
+    asked = options.get("output")
+    if asked is None:
+        return default if default not in frame.columns or options.get("inplace") else f"llm_{default}"
+    if not asked.strip():
+        raise UsageError("--as names the new column; it can't be blank.")
+    if asked in frame.columns and not options.get("inplace"):
+        raise UsageError(
+            f"{frame.name} already has a column {asked!r}.",
+            hint="Name another with --as, or overwrite with --inplace.",
+        )
+    return asked
+
+
+def backend_for(session: Session, options: Common, role: str, kind: str) -> Backend:
+    """The backend a call goes to. Raises NotFound, or Unsupported where it can't serve ``kind``."""
+    backend = session.backend(options.get("model"), role)
+    can = backend.capabilities
+    able = {
+        "one_of": can.one_of or can.text,
+        "vector": can.embed,
+        "text": can.text,
+        "schema": can.text or can.schema,
+    }
+    if not able[kind]:
+        what = {"vector": "give embeddings", "one_of": "choose labels"}.get(kind, "write text")
+        hint = (
+            NO_MODEL
+            if kind != "vector"
+            else "Name one that can: -m embedded::wordllama, -m text-embedding-3-small"
+        )
+        raise Unsupported(f"{backend.name} can't {what}.", hint=hint)
+    return backend
+
+
+def target(backend: Backend, options: Common, own: Mapping[str, Any] | None = None) -> Target:
+    """Where requests go, with parameters: the task's own < the backend's < the call's.
+
+    Raises NotFound for a parameter that looks like a mistyped known one.
+    """
+    asked = dict(options.get("parameters") or {})
+    for name in asked:
+        close = near(name, KNOWN_PARAMETERS, 1)
+        if name not in KNOWN_PARAMETERS and close and abs(len(close[0]) - len(name)) <= 2:
+            raise NotFound.among("parameter", name, KNOWN_PARAMETERS)
+    if "max_tokens" in asked:
+        asked["max_new_tokens"] = asked.pop("max_tokens")
+    takes = backend.capabilities.parameters
+    mine = {k: v for k, v in (own or {}).items() if takes is None or k in takes}
+    whole = {**mine, **backend.parameters, **asked}
+    if whole.get("prompt_formatting_fn") is not None:
+        whole["prompt_formatting_fn"] = formatting_fn(whole["prompt_formatting_fn"])
+    return Target(backend.namespace, backend.model, backend.base_url, whole)
+
+
+def engine_options(config: Config, options: Common, role: str, backend: Backend) -> Options:
+    """The engine's options: this call's flags; a backend's own limits carry the settings already."""
+    max_cost, can = options.get("max_cost"), backend.capabilities
+    return Options(
+        limits=Limits(options.get("rpm"), options.get("tpm"), concurrency=options.get("concurrency")),
+        retries=options.get("retries"),
+        refresh=options.get("refresh", False),
+        max_cost=config.value("max_cost") if max_cost is None else max_cost,
+        on_error=options.get("on_error") or config.value("on_error"),
+        keep=options.get("store", True) and config.value("store") != "off",
+        batch=max(can.embed_batch, can.batch_size) if role == "embed" else None,
+    )
+
+
+def plan(
+    session: Session,
+    given: Source,
+    task: ColumnTask,
+    backend: Backend,
+    options: Common,
+    *,
+    inputs: Sequence[str],
+    parameters: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> Plan:
+    """A whole Plan; the first row's prompt is rendered so that a fault in it shows now."""
+    made = Plan(
+        task=task,
+        columns=task.columns,
+        output=task.output,
+        frame=given.frame,
+        rows=given.rows,
+        inputs=inputs,
+        backend=backend,
+        target=target(backend, options, parameters),
+        options=engine_options(session.config, options, task.role, backend),
+        seed=options.get("random_state", 0),
+        **more,
+    )
+    if options.get("too_long"):
+        made = fitted(made, str(options["too_long"]), options.get("room"))
+    if options.get("inplace"):
+        _refuse_inplace(made)
+    else:
+        _refuse_taken(made)
+    return made
+
+
+def _refuse_inplace(made: Plan) -> None:
+    """Raises UsageError where the result can't stand in the user's own frame."""
+    frames.require_changeable(made.frame)
+    if made.long or made.shape is not None:
+        raise UsageError(
+            "--inplace can't add rows to your frame.", hint="Leave one of the two flags out, or use -o NAME."
+        )
+
+
+def _refuse_taken(made: Plan) -> None:
+    """No column of the user's is overwritten unless that was asked for."""
+    taken = [name for name in made.columns if name in made.frame.columns]
+    if taken:
+        raise UsageError(
+            f"{made.frame.name} already has the column {taken[0]!r}.", hint="Name another with --as."
+        )
+
+
+def narrowed(made: Plan, rows: Sequence[int]) -> Plan:
+    """The same plan over fewer rows."""
+    return replace(made, rows=list(rows))

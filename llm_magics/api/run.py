@@ -1,0 +1,358 @@
+"""A run: one pass of a task over rows, its results, usage and failures."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from array import array
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from textwrap import shorten
+from typing import Any
+
+from llm_magics import frames
+from llm_magics.api.evaluation import evaluate
+from llm_magics.backends.base import Backend
+from llm_magics.frames import Frame
+from llm_magics.motion.engine import Ask, Options
+from llm_magics.motion.progress import Meter
+from llm_magics.tasks.base import Row, Target, Task
+from llm_magics.types import STATUSES, Result, Usage
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a run needs, decided and checked before anything is sent.
+
+    ``rows`` are positions in the frame, ``samples`` generations a row, ``inputs`` the columns the
+    task reads, ``columns`` those it writes, ``output`` their common name, ``kinds`` types that values
+    alone don't tell. ``work(session, run)`` carries the plan out where one pass over the rows is not all
+    of it. ``gather`` makes one value a row from the generations' values (by column, a list a row);
+    ``shape`` makes the result from the run, ``df`` by default.
+    """
+
+    task: Task
+    frame: Frame
+    rows: Sequence[int]
+    inputs: Sequence[str]
+    backend: Backend
+    target: Target
+    options: Options
+    columns: Sequence[str] = ()
+    output: str = ""
+    samples: int = 1
+    long: bool = False
+    categories: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    truth: str | None = None
+    labels: Sequence[str] = ()
+    seed: int = 0
+    work: Callable[[Any, Run], Coroutine[Any, Any, None]] | None = None
+    gather: Callable[[dict[str, list[Any]]], dict[str, list[Any]]] | None = None
+    shape: Callable[[Run], Any] | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows) * self.samples
+
+    def asks(self) -> Iterator[Ask]:
+        """One Ask per row and generation, lazily; the columns are read once, now."""
+        columns = {name: self.frame.values(name) for name in self.inputs}
+        return self._asks(columns)
+
+    def _asks(self, columns: Mapping[str, Sequence[Any]]) -> Iterator[Ask]:
+        index = 0
+        for position in self.rows:
+            row: Row = {name: values[position] for name, values in columns.items()}
+            for sample in range(self.samples):
+                yield Ask(index, row, sample)
+                index += 1
+
+
+class Run:
+    """The results of a plan as they come in. ``df`` is right at any moment, finished or not.
+
+    Written by the loop thread alone, one ``deliver`` a result; read from anywhere.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        n = len(plan)
+        self.plan = plan
+        self.meter = Meter(n, plan.task.name, plan.backend.name, samples=plan.samples)
+        self.started = time.time()
+        self.finished: float | None = None
+        self.error: BaseException | None = None
+        self.notes: dict[str, None] = {}
+        self.details: dict[str, Any] = {}
+        self.evaluation: Any = None
+        self._columns: dict[str, list[Any]] = {name: [None] * n for name in plan.columns}
+        self._status = bytearray(n)
+        self._texts: list[str | None] = [None] * n
+        self._finish: list[str | None] = [None] * n
+        self._errors: dict[int, BaseException] = {}
+        self._tokens = (array("l", bytes(8 * n)), array("l", bytes(8 * n)))
+        self._latency = array("f", bytes(4 * n))
+        self._models: dict[str, None] = {}
+        self._attempts = array("H", bytes(2 * n))
+
+    def deliver(self, result: Result) -> None:
+        """Take one result in."""
+        i = result.index
+        for name, value in result.values.items():
+            self._columns[name][i] = value
+        self._status[i] = STATUSES.index(result.status) + 1
+        self._attempts[i] = min(result.attempts, 65535)
+        if result.error is not None:
+            self._errors[i] = result.error
+        if result.response is not None:
+            self._take_response(i, result)
+        self.meter.add(result)
+
+    def _take_response(self, i: int, result: Result) -> None:
+        response = result.response
+        assert response is not None
+        self._texts[i] = response.text
+        self._finish[i] = response.finish_reason
+        self._tokens[0][i] = response.usage.input_tokens
+        self._tokens[1][i] = response.usage.output_tokens
+        self._latency[i] = response.latency
+        if response.model:
+            self._models.setdefault(response.model)
+        for note in response.notes:
+            self.notes.setdefault(note)
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """Close the books; ``error`` is what ended the run early."""
+        self.finished = time.time()
+        self.meter.stop()
+        self.error = error
+
+    @property
+    def texts(self) -> list[str]:
+        """The raw answers, one an ask; empty where there is none."""
+        return [text or "" for text in self._texts]
+
+    def evaluate(self) -> None:
+        """Score the labels against the plan's column of true ones."""
+        plan, columns = self.plan, self.row_columns
+        assert plan.truth is not None
+        truth = plan.frame.values(plan.truth)
+        given = [columns[plan.output][position] for position in plan.rows]
+        sure = columns.get(f"{plan.output}_confidence")
+        confidence = None if sure is None else [sure[position] for position in plan.rows]
+        self.evaluation = evaluate(
+            [truth[position] for position in plan.rows], given, plan.labels, confidence
+        )
+
+    def report(self) -> str:
+        """What stays under the result: score, notes, the backend's word, why rows failed, the footer line."""
+        score = [str(self.evaluation)] if self.evaluation is not None else []
+        said = [*score, *self.notes, self.plan.backend.announcement, self._why()]
+        return "\n".join([*filter(None, said), self.meter.line()])
+
+    def _why(self) -> str:
+        """What most of the failed rows failed with, on one line."""
+        failed = STATUSES.index("failed") + 1
+        texts = Counter(self._error_text(i) for i in list(self._errors) if self._status[i] == failed)
+        if not texts:
+            return ""
+        text, often = texts.most_common(1)[0]
+        said = shorten(str(text), 200, placeholder=" ...")
+        return f"{often:,} failed: {said}" + ("; llm.last.failures has them all" if len(texts) > 1 else "")
+
+    def __repr__(self) -> str:
+        return f"{self.report()}\n.df .outputs .failures .usage .prompts() .manifest() .evaluation"
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens and cost of what this run paid for; answers from the store cost nothing."""
+        return self.meter.usage
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows by status; ``waiting`` are those without a result yet."""
+        found = Counter(self._status)
+        counts = {name: found[i] for i, name in enumerate(STATUSES, 1) if found[i]}
+        return counts | ({"waiting": found[0]} if found[0] else {})
+
+    @property
+    def status(self) -> list[str | None]:
+        """The status of each ask, None where it has no result yet."""
+        return [STATUSES[s - 1] if s else None for s in self._status]
+
+    @property
+    def new_columns(self) -> dict[str, list[Any]]:
+        """The output columns, one value an ask, with their status, error and (if any was cut) finish."""
+        name = self._name
+        columns: dict[str, list[Any]] = dict(self._columns)
+        confidence = f"{name}_confidence"
+        if confidence in columns and not any(value is not None for value in columns[confidence]):
+            del columns[confidence]
+        columns[f"{name}_status"] = self.status
+        columns[f"{name}_error"] = [self._error_text(i) for i in range(len(self.plan))]
+        if any(reason in ("length", "max_tokens") for reason in self._finish):
+            columns[f"{name}_finish"] = list(self._finish)
+        return columns
+
+    @property
+    def _name(self) -> str:
+        return self.plan.output.rstrip("_")
+
+    def _error_text(self, i: int) -> str | None:
+        error = self._errors.get(i)
+        return None if error is None else getattr(error, "message", None) or repr(error)
+
+    @property
+    def df(self) -> Any:
+        """The user's frame with the new columns, in the library it came in; partial while running."""
+        frame, columns = self._shaped()
+        native = frames.attach(frame, columns, self.plan.categories, self.plan.kinds)
+        if hasattr(native, "attrs"):
+            native.attrs["llm_magics"] = self.manifest()
+        return native
+
+    @property
+    def row_columns(self) -> dict[str, list[Any]]:
+        """The new columns as ``df`` has them, one value a row of its frame."""
+        return self._shaped()[1]
+
+    def _shaped(self) -> tuple[Frame, dict[str, list[Any]]]:
+        plan, columns = self.plan, self.new_columns
+        if plan.long:
+            rows = [position for position in plan.rows for _ in range(plan.samples)]
+            number = list(range(plan.samples)) * len(plan.rows)
+            return frames.repeat_rows(plan.frame, rows), {"generation_number": number, **columns}
+        if plan.samples > 1:
+            columns = {name: _grouped(values, plan.samples) for name, values in columns.items()}
+            columns[f"{self._name}_status"] = [_worst(group) for group in columns[f"{self._name}_status"]]
+            columns[f"{self._name}_error"] = [_first(group) for group in columns[f"{self._name}_error"]]
+            if plan.gather is not None:
+                columns = plan.gather(columns)
+        return plan.frame, {name: self._spread(values) for name, values in columns.items()}
+
+    def _spread(self, values: Sequence[Any]) -> list[Any]:
+        """Values of the chosen rows over all rows of the frame; the others are null."""
+        if len(self.plan.rows) == len(self.plan.frame):
+            return list(values)
+        whole: list[Any] = [None] * len(self.plan.frame)
+        for position, value in zip(self.plan.rows, values, strict=True):
+            whole[position] = value
+        return whole
+
+    @property
+    def outputs(self) -> Any:
+        """One row an ask with distilabel's LLMOutput keys and more.
+
+        ``model_name prompt_used raw_output parsed_output``, then tokens, latency in seconds,
+        finish_reason, status, error, attempts. Prompts are rendered again, not kept.
+        """
+        import pandas as pd
+
+        plan = self.plan
+        parsed = [
+            {name: values[i] for name, values in self._columns.items()}
+            if self._status[i] in (1, 2, 3)
+            else None
+            for i in range(len(plan))
+        ]
+        return pd.DataFrame(
+            {
+                "row": [position for position in plan.rows for _ in range(plan.samples)],
+                "model_name": next(iter(self._models), plan.backend.model),
+                "prompt_used": list(self.prompts()),
+                "raw_output": self._texts,
+                "parsed_output": parsed,
+                "input_tokens": list(self._tokens[0]),
+                "output_tokens": list(self._tokens[1]),
+                "latency": list(self._latency),
+                "finish_reason": self._finish,
+                "status": self.status,
+                "error": [self._error_text(i) for i in range(len(plan))],
+                "attempts": list(self._attempts),
+            }
+        )
+
+    def prompts(self) -> Iterator[list[dict[str, str]] | None]:
+        """The messages of each ask, rendered anew; None where there was nothing to ask."""
+        for ask in self.plan.asks():
+            request = self.plan.task.request(ask.row, self.plan.target, ask.sample)
+            yield None if request is None else [m._asdict() for m in request.messages]
+
+    @property
+    def failures(self) -> Any:
+        """The asks that failed: row position, status, error."""
+        outputs = self.outputs
+        return outputs[outputs["status"].isin(["failed", "defaulted"])].drop(columns=["parsed_output"])
+
+    @property
+    def unanswered(self) -> list[int]:
+        """Positions of the rows that failed or have no result yet."""
+        missing = {
+            i // self.plan.samples
+            for i, s in enumerate(self._status)
+            if s in (0, STATUSES.index("failed") + 1)
+        }
+        return [self.plan.rows[i] for i in sorted(missing)]
+
+    def manifest(self) -> dict[str, Any]:
+        """What a reader needs to do it again: backend, model, parameters, prompt hash, versions, times."""
+        plan, usage = self.plan, self.usage
+        return {
+            "task": plan.task.name,
+            "backend": plan.backend.name,
+            "namespace": plan.backend.namespace,
+            "model": plan.backend.model,
+            "answered_by": list(self._models),
+            "base_url": plan.backend.base_url,
+            "parameters": dict(plan.target.parameters),
+            "prompt_sha256": _prompt_hash(plan),
+            "seed": plan.seed,
+            "rows": len(plan.rows),
+            "generations": plan.samples,
+            "counts": self.counts,
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+            "cost_usd": usage.cost,
+            "started": _stamp(self.started),
+            "finished": None if self.finished is None else _stamp(self.finished),
+            "versions": versions(),
+            **self.details,
+        }
+
+
+def _prompt_hash(plan: Plan) -> str:
+    """Sha256 of the task's description: equal for equal instructions, whatever the rows."""
+    return hashlib.sha256(repr(plan.task).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of what takes part in a result."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"python": platform.python_version()}
+    for package in ("llm_magics", "pandas", "narwhals", "openai", "llama-cpp-python"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _stamp(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def _grouped(values: Sequence[Any], size: int) -> list[list[Any]]:
+    return [list(values[i : i + size]) for i in range(0, len(values), size)]
+
+
+_WORST: tuple[str | None, ...] = ("failed", None, "defaulted", "repaired", "ok", "skipped")
+
+
+def _worst(group: Sequence[str | None]) -> str | None:
+    return min(group, key=_WORST.index)
+
+
+def _first(group: Sequence[str | None]) -> str | None:
+    return next((error for error in group if error is not None), None)

@@ -1,0 +1,84 @@
+"""One method makes a backend: ``async complete(request) -> Response``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from llm_magics.errors import LLMError, Unsupported
+from llm_magics.types import (
+    EMPTY,
+    BackendSpec,
+    Capabilities,
+    Embedding,
+    Limits,
+    Price,
+    Request,
+    Response,
+)
+
+
+class Secrets(Protocol):
+    """Where keys come from: references are resolved at the moment of a call, never kept."""
+
+    def resolve(self, reference: str) -> str | None:
+        """The secret behind ``env:NAME``, ``keyring:NAME``, ``session:NAME``, or None."""
+
+
+class Backend:
+    """One configured way to reach a model. Subclasses override ``complete`` and say what they can.
+
+    A constructor opens nothing: connections and models come with the first call, on the loop thread.
+    ``name`` is the registered name, ``namespace::model`` otherwise. ``parameters`` are this backend's
+    defaults, under the flags of a cell.
+    """
+
+    capabilities: Capabilities = Capabilities()
+
+    def __init__(self, spec: BackendSpec, secrets: Secrets | None = None) -> None:
+        self.spec = spec
+        self.secrets = secrets
+        self.namespace: str = spec.namespace
+        self.model: str = spec.model
+        self.base_url: str = spec.base_url
+        self.name: str = spec.name or f"{spec.namespace}::{spec.model}"
+        self.limits: Limits = spec.limits
+        self.price: Price | None = spec.price
+        self.parameters: Mapping[str, Any] = spec.parameters
+
+    @property
+    def announcement(self) -> str:
+        """One sentence the footer shows with every result (``rough: similarity, no model``)."""
+        return ""
+
+    async def open(self) -> None:
+        """Make ready for calls: what a first call would wait for (a library, a model, a key).
+
+        Called before each run, so it is quick where nothing is left to do. Raises what makes every
+        call fail, before any is made.
+        """
+
+    async def complete(self, request: Request) -> Response:
+        """Answer one request, or raise one of ``errors.BackendError``'s kinds."""
+        raise Unsupported(f"{self.name} gives no text.")
+
+    async def complete_many(self, requests: Sequence[Request]) -> list[Response | LLMError]:
+        """Answer several at once, in order; called only where ``capabilities.batch_size`` > 1."""
+        return [await self.complete(request) for request in requests]
+
+    async def embed(self, texts: Sequence[str]) -> Embedding:
+        """Vectors of the texts, in order, each text in full."""
+        raise Unsupported(f"{self.name} gives no embeddings.")
+
+    async def close(self) -> None:
+        """Let go of connections and memory; the next call opens them again."""
+
+    def observe(self) -> Mapping[str, float]:
+        """The newest rate-limit facts of the host, empty where it says nothing.
+
+        ``limit_requests``, ``remaining_requests``, ``reset_requests`` (seconds), the same for ``tokens``.
+        """
+        return EMPTY
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"

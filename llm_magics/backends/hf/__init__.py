@@ -1,0 +1,1 @@
+"""Hugging Face models in the kernel: loading, writing, scoring, embedding."""

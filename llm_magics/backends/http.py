@@ -1,0 +1,134 @@
+"""One long-lived connection pool to one host; every transport fault becomes one of our errors."""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.request
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+from llm_magics.errors import BackendError, BadRequest, ConnectionLost, MalformedAnswer, Timeout, redact
+
+if TYPE_CHECKING:
+    import aiohttp
+    from yarl import URL
+
+KEEPALIVE = 30.0
+"""Seconds an idle connection is kept."""
+
+
+class Reply(NamedTuple):
+    """An HTTP answer as it came."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Channel:
+    """Posts to one host over one aiohttp session, opened by the first call and again after ``close``.
+
+    Redirects are never followed: a key goes to the host it was given for, and nowhere else. The proxy
+    is the environment's, looked up once; a host on this machine is always reached directly.
+    """
+
+    def __init__(self, host: str, timeout: float) -> None:
+        self.host = host
+        self.timeout = timeout
+        self._session: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._urls: dict[str, URL] = {}
+
+    def open(self) -> aiohttp.ClientSession:
+        """The session of the running loop."""
+        loop = asyncio.get_running_loop()
+        if self._session is not None and self._loop is loop and not self._session.closed:
+            return self._session
+        import aiohttp
+
+        self._loop = loop
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=self.timeout, sock_connect=min(30.0, self.timeout)),
+            proxy=proxy_for(self.host),
+        )
+        return self._session
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
+        """Send ``body``; the answer, whatever its status.
+
+        Raises:
+            Timeout: No whole answer in time.
+            ConnectionLost: Refused, reset, no such host, or broken before the answer was whole.
+        """
+        return await self._send("POST", url, body, headers)
+
+    async def get(self, url: str, headers: Mapping[str, str]) -> Reply:
+        """Fetch ``url``; raises like ``post``."""
+        return await self._send("GET", url, None, headers)
+
+    async def _send(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Reply:
+        session = self.open()
+        try:
+            async with session.request(
+                method, self._url(url), data=body, headers=headers, allow_redirects=False
+            ) as answer:
+                return Reply(answer.status, answer.headers, await answer.read())
+        except Exception as error:
+            raise transport_error(error, self.host, self.timeout) from error
+
+    def _url(self, text: str) -> URL:
+        """The parsed URL; there are two or three of them in a channel's life."""
+        found = self._urls.get(text)
+        if found is None:
+            from yarl import URL
+
+            found = self._urls[text] = URL(text)
+        return found
+
+    async def close(self) -> None:
+        """Close every connection; the next call opens new ones."""
+        session, self._session = self._session, None
+        if session is None or session.closed:
+            return
+        if self._loop is asyncio.get_running_loop():
+            await session.close()
+        elif session.connector is not None and (self._loop is None or self._loop.is_closed()):
+            session.detach()
+
+
+def proxy_for(host: str) -> str | None:
+    """The proxy that the environment names for ``host``, if any."""
+    name = urlsplit(f"//{host}").hostname or ""
+    if name in ("localhost", "::1") or name.startswith("127."):
+        return None
+    proxies = urllib.request.getproxies()
+    if urllib.request.proxy_bypass(name):
+        return None
+    return proxies.get("https") or proxies.get("all")
+
+
+def transport_error(error: Exception, host: str, timeout: float) -> BackendError:
+    """An exception of asyncio or aiohttp as ours; what it said is kept as its cause."""
+    import aiohttp
+
+    what = redact(str(error)) or type(error).__name__
+    if isinstance(error, TimeoutError):
+        return Timeout(
+            f"{host} gave no answer within {timeout:g} s.", hint="Give it longer: %llm_config set timeout=300"
+        )
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
+        return ConnectionLost(
+            f"no safe connection to {host}: {what}", hint="Is it http:// rather than https://?"
+        )
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return ConnectionLost(
+            f"nothing answers at {host}: {what}", hint="Is the server running, and the URL right?"
+        )
+    if isinstance(error, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError | OSError):
+        return ConnectionLost(f"the connection to {host} broke: {what}")
+    if isinstance(error, aiohttp.ClientResponseError):
+        return MalformedAnswer(f"{host} does not speak HTTP as it should: {what}")
+    return BadRequest(f"the request to {host} could not be made: {type(error).__name__}: {what}")

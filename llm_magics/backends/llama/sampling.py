@@ -1,0 +1,175 @@
+"""The next token of one row: greedy, or llama.cpp's sampler chain with the row's own parameters."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from llm_magics.backends.llama.model import Model
+from llm_magics.backends.llama.native import library, said
+from llm_magics.errors import UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+PARAMETERS = (
+    "temperature",
+    "top_k",
+    "top_p",
+    "min_p",
+    "typical_p",
+    "repeat_penalty",
+    "frequency_penalty",
+    "presence_penalty",
+    "seed",
+)
+DEFAULTS = {"temperature": 0.8, "top_k": 40, "top_p": 0.95, "min_p": 0.05, "typical_p": 1.0}
+"""llama.cpp's own (common.h), for what the user did not set."""
+PENALTY_WINDOW = 64  # llama.cpp's penalty_last_n
+
+
+class Sampler:
+    """Chooses the tokens of one text; ``table`` is the owner thread's. ``close`` frees it."""
+
+    def __init__(
+        self, model: Model, table: Candidates, parameters: Mapping[str, Any], grammar: str = ""
+    ) -> None:
+        self._llama = library()
+        self._model = model
+        self._table = table
+        self._grammar: Any = self._new_grammar(grammar) if grammar else None
+        self._chain: Any = None
+        if not _greedy(parameters):
+            self._chain = self._new_chain({**DEFAULTS, **parameters})
+
+    def next(self, logits: NDArray[Any]) -> int:
+        """The token after those so far, from a row of logits."""
+        token = self._choose(logits)
+        if self._grammar and not self._allowed(token):
+            token = self._choose_within(logits)
+        if self._grammar:
+            self._llama.llama_sampler_accept(self._grammar, token)
+        if self._chain:
+            self._llama.llama_sampler_accept(self._chain, token)
+        return token
+
+    def close(self) -> None:
+        """Free llama.cpp's samplers."""
+        for sampler in filter(None, (self._chain, self._grammar)):
+            self._llama.llama_sampler_free(sampler)
+        self._chain = self._grammar = None
+
+    def _choose(self, logits: NDArray[Any]) -> int:
+        if not self._chain:
+            return int(logits.argmax())
+        return self._table.fill(logits).apply(self._chain).chosen
+
+    def _allowed(self, token: int) -> bool:
+        """Whether the grammar takes the token; asked for one, since asking for all costs milliseconds."""
+        return self._table.single(token).apply(self._grammar).first_logit > REFUSED
+
+    def _choose_within(self, logits: NDArray[Any]) -> int:
+        table = self._table.fill(logits).apply(self._grammar)
+        return table.apply(self._chain).chosen if self._chain else table.best
+
+    def _new_grammar(self, grammar: str) -> Any:
+        said()
+        made = self._llama.llama_sampler_init_grammar(self._model.vocabulary, grammar.encode(), b"root")
+        if not made:
+            raise UsageError(f"llama.cpp does not understand the grammar: {said()}")
+        return made
+
+    def _new_chain(self, p: Mapping[str, Any]) -> Any:
+        llama = self._llama
+        chain = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
+        penalties = [float(p.get(name, neutral)) for name, neutral in PENALTIES.items()]
+        if penalties != list(PENALTIES.values()):
+            llama.llama_sampler_chain_add(chain, self._penalties(penalties))
+        if float(p["temperature"]) <= 0:
+            llama.llama_sampler_chain_add(chain, llama.llama_sampler_init_greedy())
+            return chain
+        for sampler in (
+            llama.llama_sampler_init_top_k(int(p["top_k"])),
+            llama.llama_sampler_init_typical(float(p["typical_p"]), 1),
+            llama.llama_sampler_init_top_p(float(p["top_p"]), 1),
+            llama.llama_sampler_init_min_p(float(p["min_p"]), 1),
+            llama.llama_sampler_init_temp(float(p["temperature"])),
+            llama.llama_sampler_init_dist(int(p.get("seed", 0)) & 0xFFFFFFFF),
+        ):
+            llama.llama_sampler_chain_add(chain, sampler)
+        return chain
+
+    def _penalties(self, strengths: list[float]) -> Any:
+        init = self._llama.llama_sampler_init_penalties
+        window = (
+            [PENALTY_WINDOW] if len(init.argtypes) == 4 else [self._model.vocabulary_size, PENALTY_WINDOW]
+        )
+        return init(*window, *strengths)
+
+
+PENALTIES = {"repeat_penalty": 1.0, "frequency_penalty": 0.0, "presence_penalty": 0.0}
+"""In the order llama.cpp takes them, with the values that change nothing."""
+
+
+def _greedy(parameters: Mapping[str, Any]) -> bool:
+    plain = all(float(parameters.get(name, neutral)) == neutral for name, neutral in PENALTIES.items())
+    return plain and (
+        float(parameters.get("temperature", DEFAULTS["temperature"])) <= 0 or parameters.get("top_k") == 1
+    )
+
+
+REFUSED = -1e30
+"""Below this a grammar has ruled a token out (it sets minus infinity)."""
+
+
+class Candidates:
+    """A ``llama_token_data_array`` over numpy's memory: token, logit and probability of each candidate."""
+
+    def __init__(self, vocabulary: int) -> None:
+        import numpy as np
+
+        self._llama = library()
+        kind = [("id", np.int32), ("logit", np.float32), ("p", np.float32)]
+        self._table = np.zeros(vocabulary, kind)
+        self._ids = np.arange(vocabulary, dtype=np.int32)
+        self._struct = self._llama.llama_token_data_array()
+
+    def fill(self, logits: NDArray[Any]) -> Candidates:
+        """Every token with its logit."""
+        self._table["id"] = self._ids
+        self._table["logit"] = logits
+        return self._reset(len(logits))
+
+    def single(self, token: int) -> Candidates:
+        """One token alone."""
+        self._table[0] = (token, 0.0, 0.0)
+        return self._reset(1)
+
+    def apply(self, sampler: Any) -> Candidates:
+        """Run a sampler over the table."""
+        self._llama.llama_sampler_apply(sampler, ctypes.byref(self._struct))
+        return self
+
+    @property
+    def chosen(self) -> int:
+        """The token a chain selected (samplers may have sorted and shortened the table)."""
+        return int(self._struct.data[self._struct.selected].id)
+
+    @property
+    def best(self) -> int:
+        """The token with the highest logit."""
+        return int(self._table["id"][self._table["logit"].argmax()])
+
+    @property
+    def first_logit(self) -> float:
+        """The first candidate's logit."""
+        return float(self._table["logit"][0])
+
+    def _reset(self, size: int) -> Candidates:
+        pointer = ctypes.POINTER(self._llama.llama_token_data)
+        self._struct.data = ctypes.cast(self._table.ctypes.data, pointer)
+        self._struct.size = size
+        self._struct.selected = -1
+        self._struct.sorted = False
+        return self

@@ -1,0 +1,121 @@
+"""The namespaces before ``::``: built in, registered by the user, installed by other packages."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, TypeAlias
+
+from llm_magics.backends.base import Backend, Secrets
+from llm_magics.errors import NotFound, Unsupported, UsageError
+from llm_magics.types import BackendSpec
+
+Factory: TypeAlias = Callable[[BackendSpec, Secrets | None], Backend]
+
+ENTRY_POINTS = "llm_magics.backends"
+"""The entry-point group by which other packages add namespaces."""
+
+BUILT_IN: Mapping[str, str] = {
+    "openai": "llm_magics.backends.openai:OpenAIBackend",
+    "azure": "llm_magics.backends.openai:OpenAIBackend",
+    "custom_url": "llm_magics.backends.openai:OpenAIBackend",
+    "vllm": "llm_magics.backends.vllm:VLLMBackend",
+    "ollama": "llm_magics.backends.ollama:ollama_backend",
+    "hf_endpoint": "llm_magics.backends.hf_endpoint:HFEndpointBackend",
+    "anthropic": "llm_magics.backends.anthropic:AnthropicBackend",
+    "gguf": "llm_magics.backends.gguf:GGUFBackend",
+    "gemini": "llm_magics.backends.google:GoogleBackend",
+    "vertex": "llm_magics.backends.google:GoogleBackend",
+    "transformers": "llm_magics.backends.transformers:TransformersBackend",
+    "embedded": "llm_magics.backends.embedded:EmbeddedBackend",
+    "custom": "llm_magics.backends.custom:CustomBackend",
+    "pool": "llm_magics.backends.pool:PoolBackend",
+    "process": "llm_magics.backends.process:ProcessBackend",
+    "echo": "llm_magics.testing.backends:EchoBackend",
+}
+"""Namespace -> "module:Class"; a module is imported when its first backend is made."""
+
+DEFAULT_NAMESPACE = "openai"
+
+NAME = re.compile(r"[A-Za-z_][\w.-]*")
+"""What can name a backend or a namespace."""
+
+_registered: dict[str, Factory] = {}
+
+
+def register(namespace: str, factory: Factory) -> None:
+    """Add a namespace (or replace one) for this process; ``factory(spec, secrets)`` makes a backend.
+
+    Raises:
+        UsageError: A name that can't stand before ``::``.
+    """
+    if not NAME.fullmatch(namespace):
+        raise UsageError(f"{namespace!r} can't be a namespace: letters, digits, '_', '-' and '.' only.")
+    _registered[namespace] = factory
+
+
+def namespaces() -> list[str]:
+    """Every known namespace: built in, registered, installed by other packages."""
+    return list(dict.fromkeys((*BUILT_IN, *_registered, *_installed())))
+
+
+def parse_spec(text: str) -> tuple[str, str]:
+    """``namespace::model`` as its two parts; a plain name, or an id with ``::`` in it, is openai's.
+
+    Raises:
+        NotFound: The left side looks like a namespace and is none.
+        UsageError: Nothing on one of the sides.
+    """
+    namespace, colons, model = text.strip().partition("::")
+    if not colons:
+        namespace, model = DEFAULT_NAMESPACE, namespace
+    elif namespace not in namespaces():
+        if NAME.fullmatch(namespace):
+            raise NotFound.among(
+                "backend namespace", namespace, namespaces(), hint="Written as namespace::model"
+            )
+        namespace, model = DEFAULT_NAMESPACE, text.strip()
+    if not model:
+        raise UsageError(f"{text!r} names no model.", hint="Written as namespace::model or a registered name")
+    return namespace, model
+
+
+def create(spec: BackendSpec, secrets: Secrets | None = None) -> Backend:
+    """The backend of a spec; opens nothing.
+
+    Raises:
+        NotFound: No such namespace.
+        MissingPackage: Its optional package is not installed.
+    """
+    return _factory(spec.namespace)(spec, secrets)
+
+
+def _factory(namespace: str) -> Factory:
+    if namespace in _registered:
+        return _registered[namespace]
+    if namespace in BUILT_IN:
+        return _load(namespace, BUILT_IN[namespace])
+    if namespace in _installed():
+        factory: Factory = _installed()[namespace].load()
+        return factory
+    raise NotFound.among("backend namespace", namespace, namespaces())
+
+
+def _load(namespace: str, place: str) -> Factory:
+    module, _, name = place.partition(":")
+    try:
+        factory: Factory = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        raise Unsupported(f"this version of llm_magics has no {namespace} backend.") from None
+    return factory
+
+
+@cache
+def _installed() -> dict[str, Any]:
+    from importlib.metadata import entry_points
+
+    return {point.name: point for point in entry_points(group=ENTRY_POINTS)}

@@ -1,0 +1,134 @@
+"""A backend's description as plain data (profiles, TOML cells), checked to hold no secret."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from llm_magics.errors import NotFound, UsageError
+from llm_magics.settings.keys import check_reference, is_reference, looks_secret
+from llm_magics.types import BackendSpec, Limits, Price
+
+_SECRET_NAMES = ("authorization", "api-key", "apikey", "token", "cookie", "secret", "password")
+_FLAT = {"name", "namespace", "model", "base_url", "key"}
+_TABLES = {"headers", "parameters", "limits", "price", "options"}
+
+
+def check(spec: BackendSpec) -> BackendSpec:
+    """``spec`` if it holds no key in clear.
+
+    Raises:
+        UsageError: A key, a secret header or a URL with credentials; the value is not repeated.
+    """
+    if spec.key:
+        check_reference(spec.key)
+    for name, value in spec.headers.items():
+        if not is_reference(value) and (_names_secret(name) or looks_secret(value)):
+            raise UsageError(
+                f"the header {name} holds a key in clear.",
+                hint=f"Say where it is: --header {name}=env:VARIABLE",
+            )
+    _check_url(spec.base_url)
+    for name, value in {**spec.parameters, **spec.options}.items():
+        if isinstance(value, str) and looks_secret(value):
+            raise UsageError(f"{name} holds a key in clear.", hint="Say where it is: --key env:VARIABLE")
+    return spec
+
+
+def to_dict(spec: BackendSpec) -> dict[str, Any]:
+    """The spec as plain data, without what is empty or the default.
+
+    Raises:
+        UsageError: It holds Python objects of the notebook (functions, clients), which plain data can't.
+    """
+    for name, value in {**spec.options, **spec.parameters}.items():
+        if not isinstance(value, str | int | float | list | tuple | Mapping | None):
+            raise UsageError(f"{spec.name} uses a Python object ({name}) that lives in this notebook only.")
+    flat = {name: getattr(spec, name) for name in ("namespace", "model", "base_url", "key")}
+    tables = {name: dict(getattr(spec, name)) for name in ("headers", "parameters", "options")}
+    limits = {k: v for k, v in asdict(spec.limits).items() if v != getattr(Limits(), k)}
+    price = {k: v for k, v in asdict(spec.price).items() if v not in (None, "")} if spec.price else {}
+    whole = {**flat, **tables, "limits": limits, "price": price}
+    return {name: _listed(value) for name, value in whole.items() if value}
+
+
+def from_dict(name: str, data: Mapping[str, Any]) -> BackendSpec:
+    """The spec that plain data describes; ``price`` may also be a table or ``"in/out"``.
+
+    Raises:
+        UsageError: Something missing, unknown or in clear.
+    """
+    known = _FLAT | _TABLES
+    if strange := [key for key in data if key not in known]:
+        raise NotFound.among(f"field of a backend ({name})", strange[0], known)
+    if not data.get("namespace"):
+        raise UsageError(f"the backend {name!r} has no namespace.", hint='Such as: namespace = "openai"')
+    for key, value in data.items():
+        if not isinstance(value, str if key in _FLAT else (str, Mapping) if key == "price" else Mapping):
+            wanted = "text" if key in _FLAT else "a table"
+            raise UsageError(f"{key!r} of the backend {name!r} must be {wanted}.")
+    plain: dict[str, Any] = {key: value for key, value in data.items() if key in _FLAT}
+    plain |= {key: dict(data[key]) for key in ("headers", "parameters", "options") if key in data}
+    plain |= {"limits": _limits(name, data.get("limits", {})), "price": _price(name, data.get("price"))}
+    return check(BackendSpec(**{"model": "", **plain, "name": name}))
+
+
+def _limits(name: str, data: Mapping[str, Any]) -> Limits:
+    known = [field.name for field in fields(Limits)]
+    if strange := [key for key in data if key not in known]:
+        raise NotFound.among(f"limit ({name})", strange[0], known)
+    values = dict(data)
+    if "window" in values:
+        try:
+            count, span = values["window"]
+            values["window"] = (int(count), float(span))
+        except (TypeError, ValueError):
+            raise UsageError(f"window of {name!r} must be [requests, seconds].") from None
+    for key in values.keys() - {"window"}:
+        if isinstance(values[key], bool) or not isinstance(values[key], int | float) or values[key] < 0:
+            raise UsageError(f"{key} of {name!r} must be a number.")
+    return Limits(**values)
+
+
+def _price(name: str, data: Mapping[str, Any] | str | None) -> Price | None:
+    from llm_magics.settings.quantities import price
+
+    if not data:
+        return None
+    if isinstance(data, str):
+        return price(data)
+    try:
+        return Price(**data)
+    except TypeError:
+        raise UsageError(
+            f"the price of {name!r} needs input and output.", hint='price = "0.15/0.60"'
+        ) from None
+
+
+def _listed(value: Any) -> Any:
+    """Tuples as lists and no None inside, as TOML wants them."""
+    if isinstance(value, Mapping):
+        return {str(key): _listed(item) for key, item in value.items() if item is not None}
+    return [_listed(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+def _names_secret(name: str) -> bool:
+    folded = name.casefold().replace("_", "-")
+    return any(word in folded for word in _SECRET_NAMES)
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise UsageError(f"{url!r} is not a URL.") from None
+    if (
+        parts.password
+        or any(_names_secret(k) or k == "key" for k, _ in parse_qsl(parts.query))
+        or looks_secret(url)
+    ):
+        raise UsageError(
+            "the URL holds a key or a password in clear.", hint="Say where it is: --key env:VARIABLE"
+        )

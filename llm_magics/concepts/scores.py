@@ -1,0 +1,122 @@
+"""Scores of documents under a criterion: failures are NaN, never a number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Score:
+    """How far one document satisfies one criterion, 0 to 1; NaN with an ``error`` where that failed."""
+
+    value: float = NAN
+    rationale: str = ""
+    highlight: str = ""
+    error: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Asked, but without a usable answer."""
+        return math.isnan(self.value)
+
+
+@dataclass(frozen=True)
+class Column:
+    """The scores of all documents under one criterion; None where a document was not asked about."""
+
+    scores: tuple[Score | None, ...]
+
+    @classmethod
+    def empty(cls, n: int) -> Column:
+        """Nothing asked yet."""
+        return cls((None,) * n)
+
+    @property
+    def values(self) -> list[float]:
+        """One number a document; NaN where not asked or failed."""
+        return [NAN if score is None else score.value for score in self.scores]
+
+    def missing(self, *, failed: bool = True) -> list[int]:
+        """Rows not asked about, and with ``failed`` those whose answer was not usable."""
+        return [i for i, s in enumerate(self.scores) if s is None or (failed and s.failed)]
+
+    def rows(self, threshold: float) -> list[int]:
+        """Rows that match: a score above ``threshold``."""
+        return [i for i, s in enumerate(self.scores) if s is not None and s.value > threshold]
+
+    def filled(self, answers: Mapping[int, Score]) -> Column:
+        """A column with these answers put in."""
+        return Column(tuple(answers.get(i, score) for i, score in enumerate(self.scores)))
+
+
+@dataclass
+class Scores:
+    """Columns by criterion: what the text was asked decides, not what the concept is called.
+
+    So a rename or an undone edit finds its scores again, and only a changed criterion is asked anew.
+    """
+
+    n: int
+    columns: dict[str, Column] = field(default_factory=dict)
+
+    def __getitem__(self, criterion: str) -> Column:
+        return self.columns.get(criterion) or Column.empty(self.n)
+
+    def put(self, criterion: str, answers: Mapping[int, Score]) -> None:
+        """Keep these answers."""
+        self.columns[criterion] = self[criterion].filled(answers)
+
+    def derive(self, criterion: str, parts: Sequence[str]) -> None:
+        """Answer "at least one of ``parts`` holds" where all parts have been asked about."""
+        if criterion not in self.columns and all(part in self.columns for part in parts):
+            rows = zip(*(self[part].scores for part in parts), strict=True)
+            self.columns[criterion] = Column(tuple(_best(scores) for scores in rows))
+
+    def json(self) -> dict[str, list[Any]]:
+        """Plain data: a list a column, null where not asked."""
+        return {criterion: [_plain(s) for s in column.scores] for criterion, column in self.columns.items()}
+
+    @classmethod
+    def from_json(cls, n: int, data: Mapping[str, Sequence[Any]]) -> Scores:
+        """What ``json`` gave."""
+        columns = {
+            criterion: Column(tuple(_score(item) for item in items)) for criterion, items in data.items()
+        }
+        return cls(n, columns)
+
+
+def _best(scores: Sequence[Score | None]) -> Score | None:
+    """The highest; where a part failed and no other holds, nobody knows."""
+    given = [score for score in scores if score is not None]
+    if len(given) < len(scores):
+        return None
+    best = max(given, key=lambda score: -1.0 if score.failed else score.value)
+    failed = next((score for score in given if score.failed), None)
+    return failed if failed is not None and best.value <= HOLDS else best
+
+
+HOLDS = 0.5
+"""A score above this says yes."""
+
+
+def _plain(score: Score | None) -> Any:
+    if score is None:
+        return None
+    value = None if score.failed else score.value
+    return [value, score.rationale, score.highlight, score.error] if _said(score) else [value]
+
+
+def _said(score: Score) -> bool:
+    return bool(score.rationale or score.highlight or score.error)
+
+
+def _score(item: Any) -> Score | None:
+    if item is None:
+        return None
+    value, *rest = item
+    return replace(Score(*([NAN, *rest])), value=NAN if value is None else float(value))

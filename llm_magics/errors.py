@@ -1,0 +1,245 @@
+"""What can go wrong, as a tree; each error says what happened and what to type next.
+
+LLMError
+├── UsageError                 what was typed can't be done (never sent)
+│   ├── NotFound               no such frame, column, backend, model, setting; names the near ones
+│   ├── MissingKey             a backend without its key
+│   ├── MissingPackage         an optional package that is not installed
+│   └── Unsupported            the backend can't do this task
+├── BackendError               the model's side said no
+│   ├── AuthError              401, 403: stops the run
+│   ├── ModelNotFound          404 on the model: stops the run
+│   ├── BadRequest             400, 422: this row will never pass
+│   │   ├── ContextOverflow    the prompt is longer than the model reads
+│   │   └── ContentFiltered    refused by the provider's filter
+│   ├── QuotaExhausted         429 for money or plan: stops the run
+│   ├── RateLimited            429: wait, costs no attempt           (retryable)
+│   ├── Overloaded             5xx, 529                              (retryable)
+│   ├── Timeout                no answer in time                     (retryable)
+│   ├── ConnectionLost         reset, refused, DNS                   (retryable)
+│   └── MalformedAnswer        a body that is not what was promised  (retryable)
+├── ModelLoadError             a local model that can't be loaded: stops the run
+├── AnswerError                the model answered, but not usably (asked once more, then null)
+├── BudgetExceeded             --max-cost would be passed
+└── StoreError                 the answer store can't be used
+Interrupted (KeyboardInterrupt)  the cell was stopped; what was answered is kept
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import traceback
+from collections.abc import Iterable
+
+# A digit and a word's start are asked for: a column called task_description_text is no key.
+_SECRET = re.compile(
+    r"(?<![A-Za-z0-9])(?:sk|pk|rk|gsk|hf|xai|ghp|nvapi|pplx|key|tok)[-_](?=[A-Za-z_\-]*\d)[A-Za-z0-9_\-]{12,}"
+    r"|AIza[0-9A-Za-z_\-]{30,}"
+    r"|(?<=Bearer )[^\s\"']{8,}"
+    r"|(?<=api[-_]key[=:])\s*[^\s\"'&]{8,}",
+    re.IGNORECASE,
+)
+
+
+def redact(text: str, secrets: Iterable[str] = ()) -> str:
+    """``text`` with anything that is, or looks like, a key replaced by ``***``.
+
+    Stand-ins such as ``EMPTY`` or ``ollama``, which local servers take for a key, are no secrets.
+    """
+    for secret in secrets:
+        if len(secret) >= 8:
+            text = text.replace(secret, "***")
+    return _SECRET.sub("***", text)
+
+
+def near(word: str, known: Iterable[str], n: int = 3) -> list[str]:
+    """The known words most like ``word``, best first."""
+    names = list(known)
+    folded = {name.casefold(): name for name in reversed(names)}
+    hits = difflib.get_close_matches(word.casefold(), folded, n=n, cutoff=0.6)
+    return [folded[hit] for hit in hits]
+
+
+class LLMError(Exception):
+    """Base of every expected failure. ``hint`` is what to type next; ``retryable`` if it may pass."""
+
+    retryable = False
+    fatal = False
+    """True where every other row of the run would fail alike."""
+    debug = False
+    """Set on this class by the magics: show the whole traceback."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        self.message = redact(message)
+        self.hint = redact(hint)
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  {self.hint}" if self.hint else self.message
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows in place of a traceback."""
+        if LLMError.debug:
+            return [redact(line) for line in traceback.format_exception(self)]
+        lines = f"{type(self).__name__}: {self.message}".splitlines()
+        return lines + [f"  {line}" for line in self.hint.splitlines()]
+
+
+class UsageError(LLMError):
+    """What was typed can't be done; nothing was sent."""
+
+
+class NotFound(UsageError):
+    """A name that isn't there."""
+
+    @classmethod
+    def among(cls, what: str, name: str, known: Iterable[str], *, hint: str = "") -> NotFound:
+        """``no {what} 'name'`` with the near names, or all of them where they are few."""
+        names = sorted(set(map(str, known)))
+        close = near(name, names)
+        if close:
+            said = "Did you mean " + " or ".join(repr(c) for c in close) + "?"
+        elif names:
+            more = f", ... ({len(names)} in all)" if len(names) > 12 else ""
+            said = "Known: " + ", ".join(names[:12]) + more
+        else:
+            said = ""
+        return cls(f"no {what} {name!r}.", hint="\n".join(filter(None, (said, hint))))
+
+
+class MissingKey(UsageError):
+    """A backend without its key."""
+
+    fatal = True
+
+
+class MissingPackage(UsageError):
+    """An optional package that is not installed."""
+
+    fatal = True
+
+    @classmethod
+    def of(cls, package: str, extra: str, what: str) -> MissingPackage:
+        """The one message for a missing extra."""
+        return cls(f"{what} needs the package {package!r}.", hint=f'%pip install "llm_magics[{extra}]"')
+
+
+class Unsupported(UsageError):
+    """The backend can't do this task."""
+
+    fatal = True
+
+
+class BackendError(LLMError):
+    """The model's side said no. ``status`` is the HTTP status, ``request_id`` the provider's."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        status: int | None = None,
+        request_id: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.request_id = request_id
+        self.retry_after = retry_after
+
+
+class AuthError(BackendError):
+    """The key was refused."""
+
+    fatal = True
+
+
+class ModelNotFound(BackendError):
+    """The host has no such model."""
+
+    fatal = True
+
+
+class BadRequest(BackendError):
+    """This row's request will never pass."""
+
+
+class ContextOverflow(BadRequest):
+    """The prompt is longer than the model reads."""
+
+
+class ContentFiltered(BadRequest):
+    """Refused by the provider's filter."""
+
+
+class QuotaExhausted(BackendError):
+    """The account has no money or quota left; waiting won't help."""
+
+    fatal = True
+
+
+class RateLimited(BackendError):
+    """Too many requests; ``retry_after`` in seconds where the host said so."""
+
+    retryable = True
+
+
+class Overloaded(BackendError):
+    """The host is not well."""
+
+    retryable = True
+
+
+class Timeout(BackendError):
+    """No answer in time."""
+
+    retryable = True
+
+
+class ConnectionLost(BackendError):
+    """The connection broke or never came about."""
+
+    retryable = True
+
+
+class MalformedAnswer(BackendError):
+    """A body that is not what was promised."""
+
+    retryable = True
+
+
+class ModelLoadError(LLMError):
+    """A local model that can't be loaded."""
+
+    fatal = True
+
+
+class AnswerError(LLMError):
+    """The model answered, but not usably. ``answer`` is what it said."""
+
+    def __init__(self, message: str, *, answer: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.answer = answer
+
+
+class BudgetExceeded(LLMError):
+    """``--max-cost`` would be passed."""
+
+    fatal = True
+
+
+class StoreError(LLMError):
+    """The answer store can't be used."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """The cell was stopped; finished rows are kept."""
+
+    def __init__(self, message: str = "Interrupted.") -> None:
+        super().__init__(message)
+        self.message = message
+
+    def _render_traceback_(self) -> list[str]:
+        """One line, no traceback."""
+        return [self.message]

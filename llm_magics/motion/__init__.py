@@ -1,0 +1,1 @@
+"""Motion: requests into results, on one loop, within limits, each answer kept."""

@@ -1,0 +1,108 @@
+"""Tab in our magics: where the cursor is, and IPython's side of it.
+
+IPython calls its matcher interface provisional; everything of it stays in this module.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.completer import (
+    CompletionContext,
+    SimpleCompletion,
+    SimpleMatcherResult,
+    context_matcher,
+)
+
+if TYPE_CHECKING:
+    from llm_magics.notebook.overview import Parts
+    from llm_magics.notebook.suggestions import Around, Suggested
+
+IDENTIFIER = "llm_magics"
+_LINE = re.compile(r"\s*(?:[A-Za-z_][\w.\s,]*=\s*)?%(llm|llm_config)\s(.*)", re.DOTALL)
+_CELL = re.compile(r"%%(llm|llm_config)(?:\s+(.*))?$")
+
+
+class _NothingElse(list[SimpleCompletion]):
+    """No suggestions, but counted as one: IPython then asks none of its own matchers."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def __bool__(self) -> bool:
+        return True
+
+
+def install(shell: Any, session: Callable[[], Parts | None]) -> None:
+    """Suggest in our magics; ``session`` is asked at each Tab, and may have none yet."""
+
+    @context_matcher(identifier=IDENTIFIER)  # type: ignore[untyped-decorator]
+    def matcher(context: CompletionContext) -> SimpleMatcherResult:
+        # A fault here would show the user a traceback in the middle of typing.
+        try:
+            found = suggest(
+                context.full_text, context.cursor_line, context.cursor_position, _around(shell, session)
+            )
+            return _result(found)
+        except Exception:  # noqa: BLE001
+            return SimpleMatcherResult(completions=[], suppress=False)
+
+    uninstall(shell)
+    shell.Completer.custom_matchers.append(matcher)
+
+
+def uninstall(shell: Any) -> None:
+    """Take the matcher out again."""
+    matchers = shell.Completer.custom_matchers
+    matchers[:] = [m for m in matchers if getattr(m, "matcher_identifier", "") != IDENTIFIER]
+
+
+def suggest(text: str, row: int, column: int, around: Around) -> Suggested | None:
+    """What fits at a place in a cell; None where it is not ours."""
+    lines = text.split("\n")
+    first = next((i for i, line in enumerate(lines) if line.strip()), 0)
+    before, after = lines[row][:column], lines[row][column:]
+    cell = _CELL.match(lines[first])
+    if cell is not None and row > first:
+        return _in_body(cell[1], cell[2] or "", lines[first + 1 : row], before, after, around)
+    line = _CELL.match(before) if cell is not None else _LINE.match(before)
+    if line is None or line[2] is None:
+        return None
+    return _in_line(line[1], line[2], around)
+
+
+def _around(shell: Any, session: Callable[[], Parts | None]) -> Around:
+    from llm_magics.notebook.suggestions import Around
+
+    hidden = getattr(shell, "user_ns_hidden", {})
+    own: Mapping[str, Any] = {k: v for k, v in shell.user_ns.items() if k not in hidden}
+    return Around(own, session())
+
+
+def _in_line(magic: str, typed: str, around: Around) -> Suggested:
+    from llm_magics.notebook import suggestions
+
+    if magic == "llm":
+        return suggestions.in_llm_line(typed, around)
+    from llm_magics.notebook.config_magics import NOUNS
+
+    return suggestions.in_config_line(typed, around, NOUNS)
+
+
+def _in_body(magic: str, line: str, above: list[str], before: str, after: str, around: Around) -> Suggested:
+    from llm_magics.notebook import suggestions
+
+    if magic == "llm":
+        return suggestions.in_llm_body(line, before, after, around)
+    return suggestions.in_config_body(above, before)
+
+
+def _result(found: Suggested | None) -> SimpleMatcherResult:
+    if found is None:
+        return SimpleMatcherResult(completions=[], suppress=False)
+    offered = [SimpleCompletion(text, type="llm_magics") for text in found.texts]
+    return SimpleMatcherResult(
+        completions=offered or _NothingElse(), suppress=True, matched_fragment=found.fragment, ordered=True
+    )

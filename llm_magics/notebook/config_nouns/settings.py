@@ -1,0 +1,74 @@
+"""Settings: set, get, unset, reset, path."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from llm_magics.notebook import overview
+from llm_magics.notebook.config_nouns.noun import Noun, Place, nothing
+from llm_magics.notebook.listing import Listing, Said
+from llm_magics.parser import LineParser, assignment
+from llm_magics.settings.config import declaration, home
+
+
+def _set_line(p: LineParser) -> None:
+    p.add_argument("pairs", nargs="+", type=assignment, metavar="K=V")
+    p.add_argument("--persist", choices=("user", "project"), help="write it to your file, or the project's")
+
+
+def _set(place: Place, values: Namespace) -> Listing:
+    config, registry = place.session.config, place.session.registry
+    for name, value in values.pairs:
+        declaration(name).check(value)
+        if name == "model" or name.startswith("roles."):
+            registry.resolve(value)
+    for name, value in values.pairs:
+        config.set(name, value, values.persist)
+    return _settings(place, [name for name, _ in values.pairs])
+
+
+def _settings(place: Place, names: list[str]) -> Listing:
+    rows = [row for name in names for row in overview.settings(place.session, name)]
+    return Listing(rows, columns=["name", "value", "origin"], heads=False)
+
+
+def _get_line(p: LineParser) -> None:
+    p.add_argument("name", nargs="?", metavar="K", help="a setting; all of them without it")
+
+
+def _get(place: Place, values: Namespace) -> Listing:
+    return overview.settings(place.session, values.name)
+
+
+def _unset_line(p: LineParser) -> None:
+    p.add_argument("name", metavar="K")
+    p.add_argument("--persist", choices=("user", "project"), help="take it out of that file too")
+
+
+def _unset(place: Place, values: Namespace) -> Listing:
+    place.session.config.unset(values.name, values.persist)
+    return _settings(place, [values.name])
+
+
+def _reset(place: Place, values: Namespace) -> Said:
+    place.session.config.reset(values.name)
+    return Said(f"{values.name or 'every setting of this session'} is as it was at the start")
+
+
+def _path(place: Place, _: Namespace) -> Listing:
+    paths = {
+        **place.session.config.paths(),
+        "responses": place.session.store.path,
+        "profiles": home() / "profiles",
+    }
+    rows = [{"what": what, "path": str(path) if path else "none"} for what, path in paths.items()]
+    return Listing(rows, heads=False)
+
+
+NOUNS = (
+    Noun("set", "set settings, for this session or for good", _set_line, _set),
+    Noun("get", "a setting, or all, with their origin", _get_line, _get),
+    Noun("unset", "forget what was set", _unset_line, _unset),
+    Noun("reset", "forget what this session set: one setting, or all", _get_line, _reset),
+    Noun("path", "where the files are", nothing, _path),
+)

@@ -1,0 +1,74 @@
+"""Take a cell out of IPython's history, where it holds something that must not stay."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from llm_magics.settings.keys import Keys, TypedKeyError
+
+BLANK = "# this cell held a key; llm_magics took it out of the history"
+
+
+def refuse_keys(shell: Any, keys: Keys, *typed: str) -> None:
+    """Refuse a key in what was typed; the cell leaves the history.
+
+    Raises:
+        TypedKeyError: A key was typed.
+    """
+    with guarded(shell, keys, *typed):
+        return
+
+
+@contextlib.contextmanager
+def guarded(shell: Any, keys: Keys, *typed: str) -> Iterator[None]:
+    """Refuse a key in what was typed; whoever refuses one inside, the cell leaves the history.
+
+    Raises:
+        TypedKeyError: A key was typed.
+    """
+    try:
+        for text in typed:
+            keys.refuse_secret(text)
+        yield
+    except TypedKeyError:
+        forget_cells(shell, [text.strip() for text in typed if text.strip()])
+        raise
+
+
+def forget_cells(shell: Any, typed: Sequence[str]) -> None:
+    """Blank the cells that hold all of the texts, in memory and in the history's file; never raises.
+
+    What the front end keeps of a cell is out of reach: the user has to delete it there.
+    """
+    manager = getattr(shell, "history_manager", None)
+    if manager is None:
+        return
+    raw = manager.input_hist_raw
+    numbers = [i for i, source in enumerate(raw) if all(text in source for text in typed)]
+    with contextlib.suppress(Exception):
+        _blank_memory(shell, manager, numbers)
+    with contextlib.suppress(Exception):
+        _blank_file(manager, numbers)
+
+
+def _blank_memory(shell: Any, manager: Any, numbers: Sequence[int]) -> None:
+    for number in numbers:
+        manager.input_hist_raw[number] = manager.input_hist_parsed[number] = BLANK
+        shell.user_ns[f"_i{number}"] = BLANK
+    if len(manager.input_hist_raw) - 1 in numbers:
+        manager._i00 = BLANK  # noqa: SLF001  (what the next cell will find as _i)
+
+
+def _blank_file(manager: Any, numbers: Sequence[int]) -> None:
+    """IPython writes inputs from a thread: write out what waits, then overwrite the lines in place."""
+    if not manager.enabled:
+        return
+    manager.writeout_cache()
+    lines = [(BLANK, BLANK, manager.session_number, number) for number in numbers]
+    with manager.db:
+        manager.db.execute("PRAGMA secure_delete = ON")
+        manager.db.executemany(
+            "UPDATE history SET source = ?, source_raw = ? WHERE session = ? AND line = ?", lines
+        )

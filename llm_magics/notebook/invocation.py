@@ -1,0 +1,44 @@
+"""One call of a magic: the session it runs in, what was typed, and who answers it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llm_magics.api import session as sessions
+from llm_magics.arguments import parse
+from llm_magics.errors import LLMError
+from llm_magics.notebook.cell import Cell
+from llm_magics.notebook.cells import HANDLERS
+from llm_magics.notebook.config_magics import config_command
+from llm_magics.notebook.history import refuse_keys
+from llm_magics.notebook.namespace import Namespace
+from llm_magics.parser import HelpAsked
+
+
+def llm(shell: Any, line: str, cell: str | None, local: dict[str, Any]) -> Any:
+    """``%llm`` and ``%%llm``."""
+    session = _session()
+    refuse_keys(shell, session.keys, line)
+    space = Namespace(shell.user_ns, local, shell.user_ns_hidden)
+    try:
+        call = parse(line, cell)
+        return HANDLERS[call.command.name](Cell(session, space, call, line))
+    except HelpAsked as asked:
+        print(asked.text)
+        return None
+
+
+def llm_config(shell: Any, line: str, cell: str | None) -> Any:
+    """``%llm_config`` and ``%%llm_config``."""
+    session = _session()
+    try:
+        return config_command(session, line, cell, shell)
+    except HelpAsked as asked:
+        print(asked.text)
+        return None
+
+
+def _session() -> sessions.Session:
+    session = sessions.current()
+    LLMError.debug = session.config.value("debug")
+    return session

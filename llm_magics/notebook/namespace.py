@@ -1,0 +1,106 @@
+"""The notebook's variables: data by name, results bound to names, near misses named."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from llm_magics import frames
+from llm_magics.errors import NotFound, UsageError, near
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """``user`` is the notebook's, ``local`` that of a function the magic runs in (it wins).
+
+    ``hidden`` is what IPython put there itself (``In``, ``exit``): data by name, but never suggested.
+    """
+
+    user: MutableMapping[str, Any]
+    local: Mapping[str, Any] = field(default_factory=dict)
+    hidden: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """Every name a cell can use."""
+        return {**self.user, **self.local}
+
+    def data(self, name: str | None, on: str | None = None) -> tuple[Any, str, str | None]:
+        """The data a line names, its variable's name, and the column where ``frame.column`` says it.
+
+        Raises UsageError without a name, NotFound with the near ones.
+        """
+        if not name:
+            known = self.frames()
+            hint = (
+                f"Here: {', '.join(known[:8])}" if known else "Assign one first: reviews = pd.read_csv(...)"
+            )
+            raise UsageError("which data? Name a frame, a Series or a list of texts.", hint=hint)
+        variables = self.variables
+        if name in variables:
+            return variables[name], name, on
+        variable, dot, column = name.partition(".")
+        if dot and variable in variables:
+            return variables[variable], variable, self._column(name, column, on)
+        raise self._missing(variable)
+
+    def _column(self, name: str, column: str, on: str | None) -> str:
+        if on is not None and on != column:
+            raise UsageError(f"{name} and --on {on} name two columns.", hint="Use one of them.")
+        return column
+
+    def _missing(self, name: str) -> NotFound:
+        close = near(name, self.frames()) or near(name, self.names())
+        said = " or ".join(self._described(hit) for hit in close)
+        here = ", ".join(self._described(hit) for hit in self.frames()[:8])
+        hint = f"Did you mean {said}?" if said else f"Data here: {here}" if here else ""
+        return NotFound(f"no variable {name!r} in this notebook.", hint=hint)
+
+    def _described(self, name: str) -> str:
+        value = self.variables[name]
+        try:
+            size = f", {len(value):,} rows"
+        except TypeError:
+            size = ""
+        return f"{name!r} ({type(value).__name__}{size})"
+
+    def frames(self) -> list[str]:
+        """Names of variables that hold data."""
+        return [name for name in self.names() if _is_frame(self.variables[name])]
+
+    def names(self) -> list[str]:
+        """The variables a person made."""
+        return [
+            name
+            for name, value in self.variables.items()
+            if not name.startswith("_") and (name not in self.hidden or self.hidden[name] is not value)
+        ]
+
+    def variable(self, name: str) -> Any:
+        """A variable. Raises NotFound with the near names."""
+        variables = self.variables
+        if name not in variables:
+            raise NotFound.among("variable", name, self.names())
+        return variables[name]
+
+    def bind(self, name: str, value: Any) -> None:
+        """Set a notebook variable."""
+        self.user[name] = value
+
+
+def _is_frame(value: Any) -> bool:
+    kind = type(value)
+    if kind.__name__ not in ("DataFrame", "Series", "Table", "ChunkedArray"):
+        return isinstance(value, list) and frames.is_data(value)
+    return kind.__module__.split(".")[0] in ("pandas", "polars", "pyarrow", "modin", "cudf")
+
+
+def result_name(name: str | None) -> str | None:
+    """A name a result can be bound to. Raises UsageError, before anything is spent."""
+    if name is not None and (not name.isidentifier() or keyword.iskeyword(name)):
+        raise UsageError(
+            f"{name!r} can't be a variable's name.", hint="-o takes a Python name such as labelled."
+        )
+    return name

@@ -1,0 +1,186 @@
+"""Cells over rows: what was typed as a plan, and the same as Python."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from llm_magics.api import extraction, judging, presets
+from llm_magics.api import verbs as api
+from llm_magics.api.labelling import ExamplesFrom, plan_label
+from llm_magics.api.run import Plan
+from llm_magics.choices import parse_choices
+from llm_magics.errors import UsageError
+from llm_magics.notebook.cell import Cell
+from llm_magics.types import Choice
+
+_AT = re.compile(r"@(\w+)")
+
+
+@dataclass(frozen=True)
+class Named:
+    """A notebook variable's value that code calls by its name."""
+
+    name: str
+    value: Any
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A subcommand made ready: the api function's name, the data, its keyword arguments, its plan."""
+
+    function: str
+    data: Any
+    variable: str
+    arguments: Mapping[str, Any]
+    plan: Plan
+
+    def code(self, into: str | None) -> str:
+        """The same call as Python."""
+        said = [f"{name}={value!r}" for name, value in self.arguments.items()]
+        used = dict.fromkeys(_AT.findall(" ".join(str(self.arguments.get(k)) for k in ("template", "where"))))
+        if used:
+            said.append("variables={" + ", ".join(f"{name!r}: {name}" for name in used) + "}")
+        names = f"{self.function}, Choice" if "Choice(" in "".join(said) else self.function
+        line = f"{self.function}({', '.join([self.variable, *said])})"
+        if len(line) > 90:
+            inner = "".join(f"    {part},\n" for part in [self.variable, *said])
+            line = f"{self.function}(\n{inner})"
+        return f"from llm_magics import {names}\n\n{into or 'result'} = {line}"
+
+
+def _asked(cell: Cell, function: str, build: Callable[..., Plan], own: Mapping[str, Any]) -> Asked:
+    """Resolve the data, make the plan."""
+    data, variable, column = cell.space.data(cell.flags.data, cell.flags.on)
+    arguments = {**own, **cell.common()} | ({"on": column} if column else {})
+    extra = {"name": variable, "variables": cell.space.variables}
+    meant = {name: value.value if isinstance(value, Named) else value for name, value in arguments.items()}
+    return Asked(function, data, variable, arguments, build(cell.session, data, **meant, **extra))
+
+
+def _label(cell: Cell) -> Asked:
+    return _asked(cell, "label", plan_label, _label_arguments(cell))
+
+
+_LABEL_FLAGS = (
+    *("multi", "max_labels", "none", "default", "explain", "scores", "wide", "truth"),
+    *("k", "dynamic", "votes", "calibrate", "agree", "sure", "cheap", "propose"),
+)
+
+
+def _label_arguments(cell: Cell) -> dict[str, Any]:
+    flags, body = cell.flags, cell.call.body
+    own: dict[str, Any] = dict(_labels_given(cell, body))
+    for name in _LABEL_FLAGS:
+        value = getattr(flags, name)
+        if value:
+            own[name] = value
+    if flags.explain_after:
+        own["explain"] = "after"
+    if flags.examples:
+        own["examples"] = _examples(cell, flags.examples)
+    return own
+
+
+def _examples(cell: Cell, text: str) -> ExamplesFrom:
+    """``FRAME:text,label`` as the frame and its two columns."""
+    name, _, columns = text.partition(":")
+    pair = [column.strip() for column in columns.split(",")]
+    if len(pair) != 2 or not all(pair):
+        raise UsageError(
+            f"--examples {text!r} can't be read.", hint="--examples FRAME:TEXT_COLUMN,LABEL_COLUMN"
+        )
+    data, variable, _ = cell.space.data(name)
+    return ExamplesFrom(data, pair[0], pair[1], variable)
+
+
+def _labels_given(cell: Cell, body: str | None) -> dict[str, Any]:
+    """Labels from exactly one of body, ``--labels`` and ``--labels-from``."""
+    flags = cell.flags
+    ways = [bool(body and body.strip()), flags.labels is not None, flags.labels_from is not None]
+    if sum(ways) > 1:
+        raise UsageError("labels were given more than once.", hint="Use the body, --labels or --labels-from.")
+    if flags.labels is not None:
+        return {"labels": flags.labels}
+    if flags.labels_from is None:
+        return {"labels": _plain(parse_choices(body))} if body and ways[0] else {}
+    value = cell.space.variables.get(flags.labels_from)
+    if value is None or isinstance(value, str):
+        return {"labels_from": flags.labels_from}
+    return {"labels": value if isinstance(value, Mapping) else list(value)}
+
+
+def _plain(found: tuple[Choice, ...]) -> Any:
+    """Choices as the simplest thing that says the same in code."""
+    if any(choice.examples or choice.counterexamples for choice in found):
+        return list(found)
+    if any(choice.description for choice in found):
+        return {choice.name: choice.description for choice in found}
+    return [choice.name for choice in found]
+
+
+def _generate(cell: Cell) -> Asked:
+    flags = cell.flags
+    own: dict[str, Any] = {"template": cell.call.body}
+    if flags.num_generations != 1:
+        own["num_generations"] = flags.num_generations
+    if flags.long:
+        own["long"] = True
+    if flags.system:
+        own["system"] = cell.text(flags.system)
+    if flags.stop:
+        flags.parameters = [*(flags.parameters or []), ("stop", flags.stop)]
+    return _asked(cell, "generate", api.plan_generate, own)
+
+
+def _embed(cell: Cell) -> Asked:
+    return _asked(cell, "embed", api.plan_embed, {})
+
+
+def _extract(cell: Cell) -> Asked:
+    flags, body = cell.flags, cell.call.body
+    own: dict[str, Any] = {name: True for name in ("many", "spans") if getattr(flags, name)}
+    if flags.schema is None:
+        return _asked(cell, "extract", extraction.plan_extract, {"fields": (body or "").strip(), **own})
+    if body and body.strip():
+        own["guidance"] = body.strip()
+    model = Named(flags.schema, cell.space.variable(flags.schema))
+    return _asked(cell, "extract", extraction.plan_extract, {"fields": model, **own})
+
+
+def _summarize(cell: Cell) -> Asked:
+    own = {name: value for name in ("max_words", "focus") if (value := getattr(cell.flags, name))}
+    return _asked(cell, "summarize", presets.plan_summarize, own)
+
+
+def _translate(cell: Cell) -> Asked:
+    return _asked(cell, "translate", presets.plan_translate, {"to": cell.flags.to})
+
+
+def _judge(cell: Cell) -> Asked:
+    flags = cell.flags
+    own: dict[str, Any] = {"criteria": (cell.call.body or "").strip()}
+    if flags.on and "," in flags.on:
+        own["columns"] = [name.strip() for name in flags.on.split(",") if name.strip()]
+        flags.on = None
+    if flags.context:
+        own["context"] = flags.context
+    if flags.scale:
+        own["scale"] = flags.scale
+    return _asked(cell, "judge", judging.plan_judge, own)
+
+
+ROW_TASKS: dict[str, Callable[[Cell], Asked]] = {
+    "label": _label,
+    "generate": _generate,
+    "extract": _extract,
+    "summarize": _summarize,
+    "translate": _translate,
+    "judge": _judge,
+    "embed": _embed,
+}

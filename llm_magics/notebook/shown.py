@@ -1,0 +1,171 @@
+"""Results as a cell shows them: the frame and then its footer, code, answers, jobs, usage."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from IPython.core.getipython import get_ipython
+from IPython.display import Markdown, display
+
+from llm_magics.api.run import Run
+from llm_magics.motion.jobs import Job
+from llm_magics.notebook.listing import Listing
+
+
+class Footer:
+    """The lines under a result, in plain text and escaped HTML."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_html_(self) -> str:
+        lines = "<br>".join(escape(line) for line in self.text.splitlines())
+        return f'<div style="font-size:0.9em;opacity:0.8">{lines}</div>'
+
+
+class Code:
+    """Python source that a person can run instead of the magic."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+
+    def __repr__(self) -> str:
+        return self.source
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(self.source)}</pre>"
+
+
+def frame(result: Any, run: Run | None, wanted: str | None, *, quiet: bool) -> Any:
+    """The value of a cell: the frame itself, shown once with the footer as the last line.
+
+    The frame shows itself through a hook that is gone after the first time, so that ``_`` and
+    ``x = %llm ...`` are the plain frame.
+    """
+    text = run.report() if run is not None else ""
+
+    def show() -> None:
+        if not quiet:
+            _show(result, wanted)
+            display(Footer(text))
+
+    _hook(result, show)
+    return result
+
+
+def _hook(result: Any, show: Callable[[], None]) -> None:
+    """Let the value's next display, and only that, be ``show``."""
+
+    def once() -> None:
+        object.__delattr__(result, "_ipython_display_")
+        show()
+
+    try:
+        object.__setattr__(result, "_ipython_display_", once)
+    except AttributeError:  # pyarrow's tables take no attributes
+        _Hook(result, show)
+
+
+class _Hook:
+    """The next display of one value, kept with IPython's formatter for all of its type."""
+
+    def __init__(self, value: Any, show: Callable[[], None]) -> None:
+        self.value, self.show = value, show
+        shell: Any = get_ipython()
+        self.formatter = shell.display_formatter.ipython_display_formatter
+        before = self.formatter.pop(type(value), None)
+        self.before: Any = before.before if isinstance(before, _Hook) else before
+        self.formatter.for_type(type(value), self)
+
+    def __call__(self, value: Any) -> None:
+        self.formatter.pop(type(value), None)
+        if self.before is not None:
+            self.formatter.for_type(type(value), self.before)
+        self.show() if value is self.value else display(value)
+
+
+def _show(result: Any, wanted: str | None) -> None:
+    if wanted == "json":
+        print(_pandas(result).to_json(orient="records", force_ascii=False, default_handler=str))
+    elif wanted == "text":
+        print(_pandas(result).to_string())
+    elif wanted == "md":
+        display(Markdown(markdown_table(_pandas(result))))
+    else:
+        display(result)
+
+
+def _pandas(result: Any) -> Any:
+    import narwhals as nw
+
+    return nw.from_native(result, eager_only=True).to_pandas()
+
+
+def markdown_table(table: Any, rows: int = 50) -> str:
+    """The first rows of a pandas frame as a Markdown table, pipes and markup escaped."""
+    head = table.head(rows)
+    lines = [_md_row(head.columns), "|" + " --- |" * len(head.columns)]
+    lines += [_md_row(values) for values in head.itertuples(index=False, name=None)]
+    more = f"\n\n... {len(table) - rows:,} more rows" if len(table) > rows else ""
+    return "\n".join(lines) + more
+
+
+def _md_row(values: Any) -> str:
+    cells = (escape(" ".join(str(value).split()), quote=False).replace("|", "\\|") for value in values)
+    return "| " + " | ".join(cells) + " |"
+
+
+class Answer(str):
+    """A chat's answer: its text in code, Markdown with the footer in a cell."""
+
+    footer = ""
+    wanted: str | None = None
+
+    def _ipython_display_(self) -> None:
+        if self.wanted == "text":
+            print(str(self))
+        elif self.wanted == "json":
+            print(json.dumps(str(self), ensure_ascii=False))
+        else:
+            display(Markdown(escape(str(self), quote=False)))
+        if self.footer:
+            display(Footer(self.footer))
+
+
+def answer(text: str, run: Run | None, wanted: str | None, *, quiet: bool) -> Answer:
+    """A chat's answer as the value of its cell."""
+    shown = Answer(text)
+    if quiet:
+        _hook(shown, lambda: None)
+        return shown
+    shown.wanted, shown.footer = wanted, run.report() if run is not None else ""
+    return shown
+
+
+class Jobs(Listing):
+    """The background jobs, a line each."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        rows = [{"job": job.id, "status": job.status, "progress": _progress(job)} for job in jobs]
+        super().__init__(
+            rows, columns=["job", "status", "progress"], heads=False, empty="No background jobs."
+        )
+
+
+def _progress(job: Job) -> str:
+    """How far a job is, and what it failed with."""
+    return job.progress if job.error is None else f"{job.progress}: {str(job.error).splitlines()[0]}"
+
+
+def usage(ledger: Mapping[str, Mapping[str, Any]]) -> Listing:
+    """Tokens and money of the session, by backend."""
+    rows = [{"backend": name, **row} for name, row in ledger.items()]
+    return Listing(rows, empty="Nothing has run yet.")

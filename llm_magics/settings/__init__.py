@@ -1,0 +1,1 @@
+"""Settings: values with their origin, keys as references."""

@@ -1,0 +1,315 @@
+"""Settings and where each comes from: session, environment, pyproject.toml, user file, default."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from llm_magics.errors import NotFound, UsageError, near, redact
+from llm_magics.settings.table import PREFIX, SETTINGS, Declared
+from llm_magics.types import ROLES
+
+Place: TypeAlias = Literal["user", "project"]
+
+_OWN_VARIABLES = {"LLM_MAGICS_HOME"}
+_TABLE = ("tool", "llm_magics")
+
+
+def home(environ: Mapping[str, str] | None = None) -> Path:
+    """The folder of everything kept on disk: ``LLM_MAGICS_HOME``, or the user's data folder."""
+    chosen = (os.environ if environ is None else environ).get("LLM_MAGICS_HOME")
+    if chosen:
+        return Path(chosen).expanduser()
+    import platformdirs
+
+    return platformdirs.user_data_path("llm_magics", appauthor=False)
+
+
+def user_file(environ: Mapping[str, str] | None = None) -> Path:
+    """The user's settings file; beside everything else where ``LLM_MAGICS_HOME`` is set."""
+    environ = os.environ if environ is None else environ
+    if environ.get("LLM_MAGICS_HOME"):
+        return home(environ) / "config.toml"
+    import platformdirs
+
+    return platformdirs.user_config_path("llm_magics", appauthor=False) / "config.toml"
+
+
+def embedded_default() -> str:
+    """The model that answers when nothing is configured; TF-IDF where the weights have no wheel."""
+    has_weights = importlib.util.find_spec("wordllama") is not None
+    return "embedded::wordllama" if has_weights else "embedded::tfidf"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting's effective value.
+
+    ``origin`` is one of session, environment, pyproject.toml, user file, default; ``source`` the
+    variable or file, empty for session and default.
+    """
+
+    name: str
+    value: Any
+    origin: str
+    source: str = ""
+
+
+class Config:
+    """The effective settings of one kernel.
+
+    Precedence: session > environment (``LLM_MAGICS_*``, then the variables of other programs) > the
+    nearest pyproject.toml with ``[tool.llm_magics]`` > the user's file > default. A cell's flag stands
+    above all of them and is the caller's. Files are read when a value is asked for, never written
+    but by ``persist=``.
+    """
+
+    def __init__(self, environ: Mapping[str, str] | None = None, start_dir: Path | None = None) -> None:
+        self._environ = os.environ if environ is None else environ
+        self._start = start_dir
+        self._session: dict[str, Any] = {}
+        self._read: dict[Path, tuple[tuple[int, int], dict[str, Any]]] = {}
+
+    def get(self, name: str) -> Setting:
+        """The effective value of ``name`` and its origin.
+
+        Raises:
+            NotFound: No such setting.
+            UsageError: A file that can't be read, or a value of the wrong kind in it.
+        """
+        declared = declaration(name)
+        return next(self._found(declared), Setting(name, declared.default, "default"))
+
+    def value(self, name: str) -> Any:
+        """The effective value alone."""
+        return self.get(name).value
+
+    def all(self) -> list[Setting]:
+        """Every setting, in the table's order."""
+        return [self.get(name) for name in SETTINGS]
+
+    def set(self, name: str, value: Any, persist: Place | None = None) -> Setting:
+        """Check and set; for this session, or in the user's or the project's file as well.
+
+        Raises:
+            NotFound: No such setting.
+            UsageError: A value of the wrong kind, or no project to persist it in.
+        """
+        declared = declaration(name)
+        checked = declared.check(value)
+        if persist is not None:
+            write(self._file(persist), persist, name, checked)
+        self._session[name] = checked
+        return self.get(name)
+
+    def update(self, values: Mapping[str, Any]) -> None:
+        """Set several for this session, all or none."""
+        checked = {name: declaration(name).check(value) for name, value in values.items()}
+        self._session.update(checked)
+
+    def unset(self, name: str, persist: Place | None = None) -> Setting:
+        """Forget the session's value, and the file's with ``persist``; what is effective now."""
+        declaration(name)
+        self._session.pop(name, None)
+        if persist is not None:
+            write(self._file(persist), persist, name, None)
+        return self.get(name)
+
+    def reset(self, name: str | None = None) -> None:
+        """Forget the session's value of one setting, or of all."""
+        if name is None:
+            self._session.clear()
+        else:
+            self.unset(name)
+
+    def session(self) -> dict[str, Any]:
+        """What was set in this session."""
+        return dict(self._session)
+
+    def role(self, role: str) -> tuple[str, str]:
+        """The model for a role as text, and where that was said.
+
+        A role without a model of its own takes the default model, then the embedded default.
+
+        Raises:
+            NotFound: No such role.
+        """
+        if role not in ROLES:
+            raise NotFound.among("role", role, ROLES)
+        names = ["model"] if role == "default" else [f"roles.{role}", "model"]
+        for setting in map(self.get, names):
+            if setting.value:
+                return str(setting.value), setting.origin
+        return embedded_default(), "default"
+
+    def paths(self) -> dict[str, Path | None]:
+        """Where things are: the user's file, the project's file, the folder of the rest."""
+        return {"user": user_file(self._environ), "project": self._project(), "home": home(self._environ)}
+
+    def warnings(self) -> list[str]:
+        """What was set somewhere but means nothing here, one sentence each."""
+        known = {declared.variable for declared in SETTINGS.values()} | _OWN_VARIABLES
+        strange = [v for v in self._environ if v.startswith(PREFIX) and v not in known]
+        said = [_unknown(f"environment variable {v}", v, known) for v in strange]
+        for origin, path in self._files():
+            names = [name for name in self._table(path) if name not in SETTINGS]
+            said += [_unknown(f"{name!r} in {origin} ({path})", name, SETTINGS) for name in names]
+        return said
+
+    def _found(self, declared: Declared) -> Iterator[Setting]:
+        """The values of a setting, the strongest first."""
+        name = declared.name
+        if name in self._session:
+            yield Setting(name, self._session[name], "session")
+        for variable in (declared.variable, *declared.variables):
+            if text := self._environ.get(variable, "").strip():
+                yield Setting(name, _checked(declared, text, variable), "environment", variable)
+        for origin, path in self._files():
+            table = self._table(path)
+            if name in table:
+                yield Setting(name, _checked(declared, table[name], str(path)), origin, str(path))
+
+    def _files(self) -> Iterator[tuple[str, Path]]:
+        if (project := self._project()) is not None and self._table(project):
+            yield "pyproject.toml", project
+        user = user_file(self._environ)
+        if user.is_file():
+            yield "user file", user
+
+    def _project(self) -> Path | None:
+        """The nearest pyproject.toml that speaks of us, else the nearest one."""
+        start = (self._start or Path.cwd()).absolute()
+        nearest = [p for folder in (start, *start.parents) if (p := folder / "pyproject.toml").is_file()]
+        return next((path for path in nearest if _speaks_of_us(path)), nearest[0] if nearest else None)
+
+    def _file(self, place: Place) -> Path:
+        if place == "user":
+            return user_file(self._environ)
+        if (project := self._project()) is not None:
+            return project
+        raise UsageError(
+            "there is no pyproject.toml in this folder or above it.",
+            hint="Persist it for yourself: --persist user",
+        )
+
+    def _table(self, path: Path) -> dict[str, Any]:
+        """Our settings in a file, names with dots; read again only when the file changed."""
+        try:
+            stat = path.stat()
+            stamp = (stat.st_mtime_ns, stat.st_size)
+            if self._read.get(path, (None,))[0] != stamp:
+                self._read[path] = (stamp, _settings_in(path))
+        except OSError:
+            return {}
+        return self._read[path][1]
+
+
+def declaration(name: str) -> Declared:
+    """The declared setting.
+
+    Raises:
+        NotFound: With the near names.
+    """
+    if name not in SETTINGS:
+        raise NotFound.among("setting", name, SETTINGS, hint="See %llm_config")
+    return SETTINGS[name]
+
+
+def parse_toml(text: str, what: str) -> dict[str, Any]:
+    """The tables of a TOML text.
+
+    Raises:
+        UsageError: Malformed; names ``what`` and the line, and shows that line without anything like a key.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        said = str(error)
+        line = said.partition("at line ")[2].partition(",")[0]
+        shown = text.splitlines()[int(line) - 1].strip() if line.isdigit() else ""
+        hint = f"line {line}: {redact(shown)}" if shown else ""
+        raise UsageError(f"{what} is not valid TOML: {said}.", hint=hint) from None
+
+
+def flatten(table: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Nested tables as one, names joined by dots."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        name = f"{above}{key}"
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{name}.")
+        else:
+            flat[name] = value
+    return flat
+
+
+def write(path: Path, place: Place, name: str, value: Any) -> None:
+    """Put one setting into a settings file (None takes it out), keeping everything else as it stands."""
+    import tomlkit
+
+    text = path.read_text("utf-8") if path.is_file() else ""
+    parse_toml(text, str(path))
+    document = tomlkit.parse(text)
+    table: Any = document
+    *above, leaf = name.split(".")
+    for part in (*(_TABLE if place == "project" else ()), *above):
+        table = table.setdefault(part, tomlkit.table())
+    if value is None:
+        table.pop(leaf, None)
+    else:
+        table[leaf] = value
+    replace(path, tomlkit.dumps(document), private=place == "user")
+
+
+def replace(path: Path, text: str, *, private: bool) -> None:
+    """Write a whole file or nothing; ``private`` = readable by its owner alone."""
+    import tempfile
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        if not private:
+            Path(temporary).chmod(path.stat().st_mode & 0o777 if path.exists() else 0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _speaks_of_us(path: Path) -> bool:
+    try:
+        return b"llm_magics" in path.read_bytes()
+    except OSError:
+        return False
+
+
+def _settings_in(path: Path) -> dict[str, Any]:
+    project = path.name == "pyproject.toml"
+    text = path.read_text("utf-8", errors="replace")
+    if project and "llm_magics" not in text:
+        return {}
+    table: Any = parse_toml(text, str(path))
+    for part in _TABLE if project else ():
+        table = table.get(part, {})
+        if not isinstance(table, Mapping):
+            raise UsageError(f"{path}: {'.'.join(_TABLE)} must be a table.")
+    return flatten(table)
+
+
+def _checked(declared: Declared, value: Any, source: str) -> Any:
+    try:
+        return declared.check(value)
+    except UsageError as error:
+        raise UsageError(f"{error.message} It is set in {source}.", hint=error.hint) from None
+
+
+def _unknown(what: str, name: str, known: Any) -> str:
+    close = near(name, known, n=1)
+    return f"{what} is no setting" + (f"; did you mean {close[0]}?" if close else ".")

@@ -1,0 +1,300 @@
+"""Keys as references, resolved at the moment of a call; shown masked and never written by us.
+
+A reference is ``env:NAME``, ``session:NAME``, ``keyring:NAME`` (or ``keyring:SERVICE/NAME``),
+``dotenv:PATH#NAME`` or ``colab:NAME``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import re
+from collections.abc import Callable, Mapping, MutableSet
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from llm_magics.errors import MissingPackage, NotFound, UsageError, redact
+
+SCHEMES = ("env", "session", "keyring", "dotenv", "colab")
+SERVICE = "llm_magics"
+"""The service name of our own entries in the system's keyring."""
+
+VARIABLES: Mapping[str, tuple[str, ...]] = {
+    "openai": ("OPENAI_API_KEY", "SKLLM_CONFIG_OPENAI_KEY"),
+    "azure": ("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_KEY"),
+    "custom_url": ("CUSTOM_URL_API_KEY",),
+    "vllm": ("VLLM_API_KEY",),
+    "ollama": ("OLLAMA_API_KEY",),
+    "hf_endpoint": ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"),
+    "anthropic": ("ANTHROPIC_API_KEY", "SKLLM_CONFIG_ANTHROPIC_KEY"),
+    "gemini": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+}
+"""The environment variables that hold a namespace's key, in the order they are tried."""
+
+REQUIRED = frozenset({"openai", "azure", "hf_endpoint", "anthropic", "gemini"})
+"""The namespaces that answer nothing without a key."""
+
+_TYPED = re.compile(
+    r"(?<![A-Za-z0-9])(?:"
+    r"(?:sk|pk|rk)-(?=[\w-]*\d|[\w-]{20})[\w-]{8,}"
+    r"|(?:hf|gsk|xai|ghp|nvapi|pplx)[-_](?=\w*\d)[\w-]{16,}"
+    r"|AIza[\w-]{30,}"
+    r"|Bearer\s+[\w.-]{16,}"
+    r")"
+)
+_DOTENV = re.compile(r"""\s*(?:export\s+)?([\w.]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^#\r\n]*))""")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One place a key was looked for. ``masked`` is its end (``...9f2c``), empty where there is none."""
+
+    reference: str
+    masked: str = ""
+    note: str = ""
+
+    @property
+    def found(self) -> bool:
+        """True where the key is."""
+        return bool(self.masked)
+
+
+def mask(secret: str) -> str:
+    """The last four characters of a long key, nothing of a short one."""
+    return f"...{secret[-4:]}" if len(secret) >= 16 else "..."
+
+
+def is_reference(text: str) -> bool:
+    """True for ``env:NAME`` and the like."""
+    scheme, colon, name = text.partition(":")
+    return bool(colon and name) and scheme in SCHEMES
+
+
+def looks_secret(text: str) -> bool:
+    """True where a text holds something like a key."""
+    return _TYPED.search(text) is not None
+
+
+class Keys:
+    """Where keys are found. Values typed by the user live here alone, for the life of the kernel."""
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        self._environ = os.environ if environ is None else environ
+        self._typed: dict[str, str] = {}
+        self._seen: MutableSet[str] = set()
+        self._readers: dict[str, Callable[[str], str | None]] = {
+            "env": self._from_environment,
+            "session": self._typed.get,
+            "keyring": _from_keyring,
+            "dotenv": _from_dotenv,
+            "colab": _from_colab,
+        }
+
+    def resolve(self, reference: str) -> str | None:
+        """The key behind a reference, or None.
+
+        Raises:
+            UsageError: Not a reference.
+            MissingPackage: A ``keyring:`` reference without the keyring package.
+        """
+        scheme, _, name = check_reference(reference).partition(":")
+        secret = (self._readers[scheme](name) or "").strip()
+        if secret:
+            self._seen.add(secret)
+        return secret or None
+
+    def set(self, name: str, value: str, store: Literal["session", "keyring"] = "session") -> str:
+        """Keep a key under a name; its reference.
+
+        Raises:
+            UsageError: An empty key.
+            MissingPackage: The keyring is asked for and its package is missing.
+        """
+        if not value.strip():
+            raise UsageError(f"the key {name!r} is empty; nothing was changed.")
+        self._seen.add(value.strip())
+        if store == "keyring":
+            _to_keyring(name, value.strip())
+        else:
+            self._typed[name] = value.strip()
+        return f"{store}:{name}"
+
+    def forget(self, name: str) -> tuple[str, ...]:
+        """Drop a key from the session and from our part of the keyring; the references that are gone.
+
+        Raises:
+            NotFound: No key of that name in either.
+        """
+        gone = [f"session:{name}"] if self._typed.pop(name, None) is not None else []
+        if _has_keyring() and self._step(f"keyring:{name}").found:
+            _keyring().delete_password(*_service(name))
+            gone.append(f"keyring:{name}")
+        if not gone:
+            hint = "Keys in environment variables are not ours to delete."
+            raise NotFound.among("key", name, self._typed, hint=hint)
+        return tuple(gone)
+
+    def list(self) -> tuple[Step, ...]:
+        """Every key known now: typed, in the environment, in our part of the keyring; masked."""
+        steps = [Step(f"session:{name}", mask(value)) for name, value in self._typed.items()]
+        variables = dict.fromkeys(v for names in VARIABLES.values() for v in names)
+        steps += [self._step(f"env:{name}") for name in variables if self._environ.get(name)]
+        if _has_keyring():
+            steps += [step for name in sorted(REQUIRED) if (step := self._step(f"keyring:{name}")).found]
+        return tuple(steps)
+
+    def references(self, namespace: str) -> tuple[str, ...]:
+        """Where a namespace's key is looked for, in order: typed, environment, keyring, Colab.
+
+        The keyring may ask a person to unlock it, so only namespaces that need a key look there.
+        """
+        environment = [f"env:{name}" for name in VARIABLES.get(namespace, ())]
+        if not environment:
+            return ()
+        colab = [f"colab:{VARIABLES[namespace][0]}"] if _in_colab() else []
+        keyring = [f"keyring:{namespace}"] if namespace in REQUIRED and _has_keyring() else []
+        return (f"session:{namespace}", *environment, *keyring, *colab)
+
+    def steps(self, namespace: str) -> tuple[Step, ...]:
+        """What was found at each of those places."""
+        return tuple(self._step(reference) for reference in self.references(namespace))
+
+    def default_reference(self, namespace: str) -> str:
+        """The first of those places that has a key, else the namespace's own variable.
+
+        Empty for a namespace without keys.
+        """
+        if namespace not in VARIABLES:
+            return ""
+        here = (reference for reference in self.references(namespace) if self._step(reference).found)
+        return next(here, f"env:{VARIABLES[namespace][0]}")
+
+    def status(self, reference: str) -> Step:
+        """What is behind a reference, masked; for display."""
+        return self._step(reference)
+
+    def secrets(self) -> frozenset[str]:
+        """Every key known now, for taking them out of texts."""
+        variables = (v for names in VARIABLES.values() for v in names)
+        environment = {value for v in variables if (value := self._environ.get(v, "").strip())}
+        return frozenset(self._seen).union(self._typed.values(), environment)
+
+    def redact(self, text: str) -> str:
+        """``text`` without any key known now."""
+        return redact(text, self.secrets())
+
+    def refuse_secret(self, line: str) -> None:
+        """Raise where a line holds a key, or something like one; the message doesn't repeat it.
+
+        Raises:
+            UsageError: Always in that case.
+        """
+        if looks_secret(line) or any(len(secret) >= 8 and secret in line for secret in self.secrets()):
+            raise TypedKeyError(
+                "a key was typed on the line; it was not used.",
+                hint="Cells are saved: delete the key from this one; make a new key if it was shared.\n"
+                "Type a key with: %llm_config key set NAME\n"
+                "or say where it is: --key env:VARIABLE",
+            )
+
+    def _from_environment(self, name: str) -> str | None:
+        """A key typed under a variable's name stands in for the variable."""
+        return self._typed.get(name) or self._environ.get(name)
+
+    def _step(self, reference: str) -> Step:
+        try:
+            secret = self.resolve(reference)
+        except Exception as error:  # noqa: BLE001  (a locked keyring must not stop the search)
+            return Step(reference, note=type(error).__name__)
+        return Step(reference, mask(secret) if secret else "")
+
+
+class TypedKeyError(UsageError):
+    """A key was typed where it would be saved."""
+
+
+def check_reference(text: str) -> str:
+    """``text`` if it is a reference.
+
+    Raises:
+        TypedKeyError: Otherwise; the text is not repeated, as it may be a key.
+    """
+    if not is_reference(text):
+        raise TypedKeyError(
+            "a key is named by where it is, never typed: env:VARIABLE, session:NAME, keyring:NAME, "
+            "dotenv:PATH#NAME or colab:NAME.",
+            hint="Keep one for this session with: %llm_config key set NAME",
+        )
+    return text
+
+
+def _service(name: str) -> tuple[str, str]:
+    service, slash, user = name.rpartition("/")
+    return (service, user) if slash else (SERVICE, name)
+
+
+def _has_keyring() -> bool:
+    return importlib.util.find_spec("keyring") is not None
+
+
+def _keyring() -> Any:
+    try:
+        import keyring
+    except ImportError:
+        raise MissingPackage.of("keyring", "keyring", "the system's keyring") from None
+    return keyring
+
+
+def _from_keyring(name: str) -> str | None:
+    found = _keyring().get_password(*_service(name))
+    return None if found is None else str(found)
+
+
+def _to_keyring(name: str, value: str) -> None:
+    try:
+        _keyring().set_password(*_service(name), value)
+    except MissingPackage:
+        raise
+    except Exception as error:  # noqa: BLE001  (each system's keyring has kinds of its own)
+        raise UsageError(
+            f"the system's keyring took no key: {type(error).__name__}.",
+            hint=f"For this session alone: %llm_config key set {name}",
+        ) from None
+
+
+def _from_dotenv(place: str) -> str | None:
+    """The one name asked for; nothing else of the file is kept, and the environment stays as it is."""
+    path, _, name = place.rpartition("#")
+    try:
+        lines = Path(path or ".env").expanduser().read_text("utf-8").splitlines()
+    except OSError:
+        return None
+    return next((value for key, value in map(_assignment, lines) if key == name), None)
+
+
+def _assignment(line: str) -> tuple[str, str]:
+    found = _DOTENV.match(line)
+    if found is None:
+        return "", ""
+    name, double, single, bare = found.groups()
+    if double is not None:
+        return name, re.sub(r"\\(.)", r"\1", double)
+    return name, single if single is not None else bare.strip()
+
+
+def _in_colab() -> bool:
+    try:
+        return importlib.util.find_spec("google.colab") is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _from_colab(name: str) -> str | None:
+    if not _in_colab():
+        return None
+    try:
+        return str(importlib.import_module("google.colab.userdata").get(name))
+    except Exception:  # noqa: BLE001  (Colab raises its own kinds for "no such secret" and "no access")
+        return None

@@ -1,0 +1,293 @@
+"""The table of settings: name, kind, default, meaning, and where else a value may come from.
+
+This one table drives checking, ``%llm_config``, completion and the reference page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from llm_magics.errors import UsageError
+from llm_magics.settings.quantities import size
+from llm_magics.types import ROLES
+
+PREFIX = "LLM_MAGICS_"
+
+_TRUE = {"true", "on", "yes", "1"}
+_FALSE = {"false", "off", "no", "0"}
+_WANTED = {
+    "text": "text",
+    "url": "a URL",
+    "flag": "true or false",
+    "integer": "a whole number",
+    "number": "a number",
+    "size": "a size such as 12GB or 500MB",
+    "path": "a file or folder",
+}
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A setting that exists.
+
+    ``kind`` is one of text, url, flag, integer, number, size, path. ``variables`` are environment variables
+    of other programs that mean the same, tried in order after ``LLM_MAGICS_NAME``. ``setters`` are the
+    names scikit-llm has for it. ``least`` is the smallest number allowed.
+    """
+
+    name: str
+    kind: str
+    default: Any
+    meaning: str
+    variables: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    least: float | None = None
+    setters: tuple[str, ...] = ()
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that is this setting's own."""
+        return PREFIX + self.name.upper().replace(".", "_")
+
+    def check(self, value: Any) -> Any:
+        """``value`` (typed, or text as on a line or in the environment) as this setting's kind.
+
+        Raises:
+            UsageError: Not of that kind, or outside what is allowed.
+        """
+        checked = _CHECKS[self.kind](self, value)
+        if self.choices and checked not in self.choices:
+            raise self.refused(value, "one of " + ", ".join(self.choices))
+        if self.least is not None and checked < self.least:
+            raise self.refused(value, f"at least {self.least:g}")
+        return checked
+
+    def refused(self, value: Any, wanted: str = "") -> UsageError:
+        """The error for a value this setting can't have."""
+        wanted = wanted or _WANTED[self.kind]
+        return UsageError(f"{self.name} must be {wanted}, not {value!r}.", hint=self.meaning)
+
+
+def _text(setting: Declared, value: Any) -> str:
+    if not isinstance(value, str):
+        raise setting.refused(value)
+    return value.strip()
+
+
+def _url(setting: Declared, value: Any) -> str:
+    text = _text(setting, value)
+    if "@" in urlsplit(text if "://" in text else f"//{text}").netloc:
+        raise UsageError(
+            f"{setting.name} holds a user name or password.",
+            hint="Give the key by reference instead: %llm_config add NAME --openai URL --key env:NAME",
+        )
+    return text
+
+
+def _flag(setting: Declared, value: Any) -> bool:
+    word = str(value).strip().casefold()
+    if word not in _TRUE | _FALSE:
+        raise setting.refused(value)
+    return word in _TRUE
+
+
+def _number(setting: Declared, value: Any) -> float:
+    if isinstance(value, bool):
+        raise setting.refused(value)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise setting.refused(value) from None
+    if number != number or number in (float("inf"), float("-inf")):
+        raise setting.refused(value)
+    return number
+
+
+def _integer(setting: Declared, value: Any) -> int:
+    number = _number(setting, value)
+    if not number.is_integer():
+        raise setting.refused(value)
+    return int(number)
+
+
+def _size(setting: Declared, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise setting.refused(value)
+    try:
+        return size(value)
+    except UsageError:
+        raise setting.refused(value) from None
+
+
+def _path(setting: Declared, value: Any) -> str:
+    text = str(value).strip() if isinstance(value, str | Path) else ""
+    if not text:
+        raise setting.refused(value)
+    return str(Path(text).expanduser())
+
+
+_CHECKS: Mapping[str, Callable[[Declared, Any], Any]] = {
+    "text": _text,
+    "url": _url,
+    "flag": _flag,
+    "integer": _integer,
+    "number": _number,
+    "size": _size,
+    "path": _path,
+}
+
+_GENERAL = (
+    Declared("model", "text", None, "The model every task uses unless a role or -m says otherwise."),
+    *(
+        Declared(f"roles.{role}", "text", None, f"The model for {role}; without it, the default model.")
+        for role in ROLES
+        if role != "default"
+    ),
+)
+
+_RUNS = (
+    Declared(
+        "max_cost", "number", None, "US dollars one run may cost; it stops before passing this.", least=0
+    ),
+    Declared(
+        "confirm_above", "number", None, "A run estimated above this many US dollars asks for --yes.", least=0
+    ),
+    Declared("concurrency", "integer", None, "Requests in flight at once, at most.", least=1),
+    Declared("rpm", "number", None, "Requests a minute, at most.", least=0.001),
+    Declared("tpm", "number", None, "Tokens a minute, at most.", least=1),
+    Declared("retries", "integer", 5, "Attempts after the first for a fault that may pass.", least=0),
+    Declared("timeout", "number", 120.0, "Seconds one attempt may take.", least=0.001),
+    Declared(
+        "on_error",
+        "text",
+        "null",
+        "A row that fails: null in the frame, or raise.",
+        choices=("null", "raise"),
+    ),
+)
+
+_NOTEBOOK = (
+    Declared(
+        "widgets", "text", "auto", "Widgets where the front end has them, or off.", choices=("auto", "off")
+    ),
+    Declared("store", "text", "on", "The response store: on, off, or the path of its file."),
+    Declared("store_limit", "size", None, "The largest the response store may grow; the oldest answers go."),
+    Declared("debug", "flag", False, "Show tracebacks of expected errors too."),
+    Declared(
+        "offline",
+        "flag",
+        False,
+        "Download nothing: models must be on this machine.",
+        variables=("HF_HUB_OFFLINE",),
+    ),
+)
+
+_HOSTS = (
+    Declared(
+        "openai.base_url", "url", None, "Where openai models are asked.", variables=("OPENAI_BASE_URL",)
+    ),
+    Declared(
+        "openai.organization",
+        "text",
+        None,
+        "The organization openai calls are billed to.",
+        variables=("OPENAI_ORG_ID", "OPENAI_ORGANIZATION", "SKLLM_CONFIG_OPENAI_ORG"),
+        setters=("set_openai_org", "set_gpt_org"),
+    ),
+    Declared(
+        "openai.project",
+        "text",
+        None,
+        "The project openai calls are billed to.",
+        variables=("OPENAI_PROJECT_ID", "OPENAI_PROJECT"),
+    ),
+    Declared(
+        "azure.endpoint",
+        "url",
+        None,
+        "The Azure resource, https://NAME.openai.azure.com.",
+        variables=("AZURE_OPENAI_ENDPOINT", "SKLLM_CONFIG_AZURE_API_BASE"),
+        setters=("set_azure_api_base",),
+    ),
+    Declared(
+        "azure.api_version",
+        "text",
+        None,
+        "The Azure API version.",
+        variables=("AZURE_OPENAI_API_VERSION", "OPENAI_API_VERSION", "SKLLM_CONFIG_AZURE_API_VERSION"),
+        setters=("set_azure_api_version",),
+    ),
+    Declared(
+        "custom_url.base_url",
+        "url",
+        None,
+        "Where custom_url models are asked; the key is custom_url's own, never openai's.",
+        variables=("SKLLM_CONFIG_GPT_URL",),
+        setters=("set_gpt_url",),
+    ),
+    Declared("vllm.base_url", "url", None, "The vLLM server.", variables=("VLLM_BASE_URL",)),
+    Declared("ollama.base_url", "url", None, "The Ollama server.", variables=("OLLAMA_HOST",)),
+    Declared("hf_endpoint.base_url", "url", None, "A Hugging Face inference endpoint."),
+    Declared(
+        "anthropic.base_url",
+        "url",
+        None,
+        "Where anthropic models are asked.",
+        variables=("ANTHROPIC_BASE_URL",),
+    ),
+    Declared(
+        "vertex.project",
+        "text",
+        None,
+        "The Google Cloud project of vertex models.",
+        variables=("GOOGLE_CLOUD_PROJECT",),
+        setters=("set_google_project",),
+    ),
+    Declared(
+        "vertex.location",
+        "text",
+        None,
+        "The Google Cloud region of vertex models.",
+        variables=("GOOGLE_CLOUD_LOCATION",),
+    ),
+)
+
+_GGUF = (
+    Declared(
+        "gguf.gpu_layers",
+        "integer",
+        0,
+        "Layers of a GGUF model on the GPU; 0 = none, -1 = all.",
+        variables=("SKLLM_CONFIG_GGUF_MAX_GPU_LAYERS",),
+        least=-1,
+        setters=("set_gguf_max_gpu_layers",),
+    ),
+    Declared(
+        "gguf.context", "integer", None, "Tokens a GGUF model reads; without it, the model's own.", least=1
+    ),
+    Declared(
+        "gguf.verbose",
+        "flag",
+        False,
+        "Show llama.cpp's own log.",
+        variables=("SKLLM_CONFIG_GGUF_VERBOSE",),
+        setters=("set_gguf_verbose",),
+    ),
+    Declared("gguf.threads", "integer", None, "CPU threads of a GGUF model; without it, all cores.", least=1),
+    Declared("gguf.memory_limit", "size", None, "Memory all loaded GGUF models may take together."),
+    Declared(
+        "gguf.download_path",
+        "path",
+        None,
+        "Where GGUF files are downloaded to.",
+        variables=("SKLLM_CONFIG_GGUF_DOWNLOAD_PATH",),
+    ),
+)
+
+SETTINGS: Mapping[str, Declared] = {
+    setting.name: setting for setting in (*_GENERAL, *_RUNS, *_NOTEBOOK, *_HOSTS, *_GGUF)
+}

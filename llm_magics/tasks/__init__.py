@@ -1,0 +1,1 @@
+"""Tasks: pure, a file each; see ``base`` for what makes one."""

@@ -1,0 +1,78 @@
+"""Generate: a template over a row's columns becomes text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from llm_magics.errors import AnswerError
+from llm_magics.parsing import without_thinking
+from llm_magics.prompts import Template, text_of
+from llm_magics.tasks.base import Parsed, Row, Target
+from llm_magics.types import Message, Request, Response
+
+CUT = ("length", "max_tokens")
+"""Finish reasons of an answer that stopped at the token limit."""
+
+
+@dataclass(frozen=True)
+class Generate:
+    """Render ``template`` for each row and keep the model's text in the column ``output``.
+
+    A row is skipped where every column the template names is null or blank. ``history`` are earlier
+    turns, before the row's own.
+    """
+
+    template: Template
+    output: str = "generation"
+    system: str = ""
+    history: tuple[Message, ...] = ()
+    name: str = "generate"
+    role: str = "generate"
+    keep_thinking: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The output columns, in order."""
+        return (self.output,)
+
+    def request(self, row: Row, target: Target, sample: int = 0) -> Request | None:
+        """The rendered prompt; a ``seed`` parameter moves on with each generation of one row."""
+        texts = [text_of(row[name]) for name in self.template.columns]
+        if texts and not any(text.strip() for text in texts):
+            return None
+        head = (Message("system", self.system),) if self.system else ()
+        messages = (*head, *self.history, Message("user", self.template.render(row)))
+        parameters = _seeded(target.parameters, sample)
+        subject = max(texts, key=len, default="")
+        return Request(
+            target.backend,
+            target.model,
+            messages,
+            parameters=parameters,
+            base_url=target.base_url,
+            subject=subject,
+            sample=sample,
+        )
+
+    def parse(self, request: Request, response: Response) -> Parsed:
+        """The text as the model wrote it, without its thinking; an empty one is no answer."""
+        text = response.text.strip() if self.keep_thinking else without_thinking(response.text)
+        if not text:
+            cut = " (it was cut at the token limit)" if response.finish_reason in CUT else ""
+            raise AnswerError(f"the answer was empty{cut}", answer=response.text)
+        return Parsed({self.output: text})
+
+    def reask(self, request: Request, response: Response, error: AnswerError) -> Request | None:
+        """An empty answer would be paid for twice: not asked again."""
+        return None
+
+    def default(self, request: Request) -> Parsed | None:
+        """There is no default text."""
+        return None
+
+
+def _seeded(parameters: Mapping[str, Any], sample: int) -> Mapping[str, Any]:
+    seed = parameters.get("seed")
+    return parameters if sample == 0 or not isinstance(seed, int) else {**parameters, "seed": seed + sample}

@@ -1,0 +1,312 @@
+"""The words every floor speaks: frozen records, no imports of ours, nothing heavy."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+Status: TypeAlias = Literal["ok", "repaired", "defaulted", "failed", "skipped"]
+STATUSES: tuple[Status, ...] = ("ok", "repaired", "defaulted", "failed", "skipped")
+
+ROLES: tuple[str, ...] = (
+    "default",
+    "label",
+    "generate",
+    "extract",
+    "chat",
+    "embed",
+    "concepts.distill",
+    "concepts.synthesize",
+    "concepts.score",
+)
+"""What a backend is used for; each role falls back to ``default``."""
+
+EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+class Message(NamedTuple):
+    """One turn of a prompt; ``role`` is ``system``, ``user`` or ``assistant``."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A label: its name, what it means, and texts that are (or only look like) it."""
+
+    name: str
+    description: str = ""
+    examples: tuple[str, ...] = ()
+    counterexamples: tuple[str, ...] = ()
+
+
+class Format:
+    """What an answer may be; the base of the response formats."""
+
+    kind = ""
+
+    @cached_property
+    def canonical(self) -> str:
+        """One JSON text per meaning; made once for all rows of a run."""
+        return _encode({"kind": self.kind, **_plain(self)})
+
+
+@dataclass(frozen=True)
+class Text(Format):
+    """Any text."""
+
+    kind = "text"
+
+
+@dataclass(frozen=True)
+class OneOf(Format):
+    """One of the choices (or, with ``many``, up to ``max_choices`` of them).
+
+    ``scores`` asks for a probability per choice where the backend can give one.
+    """
+
+    choices: tuple[Choice, ...]
+    many: bool = False
+    max_choices: int | None = None
+    scores: bool = False
+    kind = "one_of"
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names a valid answer may have, in the user's order."""
+        return tuple(choice.name for choice in self.choices)
+
+
+@dataclass(frozen=True)
+class Schema(Format):
+    """A JSON value that satisfies the JSON schema ``schema``."""
+
+    schema: Mapping[str, Any]
+    name: str = "answer"
+    kind = "schema"
+
+
+@dataclass(frozen=True)
+class Vector(Format):
+    """An embedding of the request's ``subject``."""
+
+    dimensions: int | None = None
+    kind = "vector"
+
+
+ResponseFormat: TypeAlias = Text | OneOf | Schema | Vector
+TEXT = Text()
+
+
+@dataclass(frozen=True)
+class Request:
+    """What one row asks of a model.
+
+    ``backend`` is the namespace and ``base_url`` the host, so that one model name on two hosts is two
+    things and a renamed backend is still the same one. ``subject`` is the row's own text inside
+    ``messages``: embeddings compare it, and a prompt that is too long is cut there and nowhere else.
+    ``sample`` tells the n-th generation of one prompt from the first. No secret ever stands here.
+    """
+
+    backend: str
+    model: str
+    messages: tuple[Message, ...]
+    response_format: ResponseFormat = TEXT
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    base_url: str = ""
+    subject: str = ""
+    sample: int = 0
+
+    @cached_property
+    def key(self) -> str:
+        """Sha256 of the canonical JSON of everything that decides the answer."""
+        return hashlib.sha256(self.canonical().encode("utf-8", "surrogatepass")).hexdigest()
+
+    def canonical(self) -> str:
+        """One JSON text per meaning: sorted keys, no spaces, tuples as lists."""
+        whole = {
+            "backend": self.backend,
+            "base_url": self.base_url,
+            "model": self.model,
+            "messages": self.messages,
+            "format": self.response_format.canonical,
+            "parameters": dict(self.parameters),
+            "sample": self.sample,
+        }
+        return _encode(whole)
+
+
+def _plain(value: Any) -> Any:
+    """A record as its declared fields, a mapping as a dict, anything else as its text."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    names = getattr(value, "__dataclass_fields__", None)
+    return {name: getattr(value, name) for name in names} if names is not None else repr(value)
+
+
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_plain).encode
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens one answer took; ``cost`` in US dollars, None where the price is unknown."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_input_tokens: int = 0
+    cost: float | None = None
+    estimated: bool = False
+
+
+NO_USAGE = Usage()
+
+
+@dataclass(frozen=True)
+class Response:
+    """A model's answer.
+
+    ``parsed`` is the value where the backend served the format natively (a label, a list of labels,
+    the JSON value), else None and the task parses ``text``. ``scores`` are probabilities over the
+    choices, ``method`` how they came about (``logprobs``, ``trie``, ``similarity``, ``votes``).
+    ``vector`` is a float32 array of shape (d,). ``notes`` are sentences the user is told once a run.
+    ``latency`` in seconds.
+    """
+
+    text: str = ""
+    parsed: Any = None
+    scores: Mapping[str, float] | None = None
+    method: str = ""
+    vector: Any = None
+    finish_reason: str = "stop"
+    usage: Usage = NO_USAGE
+    model: str = ""
+    request_id: str = ""
+    latency: float = 0.0
+    cached: bool = False
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one row: its values by column, or the reason there are none."""
+
+    index: int
+    status: Status
+    values: Mapping[str, Any] = field(default_factory=dict)
+    response: Response | None = None
+    key: str = ""
+    error: BaseException | None = None
+    attempts: int = 0
+    usage: Usage = NO_USAGE
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a backend may be asked for.
+
+    ``rpm`` and ``tpm`` per minute; ``window`` = at most n requests in any span of that many seconds
+    (LLooM's tuple); ``concurrency`` caps what is in flight; ``retries`` per row for faults that may
+    pass; ``timeout`` in seconds for one attempt.
+    """
+
+    rpm: float | None = None
+    tpm: float | None = None
+    window: tuple[int, float] | None = None
+    concurrency: int | None = None
+    retries: int = 5
+    timeout: float = 120.0
+
+
+@dataclass(frozen=True)
+class Price:
+    """US dollars per million tokens, as of ``date`` (ISO) from ``source``."""
+
+    input: float
+    output: float = 0.0
+    cached_input: float | None = None
+    date: str = ""
+    source: str = ""
+
+
+FREE = Price(0.0, 0.0, 0.0, source="runs on this machine")
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a backend serves natively, and how it likes to be asked.
+
+    ``max_concurrency`` is where adaptive concurrency stops. ``batch_size`` > 1: the engine hands
+    over that many requests at once (``complete_many``); ``embed_batch`` are the texts of one ``embed``.
+    ``stored`` False: answers are
+    cheaper to make again than to keep. ``parameters``: those it takes, None for "passes all on".
+    """
+
+    text: bool = True
+    one_of: bool = False
+    schema: bool = False
+    logprobs: bool = False
+    embed: bool = False
+    max_concurrency: int = 64
+    batch_size: int = 1
+    embed_batch: int = 64
+    context_window: int | None = None
+    stored: bool = True
+    parameters: frozenset[str] | None = None
+
+
+@dataclass(frozen=True)
+class BackendSpec:
+    """A backend as the user described it; what a registry keeps and a profile saves. No secret.
+
+    ``key`` and the values of ``headers`` may be references (``env:NAME``, ``keyring:NAME``,
+    ``session:NAME``), resolved late and only for this backend's own host. ``base_url`` is a URL, an
+    Azure endpoint, or empty for the namespace's own. ``options`` is what one family alone knows
+    (``api_version``, ``context``, ``gpu_layers``, ``fn``, ``members``, ...).
+    """
+
+    namespace: str
+    model: str
+    name: str = ""
+    base_url: str = ""
+    key: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    limits: Limits = Limits()
+    price: Price | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """Vectors of several texts: ``vectors`` is float32 of shape (n, d)."""
+
+    vectors: Any
+    usage: Usage = NO_USAGE
+    model: str = ""
+    notes: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Concept:
+    """A pattern that texts may show.
+
+    ``criterion`` is a yes/no question about one text; it alone decides the scores, so a renamed
+    concept keeps them. ``examples`` are row numbers of texts that show it, ``seed`` the topic it was
+    induced for. ``locked`` keeps it from being changed, ``selected`` is its tick.
+    """
+
+    id: str
+    name: str
+    criterion: str = ""
+    examples: tuple[int, ...] = ()
+    summary: str = ""
+    seed: str = ""
+    keywords: tuple[str, ...] = ()
+    locked: bool = False
+    selected: bool = True

@@ -1,0 +1,1 @@
+"""Widgets over results; each shows plain HTML where no widget can be."""

@@ -1,0 +1,284 @@
+"""The label review grid: ten rows a page, least certain first, by mouse or by keys.
+
+Buttons and keys call the methods of the ``Review`` that code calls too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from llm_magics.widgets.html import block, cut, escape, line, table
+from llm_magics.widgets.keyboard import keyboard
+
+PAGE = 10
+MOST = 700
+"""Characters of a text that are sent; the rest is in the frame."""
+STATES = ("to review", "reviewed", "corrected", "no label", "repaired", "defaulted", "failed")
+_ANY = "all"
+_HELP = "Keys (click here first): 1-9 label, Enter accept, ↑ ↓ row, ← → page, u undo"
+_KEYS = [*"123456789", "Enter", "ArrowDown", "ArrowUp", "ArrowLeft", "ArrowRight", "u"]
+
+
+class Reviewed(Protocol):
+    """What the grid needs of a review."""
+
+    labels: tuple[str, ...]
+    texts: list[str]
+    confidence: list[float | None]
+    label: str
+    interactive: bool
+
+    @property
+    def progress(self) -> Any:
+        """How it stands."""
+
+    def state(self, row: int) -> str:
+        """How a row stands."""
+
+    def rows(self, label: str | None = None, state: str | None = None, search: str = "") -> list[int]:
+        """Rows, least certain first."""
+
+    def current(self, row: int) -> str | None:
+        """A row's label."""
+
+    def accept(self, rows: int | Sequence[int]) -> None:
+        """Labels are right."""
+
+    def correct(self, row: int, label: str) -> None:
+        """A label is another."""
+
+    def undo(self) -> tuple[int, ...]:
+        """Take back."""
+
+    def relabel(self) -> int:
+        """Ask again."""
+
+
+class ReviewGrid:
+    """The widget over a review. ``order`` is fixed when a filter is set, so that rows don't jump about."""
+
+    def __init__(self, review: Reviewed) -> None:
+        import ipywidgets as w
+
+        self.review = review
+        self.page = self.at = 0
+        self._quiet = False
+        self.label = w.Dropdown(options=[_ANY, *review.labels], description="Label")
+        self.state = w.Dropdown(options=[_ANY, *STATES], value="to review", description="Show")
+        self.search = w.Text(placeholder="search", description="Search", continuous_update=False)
+        self.buttons = {
+            "accept": w.Button(description="Accept page", tooltip="Every label on this page is right"),
+            "undo": w.Button(description="Undo", tooltip="Take back the last word"),
+            "relabel": w.Button(
+                description="Relabel", tooltip="Ask the model again, your labels as examples"
+            ),
+            "back": w.Button(description="◀", tooltip="Page before"),
+            "forth": w.Button(description="▶", tooltip="Next page"),
+        }
+        self.where = w.HTML()
+        self.status = w.HTML()
+        self.keyboard = keyboard(_KEYS, _HELP)
+        self.lines = [_Line(w, self, n) for n in range(PAGE)]
+        self.box = self._laid_out(w)
+        self._wire()
+        self.refilter()
+
+    def _laid_out(self, w: Any) -> Any:
+        filters = w.HBox([self.state, self.label, self.search], layout=w.Layout(flex_flow="row wrap"))
+        moves = w.HBox([*self.buttons.values(), self.where], layout=w.Layout(flex_flow="row wrap"))
+        rows = w.VBox([one.box for one in self.lines])
+        return w.VBox([filters, moves, self.keyboard, rows, self.status])
+
+    def _wire(self) -> None:
+        for control in (self.label, self.state, self.search):
+            control.observe(lambda _: self.refilter(), "value")
+        acts: dict[str, Callable[[], None]] = {
+            "accept": self.accept_page,
+            "undo": self.undo,
+            "relabel": self.relabel,
+            "back": lambda: self.turn(-1),
+            "forth": lambda: self.turn(1),
+        }
+        for name, act in acts.items():
+            self.buttons[name].on_click(lambda _, act=act: act())
+        self.keyboard.on_msg(lambda _, content, __: self.press(str(content.get("key", ""))))
+
+    # -- acts, each also a key or a button
+
+    def refilter(self) -> None:
+        """Make the list of rows anew; back to its first page."""
+        label = None if self.label.value == _ANY else self.label.value
+        state = None if self.state.value == _ANY else self.state.value
+        self.order = self.review.rows(label, state, self.search.value)
+        self.page = self.at = 0
+        self.refresh()
+
+    @property
+    def shown(self) -> list[int]:
+        """The rows on this page."""
+        return self.order[self.page * PAGE : (self.page + 1) * PAGE]
+
+    def accept(self, n: int) -> None:
+        """The n-th row on the page is right; on to the next."""
+        if n < len(self.shown):
+            self.review.accept(self.shown[n])
+            self.move(n + 1)
+
+    def correct(self, n: int, label: str) -> None:
+        """The n-th row on the page has another label; on to the next."""
+        if n < len(self.shown):
+            self.review.correct(self.shown[n], label)
+            self.move(n + 1)
+
+    def accept_page(self) -> None:
+        """Every label on the page is right; on to the next page."""
+        self.review.accept(self.shown)
+        self.turn(1)
+
+    def undo(self) -> None:
+        """Take back the last word, and go to its row."""
+        rows = self.review.undo()
+        if rows and rows[0] in self.order:
+            place = self.order.index(rows[0])
+            self.page, self.at = divmod(place, PAGE)
+        self.refresh()
+
+    def relabel(self) -> None:
+        """Ask the model again; what went wrong is said, not raised."""
+        self._say("asking the model ...")
+        try:
+            changed = self.review.relabel()
+        except Exception as error:  # noqa: BLE001 - a button has no cell to raise in
+            self._say(str(error))
+            return
+        self.refilter()
+        self._say(f"{changed:,} labels changed. {self.review.progress}")
+
+    def move(self, at: int) -> None:
+        """The row that keys are about."""
+        if at >= len(self.shown):
+            self.turn(1)
+            return
+        self.at = max(0, at)
+        self.refresh()
+
+    def turn(self, pages: int) -> None:
+        """Pages forth or back."""
+        last = max(0, (len(self.order) - 1) // PAGE)
+        before, self.page = self.page, min(max(0, self.page + pages), last)
+        self.at = 0 if self.page != before else min(self.at, max(0, len(self.shown) - 1))
+        self.refresh()
+
+    def press(self, key: str) -> None:
+        """A key."""
+        if key.isdecimal() and 0 < int(key) <= len(self.review.labels):
+            self.correct(self.at, self.review.labels[int(key) - 1])
+        elif key == "Enter":
+            self.accept(self.at)
+        elif key in ("ArrowDown", "ArrowUp"):
+            self.move(self.at + (1 if key == "ArrowDown" else -1))
+        elif key in ("ArrowLeft", "ArrowRight"):
+            self.turn(1 if key == "ArrowRight" else -1)
+        elif key == "u":
+            self.undo()
+
+    def refresh(self) -> None:
+        """Show what is."""
+        with self._silently():
+            shown = self.shown
+            for n, one in enumerate(self.lines):
+                one.show(self.review, shown[n] if n < len(shown) else None, here=n == self.at)
+        first = self.page * PAGE + 1
+        said = f"{first:,}-{first + len(shown) - 1:,} of {len(self.order):,}" if shown else "no rows"
+        self.where.value = line(said)
+        self._say(str(self.review.progress))
+
+    def _say(self, text: str) -> None:
+        self.status.value = f'<div class="llmx-review" role="status" aria-live="polite">{escape(text)}</div>'
+
+    @contextmanager
+    def _silently(self) -> Any:
+        """Values set by us are no choices of the person's."""
+        self._quiet = True
+        try:
+            yield
+        finally:
+            self._quiet = False
+
+    def chosen(self, n: int, label: str) -> None:
+        """A person chose a label in the n-th row's list."""
+        if not self._quiet and label:
+            self.correct(n, label)
+
+
+class _Line:
+    """One row of the grid."""
+
+    def __init__(self, w: Any, grid: ReviewGrid, n: int) -> None:
+        self.mark = w.HTML(layout=w.Layout(width="6.5em", flex="0 0 auto"))
+        self.text = w.HTML(layout=w.Layout(flex="1 1 auto", min_width="10em"))
+        keys = [(f"{i} {name}" if i < 10 else name, name) for i, name in enumerate(grid.review.labels, 1)]
+        self.label = w.Dropdown(
+            options=[("no label", ""), *keys], layout=w.Layout(width="14em", flex="0 0 auto")
+        )
+        self.accept = w.Button(
+            description="Accept",
+            tooltip="This label is right",
+            layout=w.Layout(width="5.5em", flex="0 0 auto"),
+        )
+        self.box = w.HBox([self.mark, self.text, self.label, self.accept])
+        self.label.observe(lambda change: grid.chosen(n, change["new"]), "value")
+        self.accept.on_click(lambda _: grid.accept(n))
+
+    def show(self, review: Reviewed, row: int | None, *, here: bool) -> None:
+        """Fill with a row of the review, or hide."""
+        self.box.layout.display = "none" if row is None else "flex"
+        if row is None:
+            return
+        state, sure = review.state(row), review.confidence[row]
+        sign = {"reviewed": "✓", "corrected": "✎"}.get(state, "?" if state == "no label" else "")
+        known = "" if sure is None else f"{sure:.2f}"
+        weight = "font-weight:bold" if here else ""
+        self.mark.value = (
+            f'<span style="{weight}" title="row {row}, {escape(state)}">{"▸" if here else "&nbsp;"} '
+            f"{known} {sign}</span>"
+        )
+        text = escape(cut(review.texts[row], MOST))
+        self.text.value = f'<div style="white-space:pre-wrap;overflow-wrap:anywhere;{weight}">{text}</div>'
+        current = review.current(row)
+        self.label.value = current if current in review.labels else ""
+
+
+def summary(review: Reviewed, rows: int = PAGE) -> str:
+    """The least certain rows as a static, escaped table: what a saved notebook keeps."""
+    chosen = review.rows(state="to review")[:rows] or review.rows()[:rows]
+    cells = [
+        (
+            row,
+            cut(review.texts[row], 160),
+            review.current(row) or "",
+            "" if (sure := review.confidence[row]) is None else f"{sure:.2f}",
+            review.state(row),
+        )
+        for row in chosen
+    ]
+    heads = ("row", "text", review.label, "confidence", "state")
+    return block(line(str(review.progress)), table(heads, cells, caption="Least certain first", numbers=9))
+
+
+def show(review: Reviewed) -> None:
+    """The summary as an output of its own, which every saved notebook keeps, then the grid."""
+    from IPython.display import display
+
+    display({"text/html": summary(review), "text/plain": repr(review)}, raw=True)
+    if not review.interactive:
+        return
+    try:
+        box = ReviewGrid(review).box
+    except ImportError as error:
+        print(f"No widget: {error}. accept, correct, relabel and df work without.")
+        return
+    view = {"version_major": 2, "version_minor": 0, "model_id": box.model_id}
+    display({"application/vnd.jupyter.widget-view+json": view, "text/plain": ""}, raw=True)

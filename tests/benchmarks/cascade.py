@@ -1,0 +1,179 @@
+"""The cascade's promise and price, beside the rules people use instead.
+
+    python tests/benchmarks/cascade.py [--runs 200] [--data ../shared/data]
+
+Simulated proxies: their confidence is drawn from a Beta distribution whose mean is the accuracy and whose
+spread says how well they know their errors. Then real proxies: the project's own, taught on the labels of
+real sets. "Missed" is the share of runs in which fewer than the target's share of all rows got the
+label that the model gives; 10% are allowed. "Calls" is the share of rows that the model labelled.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from llm_magics.api.betting import Search, hoeffding, naive
+
+Rule = Callable[[np.ndarray, np.ndarray, float, np.random.Generator, int], tuple[float, bool]]
+CONFIDENCE = 0.9
+LABELLED = 200
+
+
+def by_betting(
+    agrees: np.ndarray, sure: np.ndarray, target: float, chance: np.random.Generator, rows: int
+) -> tuple[float, bool]:
+    """Ours; ``rows`` includes those the proxy learnt from."""
+    search = Search(rows, sure, target, CONFIDENCE)
+    order = chance.permutation(len(agrees))
+    while search.drawn < len(agrees):
+        outlook = search.outlook()
+        if outlook.gain <= 0 or search.saved + outlook.gain < 0.1 * rows:
+            break
+        places = order[search.drawn : search.drawn + 50]
+        search.add(places, agrees[places])
+    left = order[search.drawn :]
+    taken = left[left < search.size] if search.saved >= 0.1 * rows else left[:0]
+    return outcome(agrees, taken, target, rows)
+
+
+def by_naive(
+    agrees: np.ndarray, sure: np.ndarray, target: float, chance: np.random.Generator, rows: int
+) -> tuple[float, bool]:
+    """Label a fixed sample, take the lowest threshold whose agreement in it reaches the target."""
+    drawn = chance.permutation(len(agrees))[:LABELLED]
+    needed = naive(agrees[drawn], sure[drawn], target)
+    return outcome(agrees, np.setdiff1d(np.flatnonzero(sure >= needed), drawn), target, rows)
+
+
+def by_hoeffding(
+    agrees: np.ndarray, sure: np.ndarray, target: float, chance: np.random.Generator, rows: int
+) -> tuple[float, bool]:
+    """A fixed sample of a tenth, Hoeffding's bound, the error split among twenty prefixes."""
+    count = max(LABELLED, len(agrees) // 10)
+    drawn = chance.permutation(len(agrees))[:count]
+    best, allowed = 0, (1 - target) * rows
+    for step in range(1, 21):
+        size = len(agrees) * step // 20
+        inside = drawn[drawn < size]
+        bound = hoeffding(int(agrees[inside].sum()), len(inside), (1 - CONFIDENCE) / 20)
+        if (1 - bound) * size <= allowed:
+            best = size
+    return outcome(agrees, np.setdiff1d(np.arange(best), drawn), target, rows)
+
+
+def outcome(agrees: np.ndarray, taken: np.ndarray, target: float, rows: int) -> tuple[float, bool]:
+    """The share of calls, and whether the promise was missed."""
+    wrong = int((~agrees[taken]).sum())
+    return 1 - len(taken) / rows, wrong > (1 - target) * rows
+
+
+RULES: dict[str, Rule] = {
+    "betting (ours)": by_betting,
+    "hand-set threshold": by_naive,
+    "Hoeffding": by_hoeffding,
+}
+
+
+def simulated(rows: int, accuracy: float, spread: float, run: int) -> tuple[np.ndarray, np.ndarray]:
+    """Agreements and confidences in order of confidence; a tenth of the rows, at most 2,000, taught the proxy."""
+    chance = np.random.default_rng(run)
+    left = rows - max(200, min(rows // 20, 2_000))
+    sure = np.sort(chance.beta(spread * accuracy, spread * (1 - accuracy), left))[::-1]
+    return chance.random(left) < sure, sure
+
+
+def table(runs: int) -> None:
+    """Rules side by side."""
+    print(
+        "| rows | proxy accuracy | target | " + " | ".join(f"{name}: calls (missed)" for name in RULES) + " |"
+    )
+    print("|---|---|---|" + "---|" * len(RULES))
+    for rows, accuracy, target in [
+        (1_000, 0.92, 0.95),
+        (2_000, 0.92, 0.95),
+        (2_000, 0.85, 0.90),
+        (10_000, 0.92, 0.90),
+        (10_000, 0.92, 0.95),
+        (10_000, 0.85, 0.95),
+    ]:
+        cells = []
+        for rule in RULES.values():
+            found = []
+            for run in range(runs):
+                agrees, sure = simulated(rows, accuracy, 3.0, run)
+                found.append(rule(agrees, sure, target, np.random.default_rng(10**6 + run), rows))
+            cells.append(f"{np.mean([c for c, _ in found]):.2f} ({np.mean([m for _, m in found]):.0%})")
+        print(f"| {rows:,} | {accuracy} | {target} | " + " | ".join(cells) + " |", flush=True)
+
+
+def curve(runs: int) -> None:
+    """Calls saved over rows and quality of the proxy, at target 0.95."""
+    sizes = (1_000, 3_000, 10_000, 30_000, 100_000)
+    print("\n| proxy accuracy, spread | " + " | ".join(f"{size:,} rows" for size in sizes) + " |")
+    print("|---|" + "---|" * len(sizes))
+    for accuracy, spread in [(0.98, 3.0), (0.95, 3.0), (0.90, 3.0), (0.90, 1.0), (0.90, 20.0), (0.80, 3.0)]:
+        cells = []
+        for rows in sizes:
+            found = []
+            for run in range(max(30, runs * 1_000 // rows)):
+                agrees, sure = simulated(rows, accuracy, spread, run)
+                found.append(by_betting(agrees, sure, 0.95, np.random.default_rng(10**6 + run), rows))
+            cells.append(f"{1 - np.mean([c for c, _ in found]):.0%} ({np.mean([m for _, m in found]):.0%})")
+        print(f"| {accuracy}, {spread:g} | " + " | ".join(cells) + " |", flush=True)
+
+
+def real(folder: Path, runs: int) -> None:
+    """The project's proxy on real sets, their labels in the model's place; rows repeated to 1x only."""
+    import pandas as pd
+
+    from llm_magics.api.proxy import Proxy
+    from llm_magics.backends.static_vectors import StaticVectors
+
+    sets = {
+        "news_topics": "label",
+        "review_sentiment": "label",
+        "banking_intents": "label",
+        "bill_summaries": "label",
+    }
+    print("\n| set | rows | proxy agreement | target 0.90: calls (missed) | target 0.95: calls (missed) |")
+    print("|---|---|---|---|---|")
+    vectors_of = StaticVectors.load()
+    for name, column in sets.items():
+        frame = pd.read_csv(folder / f"{name}.csv").dropna(subset=["text", column])
+        vectors, labels = vectors_of.embed(frame["text"].tolist()), frame[column].astype(str).to_numpy()
+        kept: dict[float, list[tuple[float, bool]]] = {0.9: [], 0.95: []}
+        agreement = []
+        for run in range(runs):
+            order = np.random.default_rng(run).permutation(len(labels))
+            taught, pool = order[:200], order[200:]
+            proxy = Proxy(vectors[taught], labels[taught].tolist(), run)
+            guesses, confidence = proxy.label(vectors[pool])
+            by_confidence = np.argsort(-confidence, kind="stable")
+            agrees = (np.array(guesses) == labels[pool])[by_confidence]
+            agreement.append(agrees.mean())
+            expected = proxy.expected(confidence[by_confidence])
+            for target, found in kept.items():
+                found.append(
+                    by_betting(agrees, expected, target, np.random.default_rng(10**6 + run), len(labels))
+                )
+        cells = [
+            f"{np.mean([c for c, _ in f]):.2f} ({np.mean([m for _, m in f]):.0%})" for f in kept.values()
+        ]
+        print(
+            f"| {name} | {len(labels):,} | {np.mean(agreement):.2f} | " + " | ".join(cells) + " |", flush=True
+        )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[3] / "shared" / "data")
+    given = parser.parse_args()
+    table(given.runs)
+    curve(given.runs)
+    if given.data.is_dir():
+        real(given.data, max(5, given.runs // 10))

@@ -1,0 +1,131 @@
+"""--agree over a real server: who labels which row, what is promised, what is said."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from llm_magics.api import session as sessions
+from llm_magics.api.verbs import label
+from llm_magics.backends.registry import create
+from llm_magics.errors import UsageError
+from llm_magics.testing import Server
+from llm_magics.types import BackendSpec
+
+WORDS = {
+    "sport": [
+        "match",
+        "goal",
+        "team",
+        "striker",
+        "league",
+        "referee",
+        "stadium",
+        "coach",
+        "penalty",
+        "tournament",
+    ],
+    "money": [
+        "bank",
+        "stock",
+        "dividend",
+        "inflation",
+        "loan",
+        "market",
+        "profit",
+        "shares",
+        "budget",
+        "invoice",
+    ],
+    "food": ["soup", "bread", "recipe", "garlic", "oven", "dessert", "butter", "pasta", "kitchen", "lemon"],
+}
+
+
+def texts(n: int, mixed: float, seed: int = 0) -> list[str]:
+    """Six words a text, a share of them of another topic."""
+    chance = random.Random(seed)
+    names = list(WORDS)
+    made = []
+    for i in range(n):
+        topic = chance.choice(names)
+        words = [
+            chance.choice(WORDS[chance.choice(names) if chance.random() < mixed else topic]) for _ in range(6)
+        ]
+        made.append(f"{' '.join(words)} {i}")
+    return made
+
+
+def answer(request: dict[str, Any]) -> str:
+    """The topic that most of the words are of: a model that is never unsure."""
+    words = request["messages"][-1]["content"].split()
+    counts = {name: sum(word in topic for word in words) for name, topic in WORDS.items()}
+    return f'{{"label": "{max(counts, key=counts.__getitem__)}"}}'
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server(answer=answer) as made:
+        yield made
+    sessions.end()
+
+
+def model(server: Server) -> Any:
+    return create(BackendSpec("custom_url", "test-model", base_url=server.url), None)
+
+
+@pytest.mark.checklist("X3")
+def test_the_cheap_labeller_takes_what_it_is_sure_of(server: Server) -> None:
+    """Each row says who labelled it; the model was asked for the others alone; the sentence says the rest."""
+    said = texts(3_000, 0.15)
+    frame = pd.DataFrame({"text": [*said, None]}, index=range(10_000, 13_001))
+    result = label(frame, list(WORDS), on="text", agree=0.9, model=model(server), progress=False)
+    by = result["label_by"].value_counts()
+    cheap = int(by["embedded::wordllama + regression"])
+    assert cheap > 1_000
+    assert server.count == 3_000 - cheap
+    true = [answer({"messages": [{"content": text}]})[11:-2] for text in said]
+    assert (result["label"].iloc[:-1] == true).mean() >= 0.9
+    assert result["label_status"].iloc[-1] == "skipped"
+    run = sessions.current().last
+    assert f"{cheap:,} calls saved" in run.report()
+    assert "at least 90% of all labels are the model's own, with 90% confidence" in run.report()
+    assert run.manifest()["agree"]["calls_saved"] == cheap
+
+    again = label(frame, list(WORDS), on="text", agree=0.9, model=model(server), progress=False)
+    assert server.count == 3_000 - cheap, "the same sample is drawn again, and it is in the store"
+    pd.testing.assert_frame_equal(again, result)
+
+
+@pytest.mark.checklist("X3")
+def test_where_it_would_not_pay_the_model_labels_all_and_says_why(server: Server) -> None:
+    """Labels that words don't tell; and frames that are too small."""
+    server.host.answer = lambda request: f'{{"label": "{hash(request["messages"][-1]["content"]) % 2}"}}'
+    frame = pd.DataFrame({"text": texts(800, 0.9)})
+    result = label(frame, ["0", "1"], on="text", agree=0.95, model=model(server), progress=False)
+    assert result["label_by"].nunique() == 1
+    assert server.count == 800
+    report = sessions.current().last.report()
+    assert "the model labelled every row" in report and "too few calls" in report
+    small = label(frame.head(50), ["0", "1"], on="text", agree=0.95, model=model(server), progress=False)
+    assert small["label"].notna().all()
+    assert "too few for a promise" in sessions.current().last.report()
+
+
+@pytest.mark.parametrize(("agree", "sure"), [(0, 0.9), (1, 0.9), (95, 0.9), (0.9, 1.0)])
+def test_a_promise_is_a_share(agree: float, sure: float) -> None:
+    """Checked before anything is sent."""
+    with pytest.raises(UsageError):
+        label(["a", "b"], ["x", "y"], agree=agree, sure=sure)
+    sessions.end()
+
+
+def test_promises_and_other_depths_dont_mix() -> None:
+    """With a sentence that says which."""
+    for more in ({"multi": True}, {"votes": 3}, {"calibrate": True}):
+        with pytest.raises(UsageError, match="--agree"):
+            label(["a", "b"], ["x", "y"], agree=0.9, **more)
+    sessions.end()

@@ -1,0 +1,63 @@
+"""Labels as people write them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm_magics.choices import choices, distinct, parse_choices
+from llm_magics.errors import UsageError
+from llm_magics.types import Choice
+
+
+@pytest.mark.checklist("T3", "T11")
+def test_a_body_has_descriptions_examples_and_near_misses() -> None:
+    """name: description, + example, - near miss; colons in an example are its own."""
+    body = (
+        "# topics\nbilling: charges, refunds\n  + charged twice: again\n\noutage: down\n  - how do I?\nhow-to"
+    )
+    assert parse_choices(body) == (
+        Choice("billing", "charges, refunds", ("charged twice: again",)),
+        Choice("outage", "down", (), ("how do I?",)),
+        Choice("how-to"),
+    )
+
+
+@pytest.mark.checklist("T11")
+def test_lists_mappings_and_columns_keep_their_order() -> None:
+    """Label order is the user's."""
+    assert [c.name for c in choices(["b", "a"])] == ["b", "a"]
+    assert choices({"b": "bee", "a": None}) == (Choice("b", "bee"), Choice("a"))
+    assert distinct(["b", None, "a", "b", float("nan")]) == ["b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ("", "labels are missing"),
+        ("only", "labels are missing"),
+        ("a\na", "stands twice"),
+        ("a\nA", "can't be told apart"),
+        (": nameless\nb", "without a name"),
+        ("+ early\na\nb", "before any label"),
+        ("a\n+\nb", "example is blank"),
+        (["a", " "], "blank"),
+        (5, "given as a int"),
+    ],
+)
+def test_missing_duplicate_or_blank_labels_are_one_clear_error(labels: object, said: str) -> None:
+    """Nothing is sent."""
+    with pytest.raises(UsageError, match=said):
+        choices(labels)
+
+
+@given(st.text())
+def test_any_body_is_choices_or_a_usage_error(body: str) -> None:
+    """The parser never fails otherwise."""
+    try:
+        found = parse_choices(body)
+    except UsageError:
+        return
+    assert len(found) >= 2
+    assert all(c.name.strip() for c in found)

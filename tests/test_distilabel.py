@@ -1,0 +1,141 @@
+"""What distilabel's LLM layer promised, kept: each test stands for one of its measured failures."""
+
+import pandas as pd
+import pytest
+
+import llm_magics
+from llm_magics import generate
+from llm_magics.api.session import current, end
+from llm_magics.errors import UsageError
+from llm_magics.lloom import Model
+from llm_magics.testing import Server
+from llm_magics.types import BackendSpec
+from tests.backends import loaders
+
+
+@pytest.fixture(autouse=True)
+def fresh_session():
+    end()
+    yield
+    end()
+
+
+def model(fn, name="m"):
+    return Model(name=name, fn=lambda model, prompt: fn(prompt))
+
+
+def failing(*bad):
+    """Answers every prompt but those that hold one of ``bad``."""
+
+    def fn(prompt):
+        if any(word in prompt for word in bad):
+            raise ValueError(f"odd row: {prompt}")
+        return prompt.upper(), (1, 1)
+
+    return fn
+
+
+def rows(n):
+    return pd.DataFrame({"text": [f"row {i}" for i in range(n)]})
+
+
+@pytest.mark.checklist("D2", "R7", "G7")
+@pytest.mark.parametrize("bad", [("row 0",), ("row 4",), ("row 0", "row 4")])
+def test_a_future_resolves_whichever_row_fails(bad):
+    """The first, the last, or both: the job ends with the others' answers."""
+    job = generate(rows(5), "{text}", model=model(failing(*bad)), background=True)
+    out = job.result(timeout=30)
+    assert job.status == "done"
+    assert out["generation_status"].eq("failed").sum() == len(bad)
+    assert out["generation"].dropna().tolist() == [f"ROW {i}" for i in range(5) if f"row {i}" not in bad]
+
+
+@pytest.mark.checklist("D2", "R7")
+def test_nothing_to_do_is_over_at_once():
+    """Rows without a text are skipped; a frame without rows is told before a job begins."""
+    frame = pd.DataFrame({"text": [None, ""]})
+    out = generate(frame, "{text}", model=model(failing()), background=True).result(timeout=30)
+    assert out["generation_status"].tolist() == ["skipped", "skipped"]
+    with pytest.raises(UsageError, match="no rows"):
+        generate(frame.head(0), "{text}", model=model(failing()), background=True)
+
+
+@pytest.mark.checklist("D2", "D4", "R7")
+def test_a_future_over_a_process_that_dies_resolves():
+    """Rows that kill their process fail by name; the job ends, and those between them are answered."""
+    from llm_magics.backends.process import ProcessBackend
+
+    inner = BackendSpec("custom", "fatal", options={"fn": loaders.fatal})
+    spec = BackendSpec("process", "apart", name="apart", options={"members": (inner,)})
+    frame = pd.DataFrame({"text": ["fine", "die", "fine too"]})
+    job = generate(frame, "{text}", model=ProcessBackend(spec), background=True, retries=1, concurrency=1)
+    out = job.result(timeout=60)
+    assert out["generation_status"].tolist() == ["ok", "failed", "ok"]
+
+
+@pytest.mark.checklist("D3", "R1")
+def test_one_exception_is_one_row():
+    """Nineteen of twenty answers stay, and the twentieth says why it is missing."""
+    out = generate(rows(20), "{text}", model=model(failing("row 13")))
+    assert out["generation_status"].eq("ok").sum() == 19
+    assert "odd row: row 13" in out["generation_error"].iloc[13]
+
+
+@pytest.mark.checklist("D5", "R3")
+def test_rows_with_answers_are_not_asked_again():
+    """Four rows, one missing: the second run calls the model once, and no dry run is paid."""
+    calls = []
+    broken = {"row 2"}
+
+    def fn(prompt):
+        calls.append(prompt)
+        if prompt in broken:
+            raise ValueError("not now")
+        return prompt.upper()
+
+    mine = model(fn)
+    generate(rows(4), "{text}", model=mine)
+    calls.clear()
+    broken.clear()
+    out = generate(rows(4), "{text}", model=mine)
+    assert calls == ["row 2"]
+    assert out["generation"].notna().all()
+
+
+@pytest.mark.checklist("D6", "C5")
+def test_no_limit_is_invented_and_a_cut_answer_says_so():
+    """Nothing is sent that the user did not set; ``length`` stands in the outputs."""
+    with Server() as server:
+        current().registry.add(BackendSpec("custom_url", "small", name="mine", base_url=server.url))
+        server.script(None, "length")
+        generate(rows(2), "{text}", model="mine", concurrency=1)
+        assert set(server.bodies[0]) == {"model", "messages"}
+        assert sorted(llm_magics.last.outputs["finish_reason"]) == ["length", "stop"]
+
+
+@pytest.mark.checklist("D7", "G3")
+def test_outputs_have_llmoutput_s_keys_and_what_was_missing():
+    """Model, prompt, raw and parsed answer; and the error, tokens, latency, finish reason."""
+    generate(rows(3), "{text}", model=model(failing("row 1")), num_generations=2)
+    outputs = llm_magics.last.outputs
+    assert len(outputs) == 6
+    wanted = {"model_name", "prompt_used", "raw_output", "parsed_output", "error", "latency", "finish_reason"}
+    assert wanted | {"input_tokens", "output_tokens"} <= set(outputs.columns)
+    bad = outputs[outputs["row"] == 1]
+    assert bad["parsed_output"].isna().all() and bad["error"].str.contains("odd row").all()
+    good = outputs[outputs["row"] == 0]
+    assert good["raw_output"].tolist() == ["ROW 0", "ROW 0"] and good["error"].isna().all()
+
+
+@pytest.mark.checklist("D1", "C7")
+def test_the_formatting_function_s_text_is_what_is_answered_and_stored():
+    """Another function is another question: its answers are not those of the first."""
+    mine = model(lambda prompt: prompt)
+
+    def ask(fn):
+        return generate(rows(1), "{text}", model=mine, parameters={"prompt_formatting_fn": fn})[
+            "generation"
+        ].iloc[0]
+
+    assert ask(lambda prompt: f"# {prompt.formatted_prompt}") == "# row 0"
+    assert ask(lambda prompt: f"> {prompt.formatted_prompt}") == "> row 0"

@@ -1,0 +1,69 @@
+"""Scores against a column of true labels."""
+
+from __future__ import annotations
+
+import pytest
+from sklearn.metrics import f1_score
+
+from llm_magics.api.evaluation import evaluate, wilson
+from llm_magics.errors import UsageError
+
+
+@pytest.mark.checklist("T12")
+def test_accuracy_f1_and_confusion_with_unanswered_rows() -> None:
+    """A row without an answer is wrong, never left out; a row without a truth is left out."""
+    truth = ["a", "b", "b", "a", None]
+    given = ["a", "b", "a", None, "b"]
+    result = evaluate(truth, given, ["a", "b"])
+    assert result.rows == 4
+    assert result.accuracy == 0.5
+    assert result.answered == 0.75
+    expected = f1_score(truth[:4], ["a", "b", "a", "(none)"], labels=["a", "b"], average="macro")
+    assert result.macro_f1 == pytest.approx(expected)
+    assert result.confusion.loc["a"].to_dict() == {"a": 1, "b": 0, "(none)": 1}
+    assert result.plot().data[0].type == "heatmap"
+
+
+@pytest.mark.checklist("T12", "T9")
+def test_f1_has_a_bootstrap_interval_and_confidence_a_reliability() -> None:
+    """The interval holds the value and narrows with rows; unconfident rows stay out of the reliability."""
+    truth = ["a", "b", "b", "a", "a"] * 40
+    given = ["a", "b", "a", "a", None] * 40
+    small = evaluate(truth[:20], given[:20], ["a", "b"])
+    large = evaluate(truth, given, ["a", "b"], [0.9, 0.8, 0.8, None, None] * 40)
+    for result in (small, large):
+        assert result.f1_interval[0] <= result.macro_f1 <= result.f1_interval[1]
+    assert large.f1_interval[1] - large.f1_interval[0] < small.f1_interval[1] - small.f1_interval[0]
+    assert small.reliability is None and small.plot_reliability() is None
+    assert large.reliability["accuracy"].tolist() == [0.5, 1.0]
+    assert large.calibration_error == pytest.approx((0.3 * 80 + 0.1 * 40) / 120)
+    assert "calibration error" in str(large)
+    assert len(large.plot_reliability().data) == 2
+
+
+@pytest.mark.checklist("T2", "T12")
+def test_several_labels_a_row_have_scores_of_their_own() -> None:
+    """A row without an answer is one without labels; truth may be lists or texts with bars."""
+    truth = ["a|b", ["b"], [], "a", None]
+    given = [["a", "b"], ["a"], [], None, ["a"]]
+    result = evaluate(truth, given, ["a", "b"])
+    assert (result.rows, result.exact, result.answered) == (4, 0.5, 0.75)
+    assert result.jaccard == pytest.approx((1 + 0 + 1 + 0) / 4)
+    true, said = [[1, 1], [0, 1], [0, 0], [1, 0]], [[1, 1], [1, 0], [0, 0], [0, 0]]
+    assert result.micro_f1 == pytest.approx(f1_score(true, said, average="micro"))
+    assert result.macro_f1 == pytest.approx(f1_score(true, said, average="macro"))
+    assert "exact match 0.500" in str(result)
+
+
+def test_the_interval_is_wilsons() -> None:
+    """Values from the closed form, and the edges."""
+    assert wilson(8, 10) == pytest.approx((0.490, 0.943), abs=5e-4)
+    assert wilson(0, 10)[0] == 0.0
+    assert wilson(0, 0) == (0.0, 1.0)
+
+
+def test_a_column_that_holds_no_label_is_an_error() -> None:
+    """The likeliest cause is the wrong column: say what it holds."""
+    with pytest.raises(UsageError, match="none of the labels") as raised:
+        evaluate(["x", "y"], ["a", "b"], ["a", "b"])
+    assert "x, y" in raised.value.hint

@@ -1,0 +1,208 @@
+"""JupyterLab in headless Chromium, driven for tests. Needs selenium, chromium and its driver."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--window-size=1500,1150",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+)
+SLOW = 90.0
+"""Seconds that a busy machine may take for anything."""
+
+
+class Lab:
+    """One notebook open in JupyterLab."""
+
+    def __init__(self, driver: Any, url: str, folder: Path) -> None:
+        self.driver = driver
+        self.url = url
+        self.folder = folder
+
+    def open(self) -> None:
+        """Load the notebook's page."""
+        self.driver.get(f"{self.url}/lab/tree/n.ipynb?reset")
+        ready = "return !!window.jupyterapp && !!document.querySelector('.jp-Notebook .jp-Cell')"
+        self.until(lambda: self.js(ready))
+
+    def js(self, code: str, *arguments: Any) -> Any:
+        return self.driver.execute_script(code, *arguments)
+
+    def command(self, name: str, arguments: Mapping[str, Any] | None = None) -> None:
+        """One of JupyterLab's own commands."""
+        code = (
+            "const done = arguments[2];"
+            "window.jupyterapp.commands.execute(arguments[0], arguments[1]).then(() => done(''), e => done(String(e)))"
+        )
+        said = self.driver.execute_async_script(code, name, dict(arguments or {}))
+        assert not said, said
+
+    def run(self) -> None:
+        """All cells, once the kernel is there."""
+        idle = (
+            "return window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+        )
+        self.until(lambda: self.js(idle))
+        begun = "return /\\[[*1-9]/.test(document.querySelector('.jp-InputPrompt')?.innerText ?? '')"
+
+        def going() -> bool:
+            # The command does nothing while the page still settles, and says so to nobody.
+            self.command("notebook:run-all-cells")
+            end = time.monotonic() + 5
+            while time.monotonic() < end:
+                if self.js(begun):
+                    return True
+                time.sleep(0.1)
+            return False
+
+        self.until(going)
+
+    def ask(self, expression: str) -> str:
+        """What the kernel prints for an expression."""
+        self.js(
+            "window.said = null; let text = '';"
+            "const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;"
+            "const job = kernel.requestExecute({code: `print(${arguments[0]})`});"
+            "job.onIOPub = m => { if (m.header.msg_type === 'stream') text += m.content.text;"
+            " if (m.header.msg_type === 'error') text += m.content.evalue; };"
+            "job.done.then(() => { window.said = text; });",
+            expression,
+        )
+        self.until(lambda: self.js("return window.said !== null"))
+        return str(self.js("return window.said")).strip()
+
+    def expect(self, expression: str, value: str) -> None:
+        """Wait until the kernel says so."""
+        said: list[str] = []
+
+        def holds() -> bool:
+            said[:] = [self.ask(expression)]
+            return said[0] == value
+
+        try:
+            self.until(holds, 20)
+        except AssertionError:
+            raise AssertionError(f"{expression}: {said[0]!r}, not {value!r}") from None
+
+    def press(self, label: str) -> None:
+        """A button of the widget by its text."""
+        for button in self.find(".jupyter-button, .widget-toggle-button"):
+            if button.text.strip() == label:
+                self.js("arguments[0].click()", button)
+                return
+        raise AssertionError(f"no button {label!r}")
+
+    def find(self, selector: str) -> list[Any]:
+        return list(self.driver.find_elements("css selector", selector))
+
+    def until(self, holds: Callable[[], Any], seconds: float = SLOW) -> Any:
+        end = time.monotonic() + seconds
+        while not (value := holds()):
+            assert time.monotonic() < end, f"waited in vain; the page says:\n{self.text()[-2000:]}"
+            time.sleep(0.1)
+        return value
+
+    def text(self) -> str:
+        return str(self.js("return document.querySelector('.jp-Notebook')?.innerText ?? ''"))
+
+    def show(self, selector: str) -> None:
+        self.js("document.querySelector(arguments[0]).scrollIntoView({block: 'center'})", selector)
+
+    def picture(self, name: str) -> None:
+        """A screenshot, where LLM_MAGICS_PICTURES names a folder for them."""
+        if folder := os.environ.get("PICTURES"):
+            time.sleep(1.5)
+            self.driver.save_screenshot(str(Path(folder) / f"{name}.png"))
+
+
+@contextmanager
+def lab(folder: Path, cells: Sequence[str]) -> Iterator[Lab]:
+    """A notebook of these cells, open. Skips where there is no browser."""
+    pytest.importorskip("selenium")
+    pytest.importorskip("jupyterlab")
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    chromedriver = shutil.which("chromedriver")
+    if browser is None or chromedriver is None:
+        pytest.skip("no chromium with its driver on this machine")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, folder / "n.ipynb")
+    with _server(folder) as url:
+        driver = _driver(browser, chromedriver)
+        try:
+            page = Lab(driver, url, folder)
+            page.open()
+            yield page
+        finally:
+            driver.quit()
+
+
+def _driver(browser: str, chromedriver: str) -> Any:
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = browser
+    for flag in FLAGS:
+        options.add_argument(flag)
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(chromedriver))
+    driver.set_script_timeout(60)
+    return driver
+
+
+@contextmanager
+def _server(folder: Path) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    home = folder / "home"
+    env = {**os.environ, "JUPYTER_CONFIG_DIR": str(home), "JUPYTERLAB_SETTINGS_DIR": str(home / "settings")}
+    settings = home / "settings" / "@jupyterlab" / "apputils-extension"
+    settings.mkdir(parents=True)
+    (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
+    flags = (
+        f"--port={port} --no-browser --allow-root --IdentityProvider.token= --ServerApp.password= "
+        f"--ServerApp.disable_check_xsrf=True --ServerApp.root_dir={folder} --expose-app-in-browser "
+        f"--LabServerApp.workspaces_dir={home / 'workspaces'}"
+    )
+    with (folder / "lab.log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", *flags.split()], env=env, cwd=folder, stdout=log, stderr=log
+        )
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait_for(f"{url}/lab")
+            yield url
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+def _wait_for(url: str) -> None:
+    end = time.monotonic() + SLOW
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=2).close()
+        except OSError:
+            assert time.monotonic() < end, "JupyterLab did not start"
+            time.sleep(0.2)
+        else:
+            return
