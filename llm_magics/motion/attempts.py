@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import itertools
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
 from llm_magics.backends.base import Backend
@@ -43,7 +43,7 @@ class Reply(NamedTuple):
     attempts: int
 
 
-Keep: TypeAlias = Callable[[Sequence[Request], Sequence[Outcome]], Awaitable[None]]
+Keep: TypeAlias = Callable[[Sequence[Request], Sequence[Outcome]], None]
 """Told of each round of outcomes at once, before anything else is done with them."""
 
 
@@ -102,7 +102,7 @@ class Attempts:
                 self.limiter.release(permit, used)
         finally:
             self.budget.settle(reserved)
-        await keep(requests, outcomes)
+        keep(requests, outcomes)
         return outcomes
 
     async def _send(self, requests: Sequence[Request]) -> list[Outcome]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from llm_magics.errors import StoreError
 from llm_magics.store import Store
@@ -23,28 +23,38 @@ class Keeper:
     def __init__(self, store: Store | None) -> None:
         self.store = store
         self._pairs: deque[tuple[Request, Response]] = deque(maxlen=LATE)
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting: list[Callable[[], None]] = []
+        self._due = False
+        self._broken: Exception | None = None
         self._fault: StoreError | None = None
         self._said = False
         self._not_before = 0.0
 
-    async def keep(self, pairs: Iterable[tuple[Request, Response]]) -> None:
-        """On disk when this returns; written in any case, even where who waits is cancelled."""
+    def keep(self, pairs: Iterable[tuple[Request, Response]]) -> None:
+        """Write in this turn of the loop, with what else comes in it; nobody waits for the disk."""
         if self.store is None:
             return
         self._pairs.extend(pairs)
         loop = asyncio.get_running_loop()
-        if loop.time() < self._not_before:
-            return
-        if not self._waiting:
+        if not self._due and loop.time() >= self._not_before:
+            self._due = True
             loop.call_soon(self.write)
-        written = loop.create_future()
-        self._waiting.append(written)
-        await written
+
+    def then(self, what: Callable[[], None]) -> None:
+        """Call once what has been kept so far is on disk: at once where it is.
+
+        What one call raised, the next ``then`` or ``finish`` raises.
+        """
+        if self._broken is not None:
+            raise self._broken
+        if self._due:
+            self._waiting.append(what)
+        else:
+            what()
 
     def write(self) -> None:
         """Commit what has come together, and what is late."""
-        waiting, self._waiting = self._waiting, []
+        self._due = False
         try:
             if self.store is not None and self._pairs:
                 self.store.put_many(self._pairs)
@@ -52,9 +62,18 @@ class Keeper:
         except StoreError as error:
             self._fault = error
             self._not_before = asyncio.get_running_loop().time() + PAUSE
-        for written in waiting:
-            if not written.done():
-                written.set_result(None)
+        waiting, self._waiting = self._waiting, []
+        for what in waiting:
+            try:
+                what()
+            except Exception as error:  # noqa: BLE001 - no caller to raise to: see ``then``
+                self._broken = self._broken or error
+
+    def finish(self) -> None:
+        """Write what is left; raises what a call raised."""
+        self.write()
+        if self._broken is not None:
+            raise self._broken
 
     def complaint(self) -> str:
         """What is wrong with the store, the first time that something is; else nothing."""

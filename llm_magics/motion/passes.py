@@ -11,6 +11,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from llm_magics.errors import AnswerError, BudgetExceeded, ContentFiltered, ContextOverflow
@@ -112,6 +113,7 @@ class Pass:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
             self.keeper.write()
+        self.keeper.finish()
 
     async def _work(self) -> None:
         while taken := await self.intake.take(self.batch):
@@ -137,15 +139,13 @@ class Pass:
                 self._fail(case, case.fault)
         return unusable
 
-    async def _keep(self, requests: Sequence[Request], outcomes: Sequence[Response | Exception]) -> None:
+    def _keep(self, requests: Sequence[Request], outcomes: Sequence[Response | Exception]) -> None:
         """Put the answers on disk; a store that fails is said once, and the answers go on."""
         pairs = zip(requests, outcomes, strict=True)
         answered = [(request, outcome) for request, outcome in pairs if isinstance(outcome, Response)]
-        if not answered:
-            return
-        self.omens.answered = True
-        await self.keeper.keep(answered)
-        self.note = self.note or self.keeper.complaint()
+        if answered:
+            self.omens.answered = True
+            self.keeper.keep(answered)
 
     def _usable(self, case: Case) -> bool:
         """Parse and deliver; False where the answer is not usable."""
@@ -210,9 +210,16 @@ class Pass:
         values: Mapping[str, Any] = EMPTY,
         error: BaseException | None = None,
     ) -> None:
+        """Deliver once the answer is on disk; the worker goes on to its next row meanwhile."""
+        self.keeper.then(partial(self._hand_over, case, status, values, error))
+
+    def _hand_over(
+        self, case: Case, status: Status, values: Mapping[str, Any], error: BaseException | None
+    ) -> None:
         """Deliver to the row that asked and, for nothing more, to the equal ones that waited."""
         pending, response = case.pending, case.response
         self.intake.done(pending)
+        self.note = self.note or self.keeper.complaint()
         if self.note and response is not None:
             response, self.note = dataclasses.replace(response, notes=(*response.notes, self.note)), ""
         key = pending.request.key if self.store is not None else ""
