@@ -45,8 +45,9 @@ _PUBLIC = {
     "review": "llm_magics.api.reviewing",
     "Field": "llm_magics.fields",
     "SpansView": "llm_magics.spans",
+    "concepts": "llm_magics.induction.pipeline",
     "Concept": "llm_magics.types",
-    "ConceptSet": "llm_magics.concepts.concept_set",
+    "ConceptSet": "llm_magics.induction.concept_set",
     "Choice": "llm_magics.types",
     "LLMError": "llm_magics.errors",
     "Backend": "llm_magics.backends.base",
@@ -54,7 +55,7 @@ _PUBLIC = {
 }
 """Public name -> the module that has it; nothing is imported before it is asked for."""
 
-__all__ = ["concepts", "last", "load_ipython_extension", "unload_ipython_extension", *_PUBLIC]  # noqa: PLE0604
+__all__ = ["last", "load_ipython_extension", "unload_ipython_extension", *_PUBLIC]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:
@@ -62,8 +63,6 @@ def __getattr__(name: str) -> Any:
         from llm_magics.api.session import current
 
         return current().last
-    if name == "concepts":
-        return import_module("llm_magics.concepts")
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_PUBLIC[name]), name)

@@ -20,15 +20,15 @@ FLOORS: tuple[str, ...] = (
     "testing",
     "motion",
     "api",
-    "concepts",
+    "induction",
     "lloom",
     "notebook",
 )
 """From the ground up; a room imports from floors below, and on its own floor only inside its folder."""
 
 HEAVY: dict[str, set[str]] = {
-    "IPython": {"notebook", "motion", "widgets", "concepts"},
-    "pandas": {"frames", "tasks", "api", "concepts", "widgets", "notebook"},
+    "IPython": {"notebook", "motion", "widgets", "induction"},
+    "pandas": {"frames", "tasks", "api", "induction", "widgets", "notebook"},
     "plotly": {"widgets", "notebook"},
     "ipywidgets": {"widgets", "notebook"},
     "openai": {"backends", "prices"},

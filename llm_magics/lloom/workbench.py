@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llm_magics.concepts import ConceptSet, concepts
 from llm_magics.errors import UsageError
+from llm_magics.induction.concept_set import ConceptSet
+from llm_magics.induction.pipeline import concepts
 
 MOST = 20
 """Concepts that ``gen`` keeps at most; LLooM's own target number."""

@@ -12,7 +12,7 @@ from llm_magics.widgets.actions import Actions
 from llm_magics.widgets.html import block, line
 
 if TYPE_CHECKING:
-    from llm_magics.concepts.concept_set import ConceptSet
+    from llm_magics.induction.concept_set import ConceptSet
     from llm_magics.types import Concept
 
 VIEWS = ("Map", "Matrix", "Prevalence")

@@ -13,7 +13,7 @@ from llm_magics.widgets.html import cut, escape
 from llm_magics.widgets.theme import GRID, INK, SYMBOLS, colour, shape
 
 if TYPE_CHECKING:
-    from llm_magics.concepts.concept_set import ConceptSet
+    from llm_magics.induction.concept_set import ConceptSet
 
 MAX_POINTS = 20_000
 FLOOR = 50

@@ -10,7 +10,7 @@ from llm_magics.widgets.html import block, cut, definitions, escape, heading, li
 from llm_magics.widgets.theme import colour, glyph
 
 if TYPE_CHECKING:
-    from llm_magics.concepts.concept_set import ConceptSet
+    from llm_magics.induction.concept_set import ConceptSet
     from llm_magics.types import Concept
 
 PAGE = 20

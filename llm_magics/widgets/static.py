@@ -10,7 +10,7 @@ from llm_magics.widgets.html import bar, block, cut, escape, heading, line, mark
 from llm_magics.widgets.theme import COLOURS, NO_COLOUR, colour, glyph, shape
 
 if TYPE_CHECKING:
-    from llm_magics.concepts.concept_set import ConceptSet
+    from llm_magics.induction.concept_set import ConceptSet
     from llm_magics.types import Concept
 
 POINTS = 3000

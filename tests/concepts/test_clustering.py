@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from llm_magics.concepts.clustering import NOISE, cluster, layout
-from llm_magics.concepts.keywords import keywords, name_of
-from llm_magics.concepts.sentences import sentences
+from llm_magics.induction.clustering import NOISE, cluster, layout
+from llm_magics.induction.keywords import keywords, name_of
+from llm_magics.induction.sentences import sentences
 
 
 def blobs(sizes: list[int], d: int = 30) -> np.ndarray:

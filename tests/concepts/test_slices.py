@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_magics.concepts import ConceptSet
-from llm_magics.concepts.documents import Documents
-from llm_magics.concepts.scores import Score
-from llm_magics.concepts.slices import MISSING, OTHER, slicing
+from llm_magics import ConceptSet
 from llm_magics.errors import NotFound, UsageError
+from llm_magics.induction.documents import Documents
+from llm_magics.induction.scores import Score
+from llm_magics.induction.slices import MISSING, OTHER, slicing
 from llm_magics.types import Concept
 
 

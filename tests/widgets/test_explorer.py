@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from llm_magics.concepts import Concept, ConceptSet
-from llm_magics.concepts.documents import Documents
-from llm_magics.concepts.scores import Column, Score
+from llm_magics import Concept, ConceptSet
+from llm_magics.induction.documents import Documents
+from llm_magics.induction.scores import Column, Score
 from llm_magics.widgets import figures, panes, static, theme
 from llm_magics.widgets.explorer import Explorer
 from llm_magics.widgets.html import marked

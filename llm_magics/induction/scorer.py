@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from llm_magics.concepts import distilling, reviewing, scoring, synthesis
-from llm_magics.concepts.concept_set import ConceptSet
-from llm_magics.concepts.documents import Documents
-from llm_magics.concepts.manner import Manner
-from llm_magics.concepts.workbench import StepEstimate, Workbench
+from llm_magics.induction import distilling, reviewing, scoring, synthesis
+from llm_magics.induction.concept_set import ConceptSet
+from llm_magics.induction.documents import Documents
+from llm_magics.induction.manner import Manner
+from llm_magics.induction.workbench import StepEstimate, Workbench
 from llm_magics.motion.jobs import Job
 
 

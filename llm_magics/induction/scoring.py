@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from llm_magics.concepts import likeness
-from llm_magics.concepts.clustering import layout
-from llm_magics.concepts.concept_set import ConceptSet
-from llm_magics.concepts.manner import Manner, value_of
-from llm_magics.concepts.scores import Score as Mark
-from llm_magics.concepts.workbench import Workbench
+from llm_magics.induction import likeness
+from llm_magics.induction.clustering import layout
+from llm_magics.induction.concept_set import ConceptSet
+from llm_magics.induction.manner import Manner, value_of
+from llm_magics.induction.scores import Score as Mark
+from llm_magics.induction.workbench import Workbench
 from llm_magics.tasks.score import Score
 from llm_magics.tasks.summarize_concept import SummarizeConcept
 from llm_magics.types import Concept, Result

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from llm_magics.concepts import edits
-from llm_magics.concepts.edits import Edit, State, frozen
-from llm_magics.concepts.tables import concept_code
 from llm_magics.errors import UsageError
+from llm_magics.induction import edits
+from llm_magics.induction.edits import Edit, State, frozen
+from llm_magics.induction.tables import concept_code
 from llm_magics.types import Concept
 
 
@@ -153,7 +153,7 @@ class ConceptList:
     def to_code(self, variable: str = "themes") -> str:
         """Python that makes the concepts as they stood at first and replays each edit."""
         first = [concept_code(concept) for concept in self._begun.concepts]
-        lines = ["from llm_magics.concepts import ConceptSet", "from llm_magics.types import Concept", ""]
+        lines = ["from llm_magics import Concept, ConceptSet", ""]
         lines += [f"{variable} = ConceptSet([", *(f"    {line}," for line in first), "])"]
         return "\n".join([*lines, *(edit.code(variable) for edit in self.history)]) + "\n"
 

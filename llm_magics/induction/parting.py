@@ -9,7 +9,7 @@ from llm_magics.errors import UsageError
 from llm_magics.types import Concept
 
 if TYPE_CHECKING:
-    from llm_magics.concepts.concept_set import ConceptSet
+    from llm_magics.induction.concept_set import ConceptSet
 
 Part = tuple[str, str, tuple[int, ...]]
 
@@ -19,8 +19,8 @@ def parts_of(concepts: ConceptSet, concept: Concept, k: int) -> list[Part]:
 
     Raises UsageError where fewer than ``k`` documents match.
     """
-    from llm_magics.concepts.clustering import cluster
-    from llm_magics.concepts.keywords import criterion_of, keywords, name_of
+    from llm_magics.induction.clustering import cluster
+    from llm_magics.induction.keywords import criterion_of, keywords, name_of
 
     rows = concepts.rows(concept.id) or list(concept.examples)
     if len(rows) < max(2, k):
@@ -46,7 +46,7 @@ def _free(name: str, taken: Sequence[str]) -> str:
 
 def suggestion(texts: Sequence[str], rows: Sequence[int]) -> tuple[str, str]:
     """Name and criterion of some documents, by the keywords that set them apart from the others."""
-    from llm_magics.concepts.keywords import criterion_of, keywords, name_of
+    from llm_magics.induction.keywords import criterion_of, keywords, name_of
 
     inside = set(rows)
     others = [row for row in range(len(texts)) if row not in inside]

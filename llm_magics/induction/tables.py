@@ -9,7 +9,7 @@ from llm_magics.errors import UsageError
 from llm_magics.types import Concept
 
 if TYPE_CHECKING:
-    from llm_magics.concepts.concept_set import ConceptSet
+    from llm_magics.induction.concept_set import ConceptSet
 
 ALL = "all"
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from llm_magics.concepts.clustering import NOISE
-from llm_magics.concepts.keywords import criterion_of, keywords, name_of
-from llm_magics.concepts.manner import Manner, Point, value_of
-from llm_magics.concepts.workbench import Workbench
+from llm_magics.induction.clustering import NOISE
+from llm_magics.induction.keywords import criterion_of, keywords, name_of
+from llm_magics.induction.manner import Manner, Point, value_of
+from llm_magics.induction.workbench import Workbench
 from llm_magics.tasks.synthesize import Synthesize
 from llm_magics.types import Concept
 

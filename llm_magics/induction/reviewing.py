@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llm_magics.concepts import likeness
-from llm_magics.concepts.concept_set import ConceptSet
-from llm_magics.concepts.keywords import criterion_of
-from llm_magics.concepts.manner import Manner, value_of
-from llm_magics.concepts.workbench import Workbench
+from llm_magics.induction import likeness
+from llm_magics.induction.concept_set import ConceptSet
+from llm_magics.induction.keywords import criterion_of
+from llm_magics.induction.manner import Manner, value_of
+from llm_magics.induction.workbench import Workbench
 from llm_magics.tasks.review_concepts import MatchConcepts, ReviewMerge, ReviewRemove, ReviewSelect, listed
 from llm_magics.tasks.structured import Structured
 from llm_magics.types import Concept

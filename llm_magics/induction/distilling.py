@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from llm_magics.concepts.clustering import cluster
-from llm_magics.concepts.documents import Documents
-from llm_magics.concepts.manner import Manner, Point, value_of
-from llm_magics.concepts.sentences import sentences, telling
-from llm_magics.concepts.workbench import Workbench
+from llm_magics.induction.clustering import cluster
+from llm_magics.induction.documents import Documents
+from llm_magics.induction.manner import Manner, Point, value_of
+from llm_magics.induction.sentences import sentences, telling
+from llm_magics.induction.workbench import Workbench
 from llm_magics.tasks.distill import DistillFilter, DistillSummarize
 
 

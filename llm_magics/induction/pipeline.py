@@ -10,13 +10,13 @@ from typing import Any, Literal, Unpack
 from llm_magics.api.plans import Common
 from llm_magics.api.session import Session, current
 from llm_magics.arguments import STAGES
-from llm_magics.concepts import distilling, reviewing, scoring, stages, synthesis
-from llm_magics.concepts.concept_set import THRESHOLD, ConceptSet
-from llm_magics.concepts.documents import Documents
-from llm_magics.concepts.manner import PROMPTS, Manner, Point, check_wordings
-from llm_magics.concepts.scorer import Scorer
-from llm_magics.concepts.workbench import Workbench
 from llm_magics.errors import Interrupted, NotFound, UsageError
+from llm_magics.induction import distilling, reviewing, scoring, stages, synthesis
+from llm_magics.induction.concept_set import THRESHOLD, ConceptSet
+from llm_magics.induction.documents import Documents
+from llm_magics.induction.manner import PROMPTS, Manner, Point, check_wordings
+from llm_magics.induction.scorer import Scorer
+from llm_magics.induction.workbench import Workbench
 from llm_magics.motion.progress import Display
 
 Stage = Literal["distill", "cluster", "synthesize", "review", "score"]

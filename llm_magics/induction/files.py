@@ -9,14 +9,14 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_magics.concepts.documents import Documents
-from llm_magics.concepts.edits import Edit, frozen
-from llm_magics.concepts.scores import Scores
 from llm_magics.errors import UsageError
+from llm_magics.induction.documents import Documents
+from llm_magics.induction.edits import Edit, frozen
+from llm_magics.induction.scores import Scores
 from llm_magics.types import Concept
 
 if TYPE_CHECKING:
-    from llm_magics.concepts.concept_set import ConceptSet
+    from llm_magics.induction.concept_set import ConceptSet
 
 VERSION = 1
 
@@ -42,7 +42,7 @@ def to_json(concepts: ConceptSet, *, texts: bool = True) -> dict[str, Any]:
 
 def from_json(data: Mapping[str, Any], documents: Any = None, on: str | None = None) -> ConceptSet:
     """The set again, with its log. Raises UsageError where it doesn't fit the documents, or isn't one."""
-    from llm_magics.concepts.concept_set import ConceptSet
+    from llm_magics.induction.concept_set import ConceptSet
 
     if data.get("version") != VERSION or "concepts" not in data:
         raise UsageError("this is no set of concepts that this version can read.")

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llm_magics.concepts.clustering import NOISE
-from llm_magics.concepts.documents import Documents
-from llm_magics.concepts.manner import Point
-from llm_magics.concepts.scorer import estimate_scores
-from llm_magics.concepts.sentences import sentences
-from llm_magics.concepts.workbench import StepEstimate
 from llm_magics.errors import UsageError
+from llm_magics.induction.clustering import NOISE
+from llm_magics.induction.documents import Documents
+from llm_magics.induction.manner import Point
+from llm_magics.induction.scorer import estimate_scores
+from llm_magics.induction.sentences import sentences
+from llm_magics.induction.workbench import StepEstimate
 from llm_magics.tasks.distill import DistillFilter, DistillSummarize
 
 if TYPE_CHECKING:
-    from llm_magics.concepts.pipeline import Inquiry
+    from llm_magics.induction.pipeline import Inquiry
 
 TYPICAL_CRITERION = "Does the text say that something of a certain kind happened to somebody?"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from llm_magics.concepts.documents import Documents
-from llm_magics.concepts.edits import alternatives
-from llm_magics.concepts.scores import Score
-from llm_magics.concepts.sentences import Embed, sentences
+from llm_magics.induction.documents import Documents
+from llm_magics.induction.edits import alternatives
+from llm_magics.induction.scores import Score
+from llm_magics.induction.sentences import Embed, sentences
 from llm_magics.types import Concept
 
 FEW = 50

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from llm_magics.concepts import edits, tables
-from llm_magics.concepts.concept_list import ConceptList
-from llm_magics.concepts.documents import Documents
-from llm_magics.concepts.edits import State
-from llm_magics.concepts.scores import Column, Score, Scores
-from llm_magics.concepts.slices import Slicing, slicing
 from llm_magics.errors import UsageError
+from llm_magics.induction import edits, tables
+from llm_magics.induction.concept_list import ConceptList
+from llm_magics.induction.documents import Documents
+from llm_magics.induction.edits import State
+from llm_magics.induction.scores import Column, Score, Scores
+from llm_magics.induction.slices import Slicing, slicing
 from llm_magics.types import Concept
 
 THRESHOLD = 0.5
@@ -55,7 +55,7 @@ class ConceptSet(ConceptList):
     def split(self, concept: str, parts: Iterable[Sequence[Any]] | None = None, k: int = 2) -> list[Concept]:
         """One as several: ``parts`` are (name, criterion) pairs, else its matches are grouped in ``k``."""
         if parts is None:
-            from llm_magics.concepts.parting import parts_of
+            from llm_magics.induction.parting import parts_of
 
             parts = parts_of(self, self[concept], k)
         return super().split(concept, parts)
@@ -155,8 +155,8 @@ class ConceptSet(ConceptList):
     def place(self) -> Any:
         """A place on a map for each document, shape (n, 2); made now where it isn't known."""
         if self.places is None:
-            from llm_magics.concepts.clustering import layout
-            from llm_magics.concepts.parting import word_vectors
+            from llm_magics.induction.clustering import layout
+            from llm_magics.induction.parting import word_vectors
 
             vectors = self.vectors if self.vectors is not None else word_vectors(self.documents.texts)
             self.places = layout(vectors)
@@ -164,7 +164,7 @@ class ConceptSet(ConceptList):
 
     def suggest(self, rows: Sequence[int]) -> tuple[str, str]:
         """A name and a criterion for these documents, from the words that set them apart."""
-        from llm_magics.concepts.parting import suggestion
+        from llm_magics.induction.parting import suggestion
 
         return suggestion(self.documents.texts, rows)
 
@@ -245,27 +245,27 @@ class ConceptSet(ConceptList):
 
     def to_json(self, *, texts: bool = True) -> dict[str, Any]:
         """All of it as plain data; without ``texts`` the documents stay out."""
-        from llm_magics.concepts.files import to_json
+        from llm_magics.induction.files import to_json
 
         return to_json(self, texts=texts)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], documents: Any = None, on: str | None = None) -> ConceptSet:
         """What ``to_json`` gave, over its own texts or the ``documents`` given."""
-        from llm_magics.concepts.files import from_json
+        from llm_magics.induction.files import from_json
 
         return from_json(data, documents, on)
 
     def save(self, path: Any, *, texts: bool = True) -> None:
         """Write ``to_json`` to a file."""
-        from llm_magics.concepts.files import save
+        from llm_magics.induction.files import save
 
         save(self, path, texts=texts)
 
     @classmethod
     def load(cls, path: Any, documents: Any = None, on: str | None = None) -> ConceptSet:
         """Read a file that ``save`` wrote."""
-        from llm_magics.concepts.files import load
+        from llm_magics.induction.files import load
 
         return load(path, documents, on)
 

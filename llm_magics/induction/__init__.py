@@ -1,0 +1,1 @@
+"""Concepts in texts: found, edited, scored, sliced."""
