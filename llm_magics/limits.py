@@ -14,10 +14,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from llm_magics.errors import Overloaded, RateLimited, Timeout
 from llm_magics.types import Limits
 
 START = 8
 """What is in flight before a host has shown what it takes (unless the user said a number)."""
+
+LONGEST = 900.0
+"""Seconds of a Retry-After that are worth waiting for."""
+
+BUSY = frozenset({None, 503, 504, 529})
+"""Server faults that tell of too much in flight, rather than of a bug over there."""
 
 UNBOUNDED = float("inf")
 DEFAULTS = Limits()
@@ -228,6 +235,12 @@ class Limiter:
         """Whether tokens are counted, so that an estimate is worth making."""
         return self.tokens.capacity is not UNBOUNDED
 
+    @property
+    def crowded(self) -> bool:
+        """True where the host has said no before, and as many wait as it takes at once."""
+        refused = self.concurrency.threshold is not UNBOUNDED
+        return refused and len(self._waiting) >= self.concurrency.allowed
+
     async def acquire(self, tokens: float = 0.0) -> Permit:
         """Wait for a turn, first come, first served."""
         now = asyncio.get_running_loop().time()
@@ -256,6 +269,17 @@ class Limiter:
         """An answer came in time."""
         self.refusals = 0
         self.concurrency.succeeded()
+
+    def heard(self, permit: Permit, fault: object) -> None:
+        """Steer by how a request went: a fault that may pass, or None where the host had room for it."""
+        asked = float(getattr(fault, "retry_after", None) or 0.0)
+        if fault is None:
+            self.succeeded()
+        elif isinstance(fault, RateLimited):
+            drawn = asked * (1 + 0.1 * random.random())  # noqa: S311 - jitter, not a secret
+            self.refused(permit, drawn if 0 < drawn < LONGEST else backoff(self.refusals), restart=True)
+        elif isinstance(fault, Timeout) or (isinstance(fault, Overloaded) and fault.status in BUSY):
+            self.refused(permit, min(asked, LONGEST), restart=False)
 
     def refused(self, permit: Permit, pause: float | None, *, restart: bool) -> None:
         """429 (``restart``), 503 or a timeout; ``pause`` in seconds holds everybody back."""

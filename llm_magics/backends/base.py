@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from llm_magics.errors import LLMError, Unsupported
 from llm_magics.types import (
@@ -16,6 +16,9 @@ from llm_magics.types import (
     Request,
     Response,
 )
+
+if TYPE_CHECKING:
+    from llm_magics.limits import Limiter
 
 
 class Secrets(Protocol):
@@ -79,6 +82,9 @@ class Backend:
         ``limit_requests``, ``remaining_requests``, ``reset_requests`` (seconds), the same for ``tokens``.
         """
         return EMPTY
+
+    def share(self, limiter: Callable[[Backend], Limiter]) -> None:
+        """Hear of the engine's limiters, one a backend for all runs; one that asks others asks under theirs."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
