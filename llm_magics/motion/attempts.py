@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import itertools
-import random
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -15,23 +14,19 @@ from llm_magics.errors import (
     BudgetExceeded,
     LLMError,
     MalformedAnswer,
-    Overloaded,
     RateLimited,
     Timeout,
 )
-from llm_magics.limits import DEFAULTS, Limiter, Permit, backoff
+from llm_magics.limits import DEFAULTS, LONGEST, Limiter, Permit, backoff
 from llm_magics.motion.budget import Budget
 from llm_magics.prices import priced
 from llm_magics.types import NO_USAGE, Embedding, Limits, Request, Response, Usage, Vector
 
-PATIENCE = 900.0
-"""Seconds of pauses after which a request is given up; a longer Retry-After is not waited for."""
+PATIENCE = LONGEST
+"""Seconds of pauses after which a request is given up."""
 
 MORE = 3
 """Tries beyond the default number for a row that alone has bad luck."""
-
-BUSY = frozenset({None, 503, 504, 529})
-"""Server faults that tell of too much in flight, rather than of a bug over there."""
 
 Outcome: TypeAlias = Response | Exception
 
@@ -152,15 +147,7 @@ class Attempts:
         facts = self.backend.observe()
         if facts:
             self.limiter.observe(facts)
-        fault = next((outcome for outcome in outcomes if passes(outcome)), None)
-        if fault is None:
-            self.limiter.succeeded()  # also with a refusal of one row: the host had room for it
-        elif isinstance(fault, RateLimited):
-            asked = _retry_after(fault) * (1 + 0.1 * random.random())  # noqa: S311 - jitter, not a secret
-            pause = asked if 0 < asked < PATIENCE else backoff(self.limiter.refusals)
-            self.limiter.refused(permit, pause, restart=True)
-        elif isinstance(fault, Timeout) or (isinstance(fault, Overloaded) and fault.status in BUSY):
-            self.limiter.refused(permit, min(_retry_after(fault), PATIENCE), restart=False)
+        self.limiter.heard(permit, next((outcome for outcome in outcomes if passes(outcome)), None))
 
 
 class Patience:

@@ -63,6 +63,7 @@ class Engine:
         attempts = Attempts(backend, limiter, limits, budget)
         # Without the store, equal rows far apart must still be one call: a store of the run's own.
         store = self.store if options.keep or self.store is None else Store.temporary()
+        backend.share(self.limiter)
         try:
             await backend.open()
             with limiter.under(limits):
