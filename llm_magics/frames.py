@@ -1,6 +1,7 @@
 """Rows out of a dataframe and result columns back onto it: pandas, polars, pyarrow, Series, list.
 
-A frame comes back as what it was, with its index and its dtypes; the user's own is never touched.
+A frame comes back as what it was, with its index and its dtypes; the user's own is never touched. Of a
+dask frame only the columns are known here: its rows are read where its partitions are computed.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from llm_magics.prompts import is_null
 class Frame:
     """A dataframe in the user's own library, and the name it goes by in messages.
 
-    ``own`` is False where the user has no such frame: it was made of a Series or a list.
+    ``own`` is False where the user has no such frame: it was made of a Series or a list. ``parts`` is
+    the dask frame that ``native``, without rows, stands for.
     """
 
     native: Any
     name: str = "data"
     own: bool = True
+    parts: Any = None
 
     @property
     def columns(self) -> list[str]:
@@ -36,8 +39,9 @@ class Frame:
     def values(self, column: str) -> list[Any]:
         """One column as Python values, in row order.
 
-        Raises NotFound with the near names.
+        Raises NotFound with the near names, UsageError for a dask frame.
         """
+        self.require_whole()
         narwhal, place = _narwhal(self.native), self.columns.index(self.require(column))
         return list(narwhal[:, place].to_list())
 
@@ -45,11 +49,25 @@ class Frame:
         """The column's name as text. Raises NotFound."""
         if column in self.columns:
             return column
-        raise NotFound.among("column", column, self.columns, hint=f"{self.name} has {_count(len(self))}.")
+        size = _count(len(self), "row") if self.parts is None else _count(self.parts.npartitions, "partition")
+        raise NotFound.among("column", column, self.columns, hint=f"{self.name} has {size}.")
 
-    def head(self, n: int) -> Any:
-        """The first rows, native."""
-        return _narwhal(self.native).head(n).to_native()
+    def require_whole(self, what: str = "this") -> None:
+        """Raises UsageError for a dask frame, whose rows are not here."""
+        if self.parts is not None:
+            raise UsageError(
+                f"{what} needs all rows at once; {self.name} is read a partition at a time.",
+                hint=f"Give it one that is in memory: {self.name}.compute(), or .get_partition(0).compute().",
+            )
+
+    def holds_text(self, column: str) -> bool:
+        """Whether a column is one of texts, by its first value that is not null."""
+        if self.parts is not None:
+            import narwhals as nw
+
+            return bool(_narwhal(self.native).schema[column] in (nw.String, nw.Object))
+        first = next((value for value in self.values(column)[:200] if not is_null(value)), None)
+        return isinstance(first, str)
 
 
 def read(data: Any, name: str = "data", on: str | None = None) -> tuple[Frame, str | None]:
@@ -75,10 +93,32 @@ def read(data: Any, name: str = "data", on: str | None = None) -> tuple[Frame, s
     return frame, on
 
 
+def read_parts(data: Any, name: str = "data", on: str | None = None) -> tuple[Frame, str | None]:
+    """``read``, for whoever can do with the columns of a dask frame (or Series) alone."""
+    if not is_parted(data):
+        return read(data, name, on)
+    parts = data
+    if data.ndim == 1:
+        on = on or str(data.name or "text")
+        parts = data.to_frame(name=on)
+    frame = Frame(parts._meta, name, parts=parts)  # noqa: SLF001 - dask's documented name for it
+    if on is not None:
+        frame.require(on)
+    return frame, on
+
+
+def is_parted(value: Any) -> bool:
+    """Whether it is a dask frame or Series."""
+    kind = type(value)
+    return kind.__module__.startswith("dask.dataframe") and kind.__name__ in ("DataFrame", "Series")
+
+
 def is_data(value: Any) -> bool:
     """Whether a notebook's variable is something that rows can be read from."""
     if isinstance(value, list | tuple):
         return bool(value) and all(isinstance(item, str) for item in value[:20])
+    if is_parted(value):
+        return True
     try:
         _narwhal(value)
     except UsageError:
@@ -153,8 +193,8 @@ def _where(frame: Frame, expression: str, variables: Mapping[str, Any]) -> list[
     return [i for i, hit in enumerate(mask) if hit is True]
 
 
-def _count(rows: int) -> str:
-    return "1 row" if rows == 1 else f"{rows:,} rows"
+def _count(n: int, what: str) -> str:
+    return f"1 {what}" if n == 1 else f"{n:,} {what}s"
 
 
 def _columns_hint(frame: Frame) -> str:
@@ -262,7 +302,7 @@ def require_changeable(frame: Frame) -> None:
     """Raises UsageError where ``--inplace`` has no frame of the user's to write to."""
     if not frame.own:
         raise UsageError(f"--inplace needs a DataFrame; {frame.name} is none.", hint="Use -o NAME.")
-    if not _is_pandas(frame.native):
+    if frame.parts is not None or not _is_pandas(frame.native):
         raise UsageError("--inplace works on pandas frames; others can't be changed.", hint="Use -o NAME.")
 
 

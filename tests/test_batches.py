@@ -75,7 +75,7 @@ def test_rows_that_failed_in_the_batch_are_asked_by_the_call(server, frame):
     assert out["label"].tolist()[-1] == "angry" and chats(server) == 1
 
 
-@pytest.mark.checklist("X7")
+@pytest.mark.checklist("X7", "K9")
 def test_another_kernel_collects(server, frame, own_home):
     """One process submits and ends; another makes the same batch, collects, and runs without a request."""
     program = f"""

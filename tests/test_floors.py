@@ -37,6 +37,8 @@ HEAVY: dict[str, set[str]] = {
     "anthropic": {"backends"},
     "transformers": {"backends"},
     "torch": {"backends"},
+    "dask": {"api"},
+    "distributed": {"api"},
 }
 """A heavy library -> the rooms that may import it."""
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from llm_magics import frames
+from llm_magics.api import partitions
 from llm_magics.api.estimates import estimate
 from llm_magics.api.plans import Common
 from llm_magics.api.run import Plan, Run
@@ -34,6 +35,11 @@ def execute(
     of the display to the caller. Raises Interrupted with what was done; ``session.last`` has the
     partial run in any case.
     """
+    if plan.frame.parts is not None:
+        parted = partitions.lazy(session, plan, options, _work)
+        if done is not None:
+            done(parted)
+        return parted
     if options.get("dry_run"):
         return estimate(plan, session.store)
     _confirm(session, plan, options)

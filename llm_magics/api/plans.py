@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
 from llm_magics import frames
@@ -15,7 +15,6 @@ from llm_magics.errors import NotFound, Unsupported, UsageError, near
 from llm_magics.frames import Frame
 from llm_magics.motion.engine import Options
 from llm_magics.prompt_formats import formatting_fn
-from llm_magics.prompts import is_null
 from llm_magics.settings.config import Config
 from llm_magics.tasks.base import ColumnTask, Target
 from llm_magics.types import Limits
@@ -94,7 +93,12 @@ def source(data: Any, options: Common) -> Source:
     unknown = next((name for name in options if name not in Common.__annotations__), None)
     if unknown is not None:
         raise NotFound.among("option", unknown, Common.__annotations__)
-    frame, column = frames.read(data, options.get("name") or "data", options.get("on"))
+    frame, column = frames.read_parts(data, options.get("name") or "data", options.get("on"))
+    if frame.parts is not None:
+        chosen = next((name for name in ("where", "head", "sample") if options.get(name) is not None), None)
+        if chosen is not None:
+            frame.require_whole(f"--{chosen}")
+        return Source(frame, column, ())
     rows = frames.positions(
         frame,
         where=options.get("where"),
@@ -113,7 +117,7 @@ def text_column(given: Source) -> str:
     """
     if given.column is not None:
         return given.column
-    texts = [name for name in given.frame.columns if _holds_text(given.frame, name)]
+    texts = [name for name in given.frame.columns if given.frame.holds_text(name)]
     if len(texts) == 1:
         return texts[0]
     name = given.frame.name
@@ -121,11 +125,6 @@ def text_column(given: Source) -> str:
         f"which column of {name} holds the text?",
         hint=f"Type {name}.COLUMN or --on COLUMN. Columns: {', '.join(given.frame.columns[:20])}",
     )
-
-
-def _holds_text(frame: Frame, column: str) -> bool:
-    first = next((value for value in frame.values(column)[:200] if not is_null(value)), None)
-    return isinstance(first, str)
 
 
 def output_name(frame: Frame, options: Common, default: str) -> str:
@@ -212,7 +211,7 @@ def plan(
     parameters: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> Plan:
-    """A whole Plan; the first row's prompt is rendered so that a fault in it shows now."""
+    """A whole Plan. Raises UsageError where the result has no place in the frame."""
     made = Plan(
         task=task,
         columns=task.columns,
@@ -251,8 +250,3 @@ def _refuse_taken(made: Plan) -> None:
         raise UsageError(
             f"{made.frame.name} already has the column {taken[0]!r}.", hint="Name another with --as."
         )
-
-
-def narrowed(made: Plan, rows: Sequence[int]) -> Plan:
-    """The same plan over fewer rows."""
-    return replace(made, rows=list(rows))

@@ -45,6 +45,8 @@ def _over_rows(cell: Cell) -> Any:
     )
     if cell.flags.dry_run or isinstance(result, Job):
         return result
+    if frames.is_parted(result):
+        return shown.parted(result, asked.plan.task.name, quiet=cell.flags.quiet)
     return shown.frame(result, cell.session.last, cell.flags.format, quiet=cell.flags.quiet)
 
 

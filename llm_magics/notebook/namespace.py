@@ -94,7 +94,7 @@ def _is_frame(value: Any) -> bool:
     kind = type(value)
     if kind.__name__ not in ("DataFrame", "Series", "Table", "ChunkedArray"):
         return isinstance(value, list) and frames.is_data(value)
-    return kind.__module__.split(".")[0] in ("pandas", "polars", "pyarrow", "modin", "cudf")
+    return kind.__module__.split(".")[0] in ("pandas", "polars", "pyarrow", "dask", "modin", "cudf")
 
 
 def result_name(name: str | None) -> str | None:

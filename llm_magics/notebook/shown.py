@@ -61,6 +61,21 @@ def frame(result: Any, run: Run | None, wanted: str | None, *, quiet: bool) -> A
     return result
 
 
+def parted(result: Any, task: str, *, quiet: bool) -> Any:
+    """A dask frame as the value of a cell: nothing of it is computed to show it."""
+    said = (
+        f"{task}: {result.npartitions:,} partitions, asked as they are computed (.compute(), .to_parquet())"
+    )
+
+    def show() -> None:
+        if not quiet:
+            display(result)
+            display(Footer(said))
+
+    _hook(result, show)
+    return result
+
+
 def _hook(result: Any, show: Callable[[], None]) -> None:
     """Let the value's next display, and only that, be ``show``."""
 

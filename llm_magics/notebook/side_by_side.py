@@ -42,6 +42,7 @@ def run(cell: Cell, names: list[str], build: Callable[[Cell], Asked]) -> Any:
     result: Any = None
     for name in names:
         asked = build(_for_model(cell, name, runs, result))
+        asked.plan.frame.require_whole("a comparison of models")
         result = execute(cell.session, asked.plan, cell.common(), footer=False)  # type: ignore[arg-type]
         last = cell.session.last
         assert last is not None
