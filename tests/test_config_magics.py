@@ -220,6 +220,8 @@ def test_the_cell_of_the_reference_page_works(do: Any) -> None:
         ("[settings]\nmax_cost = 9\nrpm = 'x'", "a number"),
         ("[setings]\nmax_cost = 9", "'settings'"),
         ("settings = 3", "must be a table"),
+        ("max_cost = 9", "max_cost in the cell stands outside of [settings]"),
+        ("[gguf]\ncontext = 9", "[settings]\ngguf.context = ..."),
         (
             "[settings]\nmax_cost = 9\n[backends.p]\nnamespace='pool'\noptions={members=['a', 'b']}",
             "no model",
@@ -274,6 +276,27 @@ def test_a_profile_brings_back_the_set_up_without_any_secret(
     assert [row["profile"] for row in do("profile list")] == ["work"]
 
 
+@pytest.mark.checklist("C6")
+def test_a_profile_leaves_out_what_a_new_kernel_could_not_load(do: Any) -> None:
+    """A removed backend's roles, and all that goes by the name of a function of this notebook."""
+    do("add gone --model ollama::x")
+    do("use gone --for embed")
+    do("remove gone")
+    do("add py --call ask")
+    do("add slow --model ollama::x")
+    do("add both --pool py,slow")
+    do("alias mine=py other=slow")
+    do("use mine")
+    said = str(do("profile save half"))
+    for name in ("roles.embed = gone (no model 'gone'", "py (", "both (", "mine (", "model = mine ("):
+        assert f"left out: {name}" in said
+    fresh = Session()
+    config_command(fresh, "profile load half")
+    assert list(fresh.registry.specs()) == ["slow"]
+    assert fresh.registry.aliases() == {"other": "slow"}
+    assert fresh.config.session() == {}
+
+
 def test_settings_are_set_shown_unset_and_reset(do: Any) -> None:
     do("set max_cost=2 on_error=raise")
     assert do("get max_cost").rows[0] | {"meaning": ""} == {
@@ -286,7 +309,10 @@ def test_settings_are_set_shown_unset_and_reset(do: Any) -> None:
     assert do("unset max_cost").rows[0]["origin"] == "default"
     do("reset")
     assert do("get on_error").rows[0]["value"] == "null"
-    do("set retries=2 --persist user")
+    kept = do("set retries=2 --persist user")
+    assert kept.rows[0]["origin"] == "user file"
+    assert "written to" in str(kept)
+    assert "config.toml" in str(kept)
     do("reset")
     assert do("get retries").rows[0]["origin"] == "user file"
     assert {"user", "project", "home", "responses", "profiles"} == {row["what"] for row in do("path")}

@@ -64,9 +64,9 @@ class EmbeddedBackend(Backend):
 
     @property
     def announcement(self) -> str:
-        """That the labels are rough, and how they came about."""
-        means = "word-vector similarity" if self.model == "wordllama" else "shared words (TF-IDF)"
-        return f"embedded::{self.model}: rough labels by {means}; no language model was asked"
+        """That the result is rough, and what it was made of."""
+        means = "word vectors" if self.model == "wordllama" else "shared words (TF-IDF)"
+        return f"embedded::{self.model}: rough, by {means} alone; no language model was asked"
 
     async def complete(self, request: Request) -> Response:
         """One row's label or vector. Raises Unsupported for text and schemas."""

@@ -13,7 +13,6 @@ from llm_magics.notebook.config_nouns.noun import MAGIC, Noun, Place, nothing
 from llm_magics.notebook.history import guarded
 from llm_magics.notebook.listing import Listing, Said
 from llm_magics.parser import HelpAsked, command, split, unsilenced
-from llm_magics.settings.table import SETTINGS
 
 if TYPE_CHECKING:
     from llm_magics.api.session import Session
@@ -67,11 +66,3 @@ NOUNS: Mapping[str, Noun] = {
     noun.name: noun for noun in (*models.NOUNS, *settings.NOUNS, *keys.NOUNS, *kept.NOUNS, _HELP)
 }
 """The words after ``%llm_config``."""
-
-
-def words_after(noun: str) -> list[str]:
-    """What can follow a noun, for completion: verbs, settings."""
-    if noun in ("set", "get", "unset", "reset"):
-        return list(SETTINGS)
-    positionals = NOUNS[noun].parser.positionals() if noun in NOUNS else []
-    return [str(choice) for action in positionals for choice in action.choices or ()]

@@ -116,9 +116,5 @@ def shown(value: Any) -> str:
     return " ".join(str(value).split())
 
 
-def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
-    return "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
-
-
 def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(column for row in rows for column in row))

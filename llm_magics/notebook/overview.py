@@ -180,8 +180,7 @@ def loaded() -> list[Any]:
 
 def _settings(session: Parts) -> Iterator[dict[str, Any]]:
     for setting in session.config.all():
-        shown_above = setting.name == "model" or setting.name.startswith("roles.")
-        if setting.origin != "default" and not shown_above:
+        if setting.origin != "default" and not SETTINGS[setting.name].names_a_model:
             value, origin = value_of(setting), f"({origin_of(setting)})"
             yield {"kind": "setting", "name": setting.name, "value": value, "origin": origin, "detail": ""}
 

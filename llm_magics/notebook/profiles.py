@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ from llm_magics.backends.registry import Registry, parse_spec
 from llm_magics.backends.specs import from_dict, to_dict
 from llm_magics.errors import NotFound, UsageError
 from llm_magics.settings.config import Config, declaration, flatten, home, parse_toml, replace
+from llm_magics.settings.table import SETTINGS
 from llm_magics.types import BackendSpec
 
 _TABLES = ("settings", "roles", "backends", "aliases")
@@ -45,17 +47,26 @@ def read(text: str, what: str) -> Profile:
         NotFound: A table, setting or namespace that doesn't exist.
     """
     tables = parse_toml(text, what)
-    for name, table in tables.items():
-        if name not in _TABLES:
-            raise NotFound.among(f"table in {what}", name, _TABLES)
-        if not isinstance(table, Mapping):
-            raise UsageError(f"{name} in {what} must be a table.", hint=f"[{name}]")
+    _check_tables(tables, what)
     settings = flatten(tables.get("settings", {}))
     for role, model in flatten(tables.get("roles", {})).items():
         settings["model" if role == "default" else f"roles.{role}"] = model
     checked = {name: declaration(name).check(value) for name, value in settings.items()}
     backends = {name: _backend(name, table) for name, table in tables.get("backends", {}).items()}
     return Profile(checked, backends, _aliases(tables.get("aliases", {})))
+
+
+def _check_tables(tables: Mapping[str, Any], what: str) -> None:
+    """Raises NotFound for a table nobody reads, UsageError for a setting outside of ``[settings]``."""
+    for name, table in tables.items():
+        if name not in _TABLES:
+            astray = next((setting for setting in flatten({name: table}) if setting in SETTINGS), None)
+            if astray is not None:
+                hint = f"Put it under that line:\n[settings]\n{astray} = ..."
+                raise UsageError(f"{astray} in {what} stands outside of [settings].", hint=hint)
+            raise NotFound.among(f"table in {what}", name, _TABLES)
+        if not isinstance(table, Mapping):
+            raise UsageError(f"{name} in {what} must be a table.", hint=f"[{name}]")
 
 
 def apply(profile: Profile, session: Parts) -> None:
@@ -69,7 +80,7 @@ def apply(profile: Profile, session: Parts) -> None:
             registry.alias(alias, target)
         config.update(profile.settings)
         for name, value in profile.settings.items():
-            if name == "model" or name.startswith("roles."):
+            if SETTINGS[name].names_a_model:
                 registry.resolve(value)
     except BaseException:
         registry.replace(before[0], before[1])
@@ -79,21 +90,41 @@ def apply(profile: Profile, session: Parts) -> None:
 
 
 def write(session: Parts) -> tuple[str, list[str]]:
-    """The session's own settings, backends and aliases as TOML, and what could not be written."""
+    """The session's own settings, backends and aliases as TOML, and what could not be written.
+
+    Left out is what a new kernel could not load: objects of this notebook, and whatever goes by the name
+    of a backend that is gone or left out itself.
+    """
     import tomlkit
 
-    backends, left_out = {}, []
-    for name, spec in session.registry.specs().items():
-        try:
-            backends[name] = to_dict(spec)
-        except UsageError as error:
-            left_out.append(error.message)
-    whole = {
-        "settings": _nested(session.config.session()),
-        "backends": backends,
-        "aliases": session.registry.aliases(),
-    }
+    fresh = Registry(session.config, session.registry.keys)
+    left_out: list[str] = []
+    backends: dict[str, Any] = {}
+    for spec in _members_last(session.registry.specs()):
+        with _noting(left_out, spec.name):
+            plain = to_dict(spec)
+            fresh.add(spec)
+            backends[spec.name] = plain
+    for alias, target in session.registry.aliases().items():
+        with _noting(left_out, alias):
+            fresh.alias(alias, target)
+    settings: dict[str, Any] = {}
+    for name, value in session.config.session().items():
+        with _noting(left_out, f"{name} = {value}"):
+            if SETTINGS[name].names_a_model:
+                fresh.resolve(value)
+            settings[name] = value
+    whole = {"settings": _nested(settings), "backends": backends, "aliases": fresh.aliases()}
     return tomlkit.dumps({name: table for name, table in whole.items() if table}), left_out
+
+
+@contextmanager
+def _noting(left_out: list[str], what: str) -> Iterator[None]:
+    """Add ``what``, and why, where it is refused."""
+    try:
+        yield
+    except UsageError as error:
+        left_out.append(f"{what} ({error.message})")
 
 
 def save(name: str, session: Parts) -> tuple[Path, list[str]]:

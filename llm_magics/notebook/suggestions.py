@@ -313,5 +313,5 @@ def _setting(split: Words, noun: str, around: Around) -> Suggested:
     if declared is None:
         return Suggested(split.raw)
     kinds = {"flag": ("true", "false"), "text": declared.choices}
-    known = around.models() if name == "model" or name.startswith("roles.") else kinds.get(declared.kind, ())
+    known = around.models() if declared.names_a_model else kinds.get(declared.kind, ())
     return _quoted(split, [f"{name}={value}" for value in known])

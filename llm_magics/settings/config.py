@@ -94,17 +94,20 @@ class Config:
         return [self.get(name) for name in SETTINGS]
 
     def set(self, name: str, value: Any, persist: Place | None = None) -> Setting:
-        """Check and set; for this session, or in the user's or the project's file as well.
+        """Check and set; for this session, or with ``persist`` in the user's or the project's file.
+
+        What is stronger than that file (an environment variable) is overruled in this session.
 
         Raises:
             NotFound: No such setting.
             UsageError: A value of the wrong kind, or no project to persist it in.
         """
-        declared = declaration(name)
-        checked = declared.check(value)
+        checked = declaration(name).check(value)
         if persist is not None:
             write(self._file(persist), persist, name, checked)
-        self._session[name] = checked
+            self._session.pop(name, None)
+        if persist is None or self.get(name).value != checked:
+            self._session[name] = checked
         return self.get(name)
 
     def update(self, values: Mapping[str, Any]) -> None:

@@ -53,6 +53,11 @@ class Declared:
         """The environment variable that is this setting's own."""
         return PREFIX + self.name.upper().replace(".", "_")
 
+    @property
+    def names_a_model(self) -> bool:
+        """Whether its value is the name of a backend."""
+        return self.name == "model" or self.name.startswith("roles.")
+
     def check(self, value: Any) -> Any:
         """``value`` (typed, or text as on a line or in the environment) as this setting's kind.
 

@@ -19,17 +19,20 @@ def _set_line(p: LineParser) -> None:
 def _set(place: Place, values: Namespace) -> Listing:
     config, registry = place.session.config, place.session.registry
     for name, value in values.pairs:
-        declaration(name).check(value)
-        if name == "model" or name.startswith("roles."):
+        declared = declaration(name)
+        declared.check(value)
+        if declared.names_a_model:
             registry.resolve(value)
     for name, value in values.pairs:
         config.set(name, value, values.persist)
-    return _settings(place, [name for name, _ in values.pairs])
+    return _settings(place, [name for name, _ in values.pairs], values.persist)
 
 
-def _settings(place: Place, names: list[str]) -> Listing:
+def _settings(place: Place, names: list[str], written: str | None) -> Listing:
+    """What holds now, and which file was written to (``user``, ``project``)."""
     rows = [row for name in names for row in overview.settings(place.session, name)]
-    return Listing(rows, columns=["name", "value", "origin"], heads=False)
+    notes = [f"written to {place.session.config.paths()[written]}"] if written else []
+    return Listing(rows, columns=["name", "value", "origin"], heads=False, notes=notes)
 
 
 def _get_line(p: LineParser) -> None:
@@ -47,7 +50,7 @@ def _unset_line(p: LineParser) -> None:
 
 def _unset(place: Place, values: Namespace) -> Listing:
     place.session.config.unset(values.name, values.persist)
-    return _settings(place, [values.name])
+    return _settings(place, [values.name], values.persist)
 
 
 def _reset(place: Place, values: Namespace) -> Said:
