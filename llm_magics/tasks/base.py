@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from llm_magics.errors import AnswerError
-from llm_magics.types import Request, Response, Status
+from llm_magics.parsing import loose_json, visible
+from llm_magics.types import TEXT, Message, Request, Response, ResponseFormat, Status
 
 Row: TypeAlias = Mapping[str, Any]
 """One row's values by column name, only the columns the task named."""
@@ -21,6 +22,14 @@ class Target:
     model: str
     base_url: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def request(
+        self, messages: tuple[Message, ...], subject: str, form: ResponseFormat = TEXT, sample: int = 0
+    ) -> Request:
+        """These messages, addressed here. ``subject`` is the row's own text in them."""
+        return Request(
+            self.backend, self.model, messages, form, self.parameters, self.base_url, subject, sample
+        )
 
 
 @dataclass(frozen=True)
@@ -67,3 +76,20 @@ class ColumnTask(Task, Protocol):
     @property
     def columns(self) -> tuple[str, ...]:
         """The output columns, in order; ``parse`` gives a value for each."""
+
+
+def again(request: Request, response: Response, error: AnswerError, wanted: str) -> Request:
+    """The conversation so far, what was wrong with the answer, and how one is ``wanted``."""
+    said = Message("assistant", response.text or "(no answer)")
+    why = Message("user", f"That can't be used: {error.message}. {wanted}")
+    return replace(request, messages=(*request.messages, said, why))
+
+
+def asked_again(request: Request) -> bool:
+    """Whether this request is a second try; for tasks that show no examples as earlier answers."""
+    return any(message.role == "assistant" for message in request.messages)
+
+
+def answered(response: Response) -> Any:
+    """The JSON value of an answer: the backend's own, or what stands in the text; None where none does."""
+    return response.parsed if response.parsed is not None else loose_json(visible(response.text))[1]

@@ -30,11 +30,7 @@ class Embed:
         text = text_of(row[self.column])
         if not text.strip():
             return None
-        messages = (Message("user", text),)
-        wanted = Vector(self.dimensions)
-        return Request(
-            target.backend, target.model, messages, wanted, target.parameters, target.base_url, text, sample
-        )
+        return target.request((Message("user", text),), text, Vector(self.dimensions), sample)
 
     def parse(self, request: Request, response: Response) -> Parsed:
         """The vector."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from llm_magics.errors import AnswerError
 from llm_magics.fields import Field, described, read_record, schema_of
-from llm_magics.parsing import Labels, loose_json, visible
+from llm_magics.parsing import Labels
 from llm_magics.prompts import text_of
 from llm_magics.spans import locate
-from llm_magics.tasks.base import Parsed, Row, Target
+from llm_magics.tasks.base import Parsed, Row, Target, again, answered, asked_again
+from llm_magics.tasks.schemas import record
 from llm_magics.types import Message, Request, Response, Schema, Status
 
 RECORDS = "records"
@@ -87,15 +88,15 @@ class Extract:
                 mended = any(changed for _, changed in records)
                 values = {self.columns[0]: [record for record, _ in records]}
             else:
-                record, mended = self._record(value)
-                values = {self.prefix + name: record[name] for name in self.names}
+                found, mended = self._record(value)
+                values = {self.prefix + name: found[name] for name in self.names}
         except ValueError as error:  # pydantic's ValidationError is one
             raise AnswerError(_short(error), answer=response.text) from error
         return Parsed(values, "repaired" if mended else "ok")
 
     def reask(self, request: Request, response: Response, error: AnswerError) -> Request | None:
         """The conversation so far, and what was wrong."""
-        return _again(request, response, error)
+        return again(request, response, error, _AGAIN)
 
     def default(self, request: Request) -> Parsed | None:
         """Nothing is made up."""
@@ -143,13 +144,7 @@ class Entities:
     def format(self) -> Schema:
         """The JSON schema of one answer."""
         label = {"type": "string", "enum": list(self.labels.names)}
-        one = {
-            "type": "object",
-            "properties": {"label": label, "text": {"type": "string"}},
-            "required": ["label", "text"],
-            "additionalProperties": False,
-        }
-        return Schema(_listed(one, MENTIONS), "entities")
+        return Schema(_listed(record(label=label, text={"type": "string"}), MENTIONS), "entities")
 
     @cached_property
     def prefix_messages(self) -> tuple[Message, ...]:
@@ -192,16 +187,11 @@ class Entities:
 
     def reask(self, request: Request, response: Response, error: AnswerError) -> Request | None:
         """The conversation so far, and what was wrong."""
-        return _again(request, response, error)
+        return again(request, response, error, _AGAIN)
 
     def default(self, request: Request) -> Parsed | None:
         """Nothing is made up."""
         return None
-
-
-def asked_again(request: Request) -> bool:
-    """Whether this request is a second try."""
-    return any(message.role == "assistant" for message in request.messages)
 
 
 def _request(
@@ -211,22 +201,12 @@ def _request(
     if not text.strip():
         return None
     messages = (*head, Message("user", f"Text:\n{text}"))
-    return Request(
-        target.backend, target.model, messages, form, target.parameters, target.base_url, text, sample
-    )
-
-
-def _again(request: Request, response: Response, error: AnswerError) -> Request:
-    said = response.text or "(no answer)"
-    why = f"That can't be used: {error.message}. {_AGAIN}"
-    return replace(request, messages=(*request.messages, Message("assistant", said), Message("user", why)))
+    return target.request(messages, text, form, sample)
 
 
 def _json(response: Response) -> Any:
-    if response.parsed is not None:
-        return response.parsed
-    found, value = loose_json(visible(response.text))
-    if not found:
+    value = answered(response)
+    if value is None:
         raise AnswerError("the answer holds no JSON", answer=response.text)
     return value
 
@@ -251,13 +231,7 @@ def _mention(item: Any) -> tuple[str, str]:
 def _listed(one: Mapping[str, Any], key: str) -> dict[str, Any]:
     definitions = {"$defs": one["$defs"]} if "$defs" in one else {}
     inner = {name: part for name, part in one.items() if name != "$defs"}
-    return {
-        "type": "object",
-        "properties": {key: {"type": "array", "items": inner}},
-        "required": [key],
-        "additionalProperties": False,
-        **definitions,
-    }
+    return {**record(**{key: {"type": "array", "items": inner}}), **definitions}
 
 
 def _short(error: ValueError) -> str:

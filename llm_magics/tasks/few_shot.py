@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llm_magics.prompts import text_of
@@ -28,14 +28,4 @@ class NearestLabel(Label):
         if request is None or own is None:
             return request
         head = Message("system", self.system)
-        messages = (head, *self.shots(own), request.messages[-1])
-        return Request(
-            request.backend,
-            request.model,
-            messages,
-            request.response_format,
-            request.parameters,
-            request.base_url,
-            request.subject,
-            sample,
-        )
+        return replace(request, messages=(head, *self.shots(own), request.messages[-1]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llm_magics.errors import AnswerError
@@ -44,17 +44,8 @@ class Generate:
             return None
         head = (Message("system", self.system),) if self.system else ()
         messages = (*head, *self.history, Message("user", self.template.render(row)))
-        parameters = _seeded(target.parameters, sample)
-        subject = max(texts, key=len, default="")
-        return Request(
-            target.backend,
-            target.model,
-            messages,
-            parameters=parameters,
-            base_url=target.base_url,
-            subject=subject,
-            sample=sample,
-        )
+        seeded = replace(target, parameters=_seeded(target.parameters, sample))
+        return seeded.request(messages, subject=max(texts, key=len, default=""), sample=sample)
 
     def parse(self, request: Request, response: Response) -> Parsed:
         """The text as the model wrote it, without its thinking; an empty one is no answer."""

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 
 from llm_magics.errors import AnswerError
 from llm_magics.prompts import Slot, Template
-from llm_magics.tasks.base import Parsed
-from llm_magics.tasks.extract import asked_again
+from llm_magics.tasks.base import Parsed, asked_again
 from llm_magics.tasks.generate import Generate
 from llm_magics.types import Message, Request, Response
 

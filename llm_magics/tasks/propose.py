@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from llm_magics.errors import AnswerError, UsageError
-from llm_magics.parsing import fold, loose_json, visible
+from llm_magics.parsing import fold
 from llm_magics.prompts import text_of
-from llm_magics.tasks.base import Parsed, Row, Target
+from llm_magics.tasks.base import Parsed, Row, Target, again, answered
+from llm_magics.tasks.schemas import record
 from llm_magics.types import Choice, Message, Request, Response, Schema
 
 COLUMN = "text"
@@ -35,19 +36,8 @@ class Propose:
     def format(self) -> Schema:
         """A list of names with descriptions."""
         texts = {"type": "string"}
-        one = {
-            "type": "object",
-            "properties": {"name": texts, "description": texts},
-            "required": ["name", "description"],
-            "additionalProperties": False,
-        }
-        schema: dict[str, Any] = {
-            "type": "object",
-            "properties": {"labels": {"type": "array", "items": one}},
-            "required": ["labels"],
-            "additionalProperties": False,
-        }
-        return Schema(schema, "labels")
+        one = record(name=texts, description=texts)
+        return Schema(record(labels={"type": "array", "items": one}), "labels")
 
     def request(self, row: Row, target: Target, sample: int = 0) -> Request | None:
         """All texts in one prompt."""
@@ -60,20 +50,11 @@ class Propose:
         )
         text = text_of(row[COLUMN])
         messages = (Message("system", system), Message("user", text))
-        return Request(
-            target.backend,
-            target.model,
-            messages,
-            self.format,
-            target.parameters,
-            target.base_url,
-            text,
-            sample,
-        )
+        return target.request(messages, text, self.format, sample)
 
     def parse(self, request: Request, response: Response) -> Parsed:
         """The Choices. Raises AnswerError for fewer than two that can be told apart."""
-        value = response.parsed if response.parsed is not None else loose_json(visible(response.text))[1]
+        value = answered(response)
         items = value.get("labels") if isinstance(value, dict) else value
         found: dict[str, Choice] = {}
         for item in items if isinstance(items, list) else []:
@@ -86,9 +67,7 @@ class Propose:
 
     def reask(self, request: Request, response: Response, error: AnswerError) -> Request | None:
         """The conversation so far, and what was wrong."""
-        said = Message("assistant", response.text or "(no answer)")
-        why = Message("user", f"That can't be used: {error.message}. Answer again, the JSON object alone.")
-        return replace(request, messages=(*request.messages, said, why))
+        return again(request, response, error, "Answer again, with the JSON object alone.")
 
     def default(self, request: Request) -> Parsed | None:
         """There are no default labels."""

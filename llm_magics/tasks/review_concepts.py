@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from llm_magics.errors import AnswerError
-from llm_magics.tasks.structured import Structured, items, one_line, record, strings
+from llm_magics.tasks.schemas import record, strings
+from llm_magics.tasks.structured import Structured, items, one_line
 from llm_magics.types import Request
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from llm_magics.errors import AnswerError
-from llm_magics.tasks.structured import Structured, items, one_line, record
+from llm_magics.tasks.schemas import record
+from llm_magics.tasks.structured import Structured, items, one_line
 from llm_magics.types import Request
 
 LEVELS: Mapping[str, float] = {"A": 1.0, "B": 0.75, "C": 0.5, "D": 0.25, "E": 0.0}

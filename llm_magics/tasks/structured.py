@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from llm_magics.errors import AnswerError, UsageError
-from llm_magics.parsing import loose_json, visible
 from llm_magics.prompts import Template, compile_template, text_of
-from llm_magics.tasks.base import Parsed, Row, Target
+from llm_magics.tasks.base import Parsed, Row, Target, again, answered, asked_again
 from llm_magics.types import Message, Request, Response, Schema
 
 SYSTEM = (
@@ -88,45 +87,22 @@ class Structured:
         if self.guidance:
             text = f"{text}\n\nThe person who asks adds: {self.guidance}"
         messages = (Message("system", SYSTEM), Message("user", text))
-        return Request(
-            target.backend,
-            target.model,
-            messages,
-            self.form,
-            target.parameters,
-            target.base_url,
-            subject,
-            sample,
-        )
+        return target.request(messages, subject, self.form, sample)
 
     def parse(self, request: Request, response: Response) -> Parsed:
         """The JSON object as values. Raises AnswerError."""
-        answer = response.parsed if response.parsed is not None else _json(response.text)
+        answer = answered(response)
         if not isinstance(answer, Mapping):
             raise AnswerError("the answer is no JSON object", answer=response.text)
         return Parsed(self.values(request, answer, asked_again(request)))
 
     def reask(self, request: Request, response: Response, error: AnswerError) -> Request | None:
         """The conversation so far, and what was wrong with the answer."""
-        said = response.text or "(no answer)"
-        why = f"That can't be used: {error.message}. Answer again, with the JSON object alone."
-        return replace(
-            request, messages=(*request.messages, Message("assistant", said), Message("user", why))
-        )
+        return again(request, response, error, "Answer again, with the JSON object alone.")
 
     def default(self, request: Request) -> Parsed | None:
         """Nothing is made up."""
         return None
-
-
-def asked_again(request: Request) -> bool:
-    """Whether this request is a second try."""
-    return any(message.role == "assistant" for message in request.messages)
-
-
-def _json(text: str) -> Any:
-    found, value = loose_json(visible(text))
-    return value if found else None
 
 
 def items(answer: Mapping[str, Any], key: str) -> list[Any]:
@@ -140,19 +116,3 @@ def items(answer: Mapping[str, Any], key: str) -> list[Any]:
 def one_line(value: Any, most: int = 400) -> str:
     """A model's text on one line, of bounded length; empty for what is no text."""
     return " ".join(value.split())[:most].strip() if isinstance(value, str) else ""
-
-
-def strings(minimum: int = 0, maximum: int | None = None) -> dict[str, Any]:
-    """Schema of a list of texts."""
-    bounds = {"minItems": minimum} | ({"maxItems": maximum} if maximum else {})
-    return {"type": "array", "items": {"type": "string"}, **bounds}
-
-
-def record(**properties: Any) -> dict[str, Any]:
-    """Schema of an object with exactly these properties."""
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }

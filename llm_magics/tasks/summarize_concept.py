@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from llm_magics.errors import AnswerError
-from llm_magics.tasks.structured import Structured, one_line, record
+from llm_magics.tasks.schemas import record
+from llm_magics.tasks.structured import Structured, one_line
 from llm_magics.types import Request
 
 
