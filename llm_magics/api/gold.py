@@ -6,7 +6,7 @@ import hashlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -24,18 +24,13 @@ class GoldStore:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def put(self, task: str, pairs: Iterable[tuple[str, str]]) -> None:
-        """Keep (text, label) pairs; a person's newer word on a text replaces the older one."""
-        rows = [(task, _hashed(text), label, time.time()) for text, label in pairs]
+    def keep(self, task: str, words: Mapping[str, str | None]) -> None:
+        """Keep labels by text, a person's newer word in place of the older one; None takes one back."""
+        put = [(task, _hashed(text), word, time.time()) for text, word in words.items() if word is not None]
+        gone = [(task, _hashed(text)) for text, word in words.items() if word is None]
         with closing(self._open()) as database, database:
-            database.executemany("INSERT OR REPLACE INTO gold VALUES (?, ?, ?, ?)", rows)
-
-    def drop(self, task: str, texts: Iterable[str]) -> None:
-        """Take labels back."""
-        with closing(self._open()) as database, database:
-            database.executemany(
-                "DELETE FROM gold WHERE task = ? AND text = ?", [(task, _hashed(text)) for text in texts]
-            )
+            database.executemany("INSERT OR REPLACE INTO gold VALUES (?, ?, ?, ?)", put)
+            database.executemany("DELETE FROM gold WHERE task = ? AND text = ?", gone)
 
     def get(self, task: str, texts: Sequence[str]) -> dict[str, str]:
         """The labels of those of the texts that have one."""
@@ -63,9 +58,9 @@ class GoldStore:
         return database
 
 
-def task_key(column: str, labels: Sequence[str]) -> str:
-    """What one person's labels belong to: the column and the set of its labels."""
-    return _hashed("\x1f".join([column, *sorted(labels)]))
+def task_key(column: str, labels: Sequence[str], *, many: bool = False) -> str:
+    """What one person's labels belong to: the column, the set of its labels, and whether a row has several."""
+    return _hashed("\x1f".join([column, *sorted(labels), *(["several labels a row"] if many else [])]))
 
 
 def _hashed(text: str) -> str:

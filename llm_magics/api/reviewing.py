@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from llm_magics import choices, frames
-from llm_magics.api.examples import gold
-from llm_magics.api.execution import execute
+from llm_magics.api.examples import names_in
 from llm_magics.api.gold import GoldStore
-from llm_magics.api.labelling import with_examples
-from llm_magics.api.reviews import Relabeller, Review
-from llm_magics.api.run import Plan, Run
+from llm_magics.api.relabelling import Again
+from llm_magics.api.reviews import Review
+from llm_magics.api.run import Run
 from llm_magics.api.session import Session, current
 from llm_magics.errors import UsageError
 from llm_magics.frames import Frame
-from llm_magics.prompts import is_null
+from llm_magics.prompts import is_null, text_of
 from llm_magics.settings.config import home
 from llm_magics.tasks.label import Label
 
@@ -37,9 +36,11 @@ def review(
         column: its column of labels.
         on: its column of text.
         labels: the labels to choose from; by default the column's categories, or the labels in it.
-        second: another person's column of labels: Cohen's kappa with it is shown.
+        second: another person's column of labels, against which agreement and Cohen's kappa are shown;
+            with several labels a row lists, or texts with ``|`` between the names.
 
-    Raises UsageError where there is nothing to review, or a row has several labels.
+    A column of lists, and the columns of a ``wide`` run, are reviewed as several labels a row. Raises
+    UsageError where there is nothing to review.
     """
     return make_review(current(), data, column, on=on, labels=labels, second=second, name=name)
 
@@ -55,52 +56,72 @@ def make_review(
     name: str = "data",
 ) -> Review:
     """``review`` in a session."""
-    run = _last_labels(session)
-    store = None if session.config.value("store") == "off" else GoldStore(home() / "gold.sqlite3")
     if data is None:
+        run = next(_labellings(session), None)
         if run is None:
             raise UsageError(
                 "no labels to review yet.", hint="%llm label DATA ..., or %llm review FRAME.LABELS"
             )
-        frame, task = Frame(run.df, run.plan.frame.name), run.plan.task
-        assert isinstance(task, Label)
-        return Review(
-            frame,
-            on or task.column,
-            column or task.output,
-            task.labels.names,
-            second=second,
-            store=store,
-            relabeller=_relabeller(session, run.plan),
-        )
-    frame, _ = frames.read(data, name)
-    column = frame.require(column) if column else _labels_column(frame)
-    text = frame.require(on) if on else _text_column(frame, column)
+        frame = Frame(run.df, run.plan.frame.name)
+    else:
+        frame, _ = frames.read(data, name)
+        run = next((one for one in _labellings(session) if _made(one, frame, column)), None)
+    found = _of_run(run, frame, on) if run is not None else _of_frame(frame, column, on)
     return Review(
         frame,
-        text,
-        column,
-        labels or _labels_in(frame, column),
+        found.text,
+        found.label,
+        labels or found.labels,
+        many=found.many,
+        wide=found.wide,
         second=None if second is None else frame.require(second),
-        store=store,
-        relabeller=_same_labels(session, run, frame, column),
+        store=None if session.config.value("store") == "off" else GoldStore(home() / "gold.sqlite3"),
+        relabelling=Again(session, run.plan) if run is not None and found.text == _task(run).column else None,
     )
 
 
-def _last_labels(session: Session) -> Run | None:
-    """The newest run that gave one label a row."""
-    for run in reversed(session.runs):
-        task = run.plan.task
-        if isinstance(task, Label) and not task.many and not task.wide and not run.plan.long:
-            return run
-    return None
+@dataclass(frozen=True)
+class _Labelled:
+    """Where a frame has its texts and its labels."""
+
+    text: str
+    label: str
+    labels: Sequence[str]
+    many: bool = False
+    wide: bool = False
 
 
-def _same_labels(session: Session, run: Run | None, frame: Frame, column: str) -> Relabeller | None:
-    """The last run can label this frame again where it made its column."""
-    if run is None or run.plan.output != column or len(run.plan.frame) != len(frame):
-        return None
-    return _relabeller(session, run.plan)
+def _labellings(session: Session) -> Iterator[Run]:
+    """The runs that labelled, newest first."""
+    return (run for run in reversed(session.runs) if isinstance(run.plan.task, Label))
+
+
+def _task(run: Run) -> Label:
+    assert isinstance(run.plan.task, Label)
+    return run.plan.task
+
+
+def _made(run: Run, frame: Frame, column: str | None) -> bool:
+    """Whether the run made the labels of this very frame, row for row."""
+    task, plan = _task(run), run.plan
+    labels = [task.output + name for name in task.labels.names] if task.wide else [task.output]
+    if column not in (None, task.output, *labels) or not {task.column, *labels} <= set(frame.columns):
+        return False
+    return [*map(text_of, plan.frame.values(task.column))] == [*map(text_of, frame.values(task.column))]
+
+
+def _of_run(run: Run, frame: Frame, on: str | None) -> _Labelled:
+    task = _task(run)
+    text = frame.require(on) if on else task.column
+    return _Labelled(text, task.output, task.labels.names, task.many, task.wide)
+
+
+def _of_frame(frame: Frame, column: str | None, on: str | None) -> _Labelled:
+    label = frame.require(column) if column else _labels_column(frame)
+    text = frame.require(on) if on else _text_column(frame, label)
+    cells = frame.values(label)
+    many = any(isinstance(cell, list | tuple) or hasattr(cell, "tolist") for cell in cells)
+    return _Labelled(text, label, _labels_in(frame, label, cells, many=many), many)
 
 
 def _labels_column(frame: Frame) -> str:
@@ -127,39 +148,14 @@ def _text_column(frame: Frame, label: str) -> str:
     raise UsageError(f"which column of {frame.name} holds the text?", hint=hint)
 
 
-def _labels_in(frame: Frame, column: str) -> Sequence[str]:
-    values = frame.values(column)
-    if any(isinstance(value, list | tuple) for value in values):
-        raise UsageError(f"{column} holds several labels a row.", hint="One label a row can be reviewed.")
+def _labels_in(frame: Frame, column: str, cells: Sequence[Any], *, many: bool) -> Sequence[str]:
+    """The labels of a column: its categories where it has them, else those that stand in it."""
+    if many:
+        return choices.distinct([name for cell in cells for name in names_in(cell)])
     native = frame.native[column]
     kept = getattr(getattr(native, "cat", None), "categories", None)
     try:
         known = [str(name) for name in kept] if kept is not None else []
     except TypeError:
         known = []
-    return known or choices.distinct(values)
-
-
-def _relabeller(session: Session, plan: Plan) -> Relabeller:
-    """Asks the run's model again, with the gold as examples, about the rows that may change."""
-
-    def ask(under: Review, below: float | None) -> Mapping[int, tuple[Any, Any, Any]]:
-        rows = under.may_change(below)
-        if not rows:
-            return {}
-        task = plan.task
-        assert isinstance(task, Label)
-        bare = Label(**{field.name: getattr(task, field.name) for field in fields(Label)})
-        texts, labels = zip(*under.examples, strict=True)
-        known = gold(texts, labels, bare.labels.names)
-        taught = with_examples(bare, known, None, plan.backend)
-        again = replace(
-            plan, task=taught, rows=rows, columns=taught.columns, work=None, truth=None, shape=lambda run: run
-        )
-        run: Run = execute(session, again, {"progress": False, "yes": True})
-        columns = run.row_columns
-        sure = columns.get(f"{plan.output}_confidence") or [None] * len(plan.frame)
-        status = columns[f"{plan.output}_status"]
-        return {row: (columns[plan.output][row], sure[row], status[row]) for row in rows}
-
-    return ask
+    return known or choices.distinct(cells)

@@ -2,45 +2,37 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from llm_magics import frames
-from llm_magics.api.calibration import kappa
-from llm_magics.api.evaluation import wilson
+from llm_magics.api.agreement import Agreement, agreement
 from llm_magics.api.gold import GoldStore, task_key
+from llm_magics.api.label_columns import LabelColumns, Word, cell_of, names_of
+from llm_magics.api.review_progress import Progress, progress
 from llm_magics.errors import NotFound, UsageError
 from llm_magics.frames import Frame
 from llm_magics.prompts import is_null, text_of
 
 STATES = ("to review", "reviewed", "corrected", "no label")
 
+Answer: TypeAlias = Mapping[str, Any]
+"""What the model said about a row anew: the cells of the labelling's columns."""
 
-Relabeller: TypeAlias = "Callable[[Review, float | None], Mapping[int, tuple[Any, Any, Any]]]"
-"""Asks the model again about the rows that may change: row -> label, confidence, status."""
+
+_Row: TypeAlias = tuple[Word | None, float | None, str | None, Answer | None]
+"""A row's label, confidence and status, and the new answer they come from, if it was asked again."""
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How a review stands: rows with a person's word, the share of them where the label was right."""
+class Relabelling(Protocol):
+    """Asks the model again about rows, with the gold as examples."""
 
-    rows: int
-    reviewed: int
-    corrected: int
-    accuracy: float | None
-    interval: tuple[float, float] | None
-    kappa: float | None = None
-
-    def __str__(self) -> str:
-        said = [f"{self.reviewed:,} of {self.rows:,} rows reviewed, {self.corrected:,} corrected"]
-        if self.accuracy is not None and self.interval is not None:
-            low, high = self.interval
-            said.append(f"labels right in {self.accuracy:.0%} (95% {low:.0%}-{high:.0%}) of them")
-        if self.kappa is not None:
-            said.append(f"Cohen's kappa with the second column {self.kappa:.2f}")
-        return ", ".join(said)
+    def ask(
+        self, review: Review, rows: Sequence[int], take: Callable[[Mapping[int, Answer]], int], options: Any
+    ) -> Any:
+        """What ``take`` makes of the answers; a Job or an Estimate where the options ask for one."""
 
 
 class Review:
@@ -49,7 +41,8 @@ class Review:
     ``accept`` and ``correct`` make gold, which nothing overwrites but a newer word of the person; it is in
     ``df`` (the column ``{label}_gold``, and the label itself) and, with a store, on disk. ``relabel``
     asks the model again about rows that may change, with the gold as examples. Rows are called by their
-    position in the frame, 0 first.
+    position in the frame, 0 first. With ``many`` a row has several labels: a list in its column, a tuple
+    in ``gold``.
     """
 
     def __init__(
@@ -59,37 +52,60 @@ class Review:
         label: str,
         labels: Sequence[str],
         *,
+        many: bool = False,
+        wide: bool = False,
         second: str | None = None,
         store: GoldStore | None = None,
-        relabeller: Relabeller | None = None,
+        relabelling: Relabelling | None = None,
     ) -> None:
-        self.frame, self.text, self.label = frame, text, label
-        self.labels = tuple(labels)
+        self.frame, self.text = frame, text
+        self.columns = LabelColumns(label, tuple(labels), many, wide)
         self.texts = [text_of(value) for value in frame.values(text)]
-        self.given = [None if is_null(value) else str(value) for value in frame.values(label)]
-        self.confidence = self._column(f"{label}_confidence", float)
-        self.status = self._column(f"{label}_status", str)
-        self.second = None if second is None else frame.values(second)
-        self.gold: dict[int, str] = {}
-        self.log: list[tuple[str, tuple[int, ...], str | None]] = []
-        self._undo: list[tuple[dict[int, str | None], dict[int, tuple[Any, Any, Any]]]] = []
-        self._task = task_key(label, self.labels)
+        self.given = self.columns.read(frame)
+        self.confidence = self._column("confidence", float)
+        self.status = self._column("status", str)
+        self.second = None if second is None else [self.columns.word(cell) for cell in frame.values(second)]
+        self.gold: dict[int, Word] = {}
+        self.log: list[str] = []
+        self._renewed: dict[int, Answer] = {}
+        self._undo: list[tuple[dict[int, Word | None], dict[int, _Row]]] = []
+        self._task = task_key(label, self.labels, many=many)
         self._store = store
-        self._relabeller = relabeller
-        self._remember(frame.values(f"{label}_gold") if f"{label}_gold" in frame.columns else [])
+        self._relabelling = relabelling
+        # A relabelling that goes on in the background takes its answers on another thread.
+        self._lock = threading.RLock()
+        self._remember()
 
-    def _column(self, name: str, kind: Callable[[Any], Any]) -> list[Any]:
+    @property
+    def label(self) -> str:
+        """The column of labels; of several true/false columns what their names begin with."""
+        return self.columns.name
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels to choose from."""
+        return self.columns.names
+
+    @property
+    def many(self) -> bool:
+        """Whether a row has several labels."""
+        return self.columns.many
+
+    def _column(self, what: str, kind: Callable[[Any], Any]) -> list[Any]:
+        name = f"{self.label}_{what}"
         if name not in self.frame.columns:
             return [None] * len(self.frame)
         return [None if is_null(value) else kind(value) for value in self.frame.values(name)]
 
-    def _remember(self, held: Sequence[Any]) -> None:
-        """Gold from the frame's own column, and from disk."""
+    def _remember(self) -> None:
+        """Gold from disk, and from the frame's own column."""
         kept = self._store.get(self._task, self.texts) if self._store is not None else {}
         for row, text in enumerate(self.texts):
             if text in kept:
-                self.gold[row] = kept[text]
-        self.gold |= {row: str(value) for row, value in enumerate(held) if not is_null(value)}
+                self.gold[row] = self.columns.unpacked(kept[text])
+        if self.columns.gold in self.frame.columns:
+            held = map(self.columns.word, self.frame.values(self.columns.gold))
+            self.gold |= {row: word for row, word in enumerate(held) if word is not None}
 
     # -- what to look at
 
@@ -97,12 +113,12 @@ class Review:
         """One of ``STATES``."""
         if row in self.gold:
             return "reviewed" if self.gold[row] == self.given[row] else "corrected"
-        return "to review" if self.given[row] is not None else "no label"
+        return "to review" if self.given[row] else "no label"
 
     def rows(self, label: str | None = None, state: str | None = None, search: str = "") -> list[int]:
         """Rows of this label and state that hold the words, least certain first.
 
-        Those without a label come first, then by rising confidence, in the frame's order where equal. A
+        Those without an answer come first, then by rising confidence, in the frame's order where equal. A
         person's word goes before the model's; ``state`` may be a status of the labelling too. Blank texts
         are left out.
         """
@@ -111,7 +127,7 @@ class Review:
             row
             for row, text in enumerate(self.texts)
             if text.strip()
-            and (label is None or self.current(row) == label)
+            and (label is None or label in names_of(self.current(row)))
             and (state is None or self._is(row, state))
             and (not wanted or wanted in text.casefold())
         ]
@@ -127,146 +143,211 @@ class Review:
         sure = self.confidence[row]
         return self.given[row] is not None, 2.0 if sure is None else sure
 
-    def current(self, row: int) -> str | None:
+    def current(self, row: int) -> Word | None:
         """The label as it stands: a person's word, else the model's."""
         return self.gold.get(row, self.given[row])
 
     # -- a person's word
 
     def accept(self, rows: int | Sequence[int]) -> None:
-        """These labels are right. Rows without a label stay as they are."""
+        """These labels are right. Rows without an answer stay as they are."""
         chosen = [rows] if isinstance(rows, int) else list(rows)
-        words = {row: str(self.current(row)) for row in chosen if self.current(row) is not None}
-        self._say("accept", words, None)
+        self._require(chosen)
+        words = {row: word for row in chosen if (word := self.current(row)) is not None}
+        self._say(words, "accept")
 
-    def correct(self, row: int, label: str) -> None:
-        """The label of this row is another (or the same). Raises NotFound for one that is not listed."""
-        if label not in self.labels:
-            raise NotFound.among("label", label, self.labels)
-        self._say("correct", {row: label}, label)
+    def correct(self, row: int, label: str | Sequence[str]) -> None:
+        """The label of this row is another (or the same); with several labels a row, these and no others.
 
-    def _say(self, verb: str, words: Mapping[int, str], label: str | None) -> None:
-        if not words:
-            return
-        if unknown := [row for row in words if not 0 <= row < len(self.texts)]:
+        Raises NotFound for a label that is not listed, UsageError for several where a row has one.
+        """
+        self._require([row])
+        names = [label] if isinstance(label, str) else list(label)
+        if unknown := [name for name in names if name not in self.labels]:
+            raise NotFound.among("label", unknown[0], self.labels)
+        if not self.many and len(names) != 1:
+            raise UsageError(
+                f"{self.label} holds one label a row.", hint=f"correct({row}, {self.labels[0]!r})"
+            )
+        self._say({row: self.columns.ordered(names) if self.many else names[0]}, "correct")
+
+    def toggle(self, row: int, label: str) -> None:
+        """Put this label to the row's labels, or take it from them; the others stay. For several a row."""
+        if not self.many:
+            raise UsageError(f"{self.label} holds one label a row.", hint=f"correct({row}, {label!r})")
+        self._require([row])
+        names = names_of(self.current(row))
+        self.correct(row, [n for n in names if n != label] if label in names else [*names, label])
+
+    def _require(self, rows: Sequence[int]) -> None:
+        if unknown := [row for row in rows if not 0 <= row < len(self.texts)]:
             raise UsageError(f"no row {unknown[0]}: there are {len(self.texts):,}, 0 first.")
-        self._undo.append(({row: self.gold.get(row) for row in words}, {}))
-        self.log.append((verb, tuple(words), label))
-        self.gold |= words
+
+    def _say(self, words: Mapping[int, Word], verb: str) -> None:
+        """Keep a person's words; what they have said already is no news."""
+        news = {row: word for row, word in words.items() if self.gold.get(row) != word}
+        if not news:
+            return
+        with self._lock:
+            self._undo.append(({row: self.gold.get(row) for row in news}, {}))
+            self.log.append(f"accept({list(news)})" if verb == "accept" else _correction(news))
+            self.gold |= news
+        self._keep(news)
+
+    def _keep(self, words: Mapping[int, Word | None]) -> None:
+        """On disk, where there is a store; None takes a word back."""
         if self._store is not None:
-            self._store.put(self._task, [(self.texts[row], word) for row, word in words.items()])
+            packed = {
+                self.texts[row]: None if word is None else self.columns.packed(word)
+                for row, word in words.items()
+            }
+            self._store.keep(self._task, packed)
 
     def undo(self) -> tuple[int, ...]:
         """Take back the last word or relabelling; the rows it was about, none where none is left."""
-        if not self._undo:
-            return ()
-        before, labels = self._undo.pop()
-        self.log.pop()
-        for row, was in labels.items():
-            self.given[row], self.confidence[row], self.status[row] = was
-        for row, word in before.items():
-            self.gold.pop(row, None)
-            if word is not None:
-                self.gold[row] = word
-        if self._store is not None:
-            gone = [self.texts[row] for row, word in before.items() if word is None]
-            self._store.drop(self._task, gone)
-            self._store.put(self._task, [(self.texts[r], w) for r, w in before.items() if w is not None])
+        with self._lock:
+            if not self._undo:
+                return ()
+            before, labels = self._undo.pop()
+            self.log.pop()
+            for row, was in labels.items():
+                self._put(row, was)
+            for row, word in before.items():
+                self.gold.pop(row, None)
+                if word is not None:
+                    self.gold[row] = word
+        self._keep(before)
         return tuple(before) or tuple(labels)
 
     # -- what comes of it
 
     @property
     def progress(self) -> Progress:
-        """Counts, accuracy so far, kappa. Reviewed rows are no random sample: least certain come first."""
-        right = sum(word == self.given[row] for row, word in self.gold.items())
-        n = len(self.gold)
-        return Progress(
-            rows=sum(bool(text.strip()) for text in self.texts),
-            reviewed=n,
-            corrected=n - right,
-            accuracy=right / n if n else None,
-            interval=wilson(right, n) if n else None,
-            kappa=self.kappa,
-        )
+        """Counts, accuracy so far, agreement. No random sample is reviewed: the least certain come first."""
+        words = [(word, self.given[row]) for row, word in self.gold.items()]
+        rows = sum(bool(text.strip()) for text in self.texts)
+        return progress(rows, words, self.agreement, many=self.many)
 
     @property
-    def kappa(self) -> float | None:
-        """Cohen's kappa of the labels as they stand with the second annotator's, where both have one."""
+    def agreement(self) -> Agreement | None:
+        """The labels as they stand against the second annotator's, over rows that have both."""
         if self.second is None:
             return None
-        pairs = [
-            (self.current(row), str(other))
-            for row, other in enumerate(self.second)
-            if not is_null(other) and self.current(row) is not None
-        ]
-        return kappa([a for a, _ in pairs], [b for _, b in pairs])
+        return agreement([self.current(row) for row in range(len(self.texts))], self.second)
 
     @property
-    def examples(self) -> list[tuple[str, str]]:
+    def examples(self) -> list[tuple[str, Word]]:
         """(text, label) of all gold rows, what ``label(examples=...)`` takes."""
         return [(self.texts[row], word) for row, word in self.gold.items()]
 
     @property
     def df(self) -> Any:
         """A new frame: labels as they stand, ``{label}_gold`` where a person spoke."""
-        gold = [self.gold.get(row) for row in range(len(self.texts))]
-        current = [self.current(row) for row in range(len(self.texts))]
-        columns = {self.label: current, f"{self.label}_gold": gold}
-        order = dict.fromkeys(columns, self.labels)
-        return frames.attach(self.frame, columns, order)
+        every = range(len(self.texts))
+        columns = self._newest()
+        columns |= self.columns.write([self.current(row) for row in every])
+        columns[self.columns.gold] = [cell_of(self.gold.get(row)) for row in every]
+        return frames.attach(self.frame, columns, self.columns.categories)
+
+    def _newest(self) -> dict[str, list[Any]]:
+        """The columns beside the labels (confidence, status, reasons) with what a relabelling brought."""
+        names = dict.fromkeys(name for answer in self._renewed.values() for name in answer)
+        made = {name: self.frame.values(name) for name in names if name in self.frame.columns}
+        for row, answer in self._renewed.items():
+            for name, values in made.items():
+                values[row] = answer.get(name)
+        return made
 
     def may_change(self, below: float | None = None) -> list[int]:
-        """Rows that are worth asking about again, none of them with a person's word.
+        """Rows that are worth asking about again, none of them with a person's word, least certain first.
 
-        Those without a label, and those whose label took part in a correction, as the wrong one or as the
-        right one; with ``below`` only where their confidence is less than that.
+        Those without an answer, and those that a correction casts doubt on. One label a row: those whose
+        label took part in a correction, as the wrong one or as the right one. Several: those that lack a
+        label which was missed elsewhere, or have one that was wrong elsewhere. With ``below`` only where
+        their confidence is less than that.
         """
-        wrong = {row: word for row, word in self.gold.items() if word != self.given[row]}
-        touched = {self.given[row] for row in wrong} | set(wrong.values())
-        return [
+        missed, wrong = set[str](), set[str]()
+        for row, word in self.gold.items():
+            said, was = set(names_of(word)), set(names_of(self.given[row]))
+            missed |= said - was
+            wrong |= was - said
+        found = [
             row
-            for row in self.rows()
-            if row not in self.gold
-            and (self.given[row] is None or self.given[row] in touched)
+            for row, text in enumerate(self.texts)
+            if text.strip()
+            and row not in self.gold
+            and self._doubtful(self.given[row], missed, wrong)
             and (below is None or self._certainty(row) < (True, below))
         ]
+        return sorted(found, key=self._certainty)
 
-    def relabel(self, below: float | None = None) -> int:
+    def _doubtful(self, word: Word | None, missed: set[str], wrong: set[str]) -> bool:
+        names = set(names_of(word))
+        if word is None or names & wrong:
+            return True
+        return bool(missed - names if self.many else missed & names)
+
+    def relabel(self, below: float | None = None, *, yes: bool = False, background: bool = False) -> Any:
         """Ask the model again about the rows that may change, with the gold as examples; how many changed.
 
-        ``below``: only rows less confident than that. Gold rows keep their person's word, whatever the model
-        says. Raises UsageError where the review is
-        not one of a run of this session, or nothing is gold yet.
+        ``below``: only rows less confident than that. ``yes`` goes on above ``confirm_above``;
+        ``background`` returns a Job. Gold rows keep their person's word, and a row whose new answer can't
+        be used keeps its label. Raises UsageError where the review is not one of a run of this session,
+        or nothing is gold yet.
         """
-        if self._relabeller is None:
+        return self._ask(below, {"yes": yes, "background": background}) or 0
+
+    def estimate(self, below: float | None = None) -> Any:
+        """What ``relabel`` would cost, as an Estimate; None where it would ask about no row."""
+        return self._ask(below, {"dry_run": True})
+
+    def _ask(self, below: float | None, options: Mapping[str, bool]) -> Any:
+        if self._relabelling is None:
             raise UsageError(
                 "these labels come from no run of this session.",
                 hint="Label again with the gold: label(frame, ..., examples=review.examples)",
             )
         if not self.gold:
             raise UsageError("nothing is reviewed yet.", hint="Accept or correct a few rows first.")
-        answers = {
-            row: answer for row, answer in self._relabeller(self, below).items() if row not in self.gold
-        }
-        before = {row: (self.given[row], self.confidence[row], self.status[row]) for row in answers}
-        for row, (label, confidence, status) in answers.items():
-            self.given[row], self.confidence[row], self.status[row] = label, confidence, status
-        self.log.append(("relabel", (), None))
-        self._undo.append(({}, before))
+        rows = self.may_change(below)
+        call = "relabel()" if below is None else f"relabel(below={below})"
+        return (
+            self._relabelling.ask(self, rows, lambda found: self._take(found, call), options)
+            if rows
+            else None
+        )
+
+    def _take(self, answers: Mapping[int, Answer], call: str) -> int:
+        """Put new answers in place of the old ones; how many labels changed."""
+        with self._lock:
+            new = {
+                row: (word, self._number(answer), answer.get(f"{self.label}_status"), answer)
+                for row, answer in answers.items()
+                if row not in self.gold and (word := self.columns.of(answer)) is not None
+            }
+            before = {row: self._as_it_is(row) for row in new}
+            for row, made in new.items():
+                self._put(row, made)
+            self.log.append(call)
+            self._undo.append(({}, before))
         return sum(self.given[row] != was[0] for row, was in before.items())
+
+    def _number(self, answer: Answer) -> float | None:
+        sure: Any = answer.get(f"{self.label}_confidence")
+        return None if is_null(sure) else float(sure)
+
+    def _as_it_is(self, row: int) -> _Row:
+        return self.given[row], self.confidence[row], self.status[row], self._renewed.get(row)
+
+    def _put(self, row: int, made: _Row) -> None:
+        self.given[row], self.confidence[row], self.status[row], answer = made
+        self._renewed.pop(row, None)
+        if answer is not None:
+            self._renewed[row] = answer
 
     def to_code(self, name: str = "review") -> str:
         """The review so far as calls that replay it."""
-        lines = []
-        for verb, rows, label in self.log:
-            if verb == "correct":
-                lines.append(f"{name}.correct({rows[0]}, {label!r})")
-            elif verb == "accept":
-                lines.append(f"{name}.accept({list(rows)})")
-            else:
-                lines.append(f"{name}.relabel()")
-        return "\n".join(lines)
+        return "\n".join(f"{name}.{call}" for call in self.log)
 
     def __repr__(self) -> str:
         counts = Counter(self.state(row) for row in self.rows())
@@ -280,3 +361,8 @@ class Review:
         from llm_magics.widgets.review import show
 
         show(self)
+
+
+def _correction(words: Mapping[int, Word]) -> str:
+    row, word = next(iter(words.items()))
+    return f"correct({row}, {cell_of(word)!r})"

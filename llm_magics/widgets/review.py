@@ -5,30 +5,45 @@ Buttons and keys call the methods of the ``Review`` that code calls too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from llm_magics.widgets.following import follow
 from llm_magics.widgets.html import block, cut, escape, line, table
 from llm_magics.widgets.keyboard import keyboard
+from llm_magics.widgets.label_editors import Chosen, editor
 
 PAGE = 10
 MOST = 700
 """Characters of a text that are sent; the rest is in the frame."""
 STATES = ("to review", "reviewed", "corrected", "no label", "repaired", "defaulted", "failed")
 _ANY = "all"
-_HELP = "Keys (click here first): 1-9 label, Enter accept, ↑ ↓ row, ← → page, u undo"
-_KEYS = [*"123456789", "Enter", "ArrowDown", "ArrowUp", "ArrowLeft", "ArrowRight", "u"]
+_ONE = "1-9 label"
+_SEVERAL = "1-9 label on or off, 0 no label"
+_HELP = "Keys (click here first): {digits}, Enter accept, ↑ ↓ row, ← → page, u undo"
+_KEYS = [*"0123456789", "Enter", "ArrowDown", "ArrowUp", "ArrowLeft", "ArrowRight", "u"]
 
 
 class Reviewed(Protocol):
     """What the grid needs of a review."""
 
-    labels: tuple[str, ...]
     texts: list[str]
     confidence: list[float | None]
-    label: str
     interactive: bool
+
+    @property
+    def label(self) -> str:
+        """What is reviewed."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What to choose from."""
+
+    @property
+    def many(self) -> bool:
+        """Whether a row has several labels."""
 
     @property
     def progress(self) -> Any:
@@ -40,19 +55,25 @@ class Reviewed(Protocol):
     def rows(self, label: str | None = None, state: str | None = None, search: str = "") -> list[int]:
         """Rows, least certain first."""
 
-    def current(self, row: int) -> str | None:
-        """A row's label."""
+    def current(self, row: int) -> Chosen | None:
+        """A row's label, or labels."""
 
     def accept(self, rows: int | Sequence[int]) -> None:
         """Labels are right."""
 
-    def correct(self, row: int, label: str) -> None:
+    def correct(self, row: int, label: str | Sequence[str]) -> None:
         """A label is another."""
+
+    def toggle(self, row: int, label: str) -> None:
+        """A label comes to the row's labels, or goes."""
 
     def undo(self) -> tuple[int, ...]:
         """Take back."""
 
-    def relabel(self) -> int:
+    def estimate(self) -> Any:
+        """What asking again would cost."""
+
+    def relabel(self, *, yes: bool, background: bool) -> Any:
         """Ask again."""
 
 
@@ -65,6 +86,9 @@ class ReviewGrid:
         self.review = review
         self.page = self.at = 0
         self._quiet = False
+        self._lock = threading.RLock()
+        self._job: Any = None
+        self._asked = ""
         self.label = w.Dropdown(options=[_ANY, *review.labels], description="Label")
         self.state = w.Dropdown(options=[_ANY, *STATES], value="to review", description="Show")
         self.search = w.Text(placeholder="search", description="Search", continuous_update=False)
@@ -79,7 +103,8 @@ class ReviewGrid:
         }
         self.where = w.HTML()
         self.status = w.HTML()
-        self.keyboard = keyboard(_KEYS, _HELP)
+        self.work = w.HTML()
+        self.keyboard = keyboard(_KEYS, _HELP.format(digits=_SEVERAL if review.many else _ONE))
         self.lines = [_Line(w, self, n) for n in range(PAGE)]
         self.box = self._laid_out(w)
         self._wire()
@@ -89,11 +114,11 @@ class ReviewGrid:
         filters = w.HBox([self.state, self.label, self.search], layout=w.Layout(flex_flow="row wrap"))
         moves = w.HBox([*self.buttons.values(), self.where], layout=w.Layout(flex_flow="row wrap"))
         rows = w.VBox([one.box for one in self.lines])
-        return w.VBox([filters, moves, self.keyboard, rows, self.status])
+        return w.VBox([filters, moves, self.keyboard, rows, self.status, self.work])
 
     def _wire(self) -> None:
         for control in (self.label, self.state, self.search):
-            control.observe(lambda _: self.refilter(), "value")
+            control.observe(lambda _: self.attempt(self.refilter), "value")
         acts: dict[str, Callable[[], None]] = {
             "accept": self.accept_page,
             "undo": self.undo,
@@ -102,8 +127,18 @@ class ReviewGrid:
             "forth": lambda: self.turn(1),
         }
         for name, act in acts.items():
-            self.buttons[name].on_click(lambda _, act=act: act())
-        self.keyboard.on_msg(lambda _, content, __: self.press(str(content.get("key", ""))))
+            self.buttons[name].on_click(lambda _, act=act: self.attempt(act))
+        self.keyboard.on_msg(
+            lambda _, content, __: self.attempt(lambda: self.press(str(content.get("key", ""))))
+        )
+
+    def attempt(self, act: Callable[[], object]) -> None:
+        """Do it; what can't be done is said under the grid: a button has no cell to raise in."""
+        with self._lock:
+            try:
+                act()
+            except Exception as error:  # noqa: BLE001 - a full disk too
+                self._tell(getattr(error, "message", None) or str(error))
 
     # -- acts, each also a key or a button
 
@@ -126,11 +161,17 @@ class ReviewGrid:
             self.review.accept(self.shown[n])
             self.move(n + 1)
 
-    def correct(self, n: int, label: str) -> None:
-        """The n-th row on the page has another label; on to the next."""
+    def correct(self, n: int, chosen: Chosen) -> None:
+        """The n-th row on the page has another label, and on to the next; or these labels."""
         if n < len(self.shown):
-            self.review.correct(self.shown[n], label)
-            self.move(n + 1)
+            self.review.correct(self.shown[n], chosen)
+            self.move(n if self.review.many else n + 1)
+
+    def toggle(self, n: int, label: str) -> None:
+        """The n-th row on the page gets this label beside the others, or loses it."""
+        if n < len(self.shown):
+            self.review.toggle(self.shown[n], label)
+            self.move(n)
 
     def accept_page(self) -> None:
         """Every label on the page is right; on to the next page."""
@@ -146,15 +187,33 @@ class ReviewGrid:
         self.refresh()
 
     def relabel(self) -> None:
-        """Ask the model again; what went wrong is said, not raised."""
-        self._say("asking the model ...")
-        try:
-            changed = self.review.relabel()
-        except Exception as error:  # noqa: BLE001 - a button has no cell to raise in
-            self._say(str(error))
+        """Ask the model again, in the background; where it costs something, say how much first.
+
+        Pressed while it goes on, it stops that.
+        """
+        if self._job is not None and self._job.status == "running":
+            self._job.cancel()
+            self._tell("Stopping. What was answered is kept.")
             return
-        self.refilter()
-        self._say(f"{changed:,} labels changed. {self.review.progress}")
+        cost = self.review.estimate()
+        if cost is None:
+            self._tell("No other row may change: nothing to ask again.")
+            return
+        free = cost.dollars is not None and not any(cost.dollars)
+        if not free and str(cost) != self._asked:
+            self._asked = str(cost)
+            self._tell(f"{cost}. Press Relabel again to go on.")
+            return
+        self._asked = ""
+        self._job = self.review.relabel(yes=True, background=True)
+        follow(self._job, lambda said: self._tell(f"{said} (Relabel stops it)"), self._relabelled)
+
+    def _relabelled(self, changed: int | None, fault: str | None) -> None:
+        with self._lock:
+            if fault is None:
+                self.refilter()
+            what = "1 label" if changed == 1 else f"{changed:,} labels"
+            self._tell(fault or f"{what} changed; Undo takes that back.")
 
     def move(self, at: int) -> None:
         """The row that keys are about."""
@@ -173,8 +232,8 @@ class ReviewGrid:
 
     def press(self, key: str) -> None:
         """A key."""
-        if key.isdecimal() and 0 < int(key) <= len(self.review.labels):
-            self.correct(self.at, self.review.labels[int(key) - 1])
+        if key.isdecimal():
+            self._digit(int(key))
         elif key == "Enter":
             self.accept(self.at)
         elif key in ("ArrowDown", "ArrowUp"):
@@ -183,6 +242,16 @@ class ReviewGrid:
             self.turn(1 if key == "ArrowRight" else -1)
         elif key == "u":
             self.undo()
+
+    def _digit(self, number: int) -> None:
+        if number > len(self.review.labels):
+            return
+        if self.review.many and number == 0:
+            self.correct(self.at, ())
+        elif self.review.many:
+            self.toggle(self.at, self.review.labels[number - 1])
+        elif number:
+            self.correct(self.at, self.review.labels[number - 1])
 
     def refresh(self) -> None:
         """Show what is."""
@@ -193,13 +262,14 @@ class ReviewGrid:
         first = self.page * PAGE + 1
         said = f"{first:,}-{first + len(shown) - 1:,} of {len(self.order):,}" if shown else "no rows"
         self.where.value = line(said)
-        self._say(str(self.review.progress))
+        self.status.value = _status("llmx-review", str(self.review.progress))
 
-    def _say(self, text: str) -> None:
-        self.status.value = f'<div class="llmx-review" role="status" aria-live="polite">{escape(text)}</div>'
+    def _tell(self, text: str) -> None:
+        """What became of a button, under how the review stands."""
+        self.work.value = _status("llmx-work", text)
 
     @contextmanager
-    def _silently(self) -> Any:
+    def _silently(self) -> Iterator[None]:
         """Values set by us are no choices of the person's."""
         self._quiet = True
         try:
@@ -207,10 +277,14 @@ class ReviewGrid:
         finally:
             self._quiet = False
 
-    def chosen(self, n: int, label: str) -> None:
-        """A person chose a label in the n-th row's list."""
-        if not self._quiet and label:
-            self.correct(n, label)
+    def chosen(self, n: int, chosen: Chosen) -> None:
+        """A person chose in the n-th row's own control."""
+        if not self._quiet:
+            self.attempt(lambda: self.correct(n, chosen))
+
+
+def _status(kind: str, text: str) -> str:
+    return f'<div class="{kind}" role="status" aria-live="polite">{escape(text)}</div>'
 
 
 class _Line:
@@ -219,18 +293,14 @@ class _Line:
     def __init__(self, w: Any, grid: ReviewGrid, n: int) -> None:
         self.mark = w.HTML(layout=w.Layout(width="6.5em", flex="0 0 auto"))
         self.text = w.HTML(layout=w.Layout(flex="1 1 auto", min_width="10em"))
-        keys = [(f"{i} {name}" if i < 10 else name, name) for i, name in enumerate(grid.review.labels, 1)]
-        self.label = w.Dropdown(
-            options=[("no label", ""), *keys], layout=w.Layout(width="14em", flex="0 0 auto")
-        )
+        self.labels = editor(grid.review.labels, grid.review.many, lambda chosen: grid.chosen(n, chosen))
         self.accept = w.Button(
             description="Accept",
             tooltip="This label is right",
             layout=w.Layout(width="5.5em", flex="0 0 auto"),
         )
-        self.box = w.HBox([self.mark, self.text, self.label, self.accept])
-        self.label.observe(lambda change: grid.chosen(n, change["new"]), "value")
-        self.accept.on_click(lambda _: grid.accept(n))
+        self.box = w.HBox([self.mark, self.text, self.labels.box, self.accept])
+        self.accept.on_click(lambda _: grid.attempt(lambda: grid.accept(n)))
 
     def show(self, review: Reviewed, row: int | None, *, here: bool) -> None:
         """Fill with a row of the review, or hide."""
@@ -247,8 +317,12 @@ class _Line:
         )
         text = escape(cut(review.texts[row], MOST))
         self.text.value = f'<div style="white-space:pre-wrap;overflow-wrap:anywhere;{weight}">{text}</div>'
-        current = review.current(row)
-        self.label.value = current if current in review.labels else ""
+        self.labels.show(_names(review, row))
+
+
+def _names(review: Reviewed, row: int) -> tuple[str, ...]:
+    current = review.current(row)
+    return (current,) if isinstance(current, str) else current or ()
 
 
 def summary(review: Reviewed, rows: int = PAGE) -> str:
@@ -258,7 +332,7 @@ def summary(review: Reviewed, rows: int = PAGE) -> str:
         (
             row,
             cut(review.texts[row], 160),
-            review.current(row) or "",
+            "(none)" if review.current(row) == () else ", ".join(_names(review, row)),
             "" if (sure := review.confidence[row]) is None else f"{sure:.2f}",
             review.state(row),
         )

@@ -103,6 +103,12 @@ class Lab:
         except AssertionError:
             raise AssertionError(f"{expression}: {said[0]!r}, not {value!r}") from None
 
+    def keys(self, *pressed: str) -> None:
+        """Keys, to whatever has the focus."""
+        from selenium.webdriver.common.action_chains import ActionChains
+
+        ActionChains(self.driver).send_keys(*pressed).perform()
+
     def press(self, label: str) -> None:
         """A button of the widget by its text."""
         for button in self.find(".jupyter-button, .widget-toggle-button"):
@@ -128,7 +134,7 @@ class Lab:
         self.js("document.querySelector(arguments[0]).scrollIntoView({block: 'center'})", selector)
 
     def picture(self, name: str) -> None:
-        """A screenshot, where LLM_MAGICS_PICTURES names a folder for them."""
+        """A screenshot, where the environment's PICTURES names a folder for them."""
         if folder := os.environ.get("PICTURES"):
             time.sleep(1.5)
             self.driver.save_screenshot(str(Path(folder) / f"{name}.png"))

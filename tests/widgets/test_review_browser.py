@@ -1,57 +1,87 @@
-"""The review grid in JupyterLab, by mouse and by keys."""
+"""The review grid in JupyterLab in real Chromium, by mouse and by keys, one label a row and several."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.lab import Lab, lab, until
+from tests.widgets.lab import Lab, lab
 
-CELL = """
+PREPARE = """
 %load_ext llm_magics
 import pandas as pd
 texts = ['<b id=evil>bold</b> the team won'] + [f'text {i} about money' for i in range(24)]
 done = pd.DataFrame({'text': texts, 'topic': ['sport', 'money'] * 12 + [None],
-                     'topic_confidence': [i / 25 for i in range(25)]})
-%llm review done.topic -o r
+                     'topic_confidence': [i / 25 for i in range(25)],
+                     'topics': [['sport'], ['money', 'war'], []] * 8 + [None]})
 """.strip()
+ONE = "%llm review done.topic --on text -o r"
+SEVERAL = "%llm review done.topics --on text --labels sport,money,war -o m"
 
 
-def status(page: Lab) -> str:
-    return page.one(".llmx-review").text
+@pytest.mark.checklist("W7", "X4", "W5", "T2")
+@pytest.mark.timeout(400)
+def test_labels_are_reviewed_by_mouse_and_by_keys(tmp_path: Path) -> None:
+    """What is done is in Python at once and shown; nothing in a text runs as HTML."""
+    with lab(tmp_path, [PREPARE, ONE, SEVERAL]) as page:
+        page.run()
+        page.until(lambda: len(page.find('[role="application"]')) == 2)
+        one_label_a_row(page)
+        several_labels_a_row(page)
 
 
-@pytest.mark.checklist("W7", "X4", "W5")
-@pytest.mark.timeout(300)
-def test_the_grid_by_mouse_and_by_keys(tmp_path: Path, own_home: Path) -> None:
-    """Least certain first; a choice, a key, a whole page; what is done shows at once and nothing runs as HTML."""
-    from selenium.webdriver.common.action_chains import ActionChains
+def focus(page: Lab, grid: int) -> Any:
+    """The box of this grid that takes keys, in sight and focused."""
+    box = page.find('[role="application"]')[grid]
+    page.js("arguments[0].scrollIntoView({block: 'start'})", box)
+    box.click()
+    return box
+
+
+def one_label_a_row(page: Lab) -> None:
+    """Least certain first; a choice, a key, a whole page."""
     from selenium.webdriver.common.keys import Keys
     from selenium.webdriver.support.ui import Select
 
-    with lab(tmp_path, [CELL], {"LLM_MAGICS_HOME": str(own_home)}) as page:
-        page.run_all()
-        keyboard = page.one('[role="application"]', 120)
-        assert "1-9 label" in keyboard.text
-        rows = until(lambda: [b for b in page.all("button") if b.text == "Accept"], "the rows")
-        assert len(rows) == 10
-        assert not page.all("#evil"), "a text's markup is text"
+    assert "1-9 label" in focus(page, 0).text
+    assert len([b for b in page.find("button") if b.text == "Accept"]) == 20
+    assert not page.find("#evil"), "a text's markup is text"
 
-        # The row without a label comes first, then by rising confidence.
-        lists = [e for e in page.all("select") if "1 sport" in e.text]
-        assert Select(lists[0]).first_selected_option.text == "no label"
-        Select(lists[0]).select_by_visible_text("1 sport")
-        until(lambda: "1 of 25 rows reviewed" in status(page), "the choice")
+    # The row without a label comes first, then by rising confidence.
+    first = next(e for e in page.find("select") if "1 sport" in e.text)
+    assert Select(first).first_selected_option.text == "no label"
+    Select(first).select_by_visible_text("1 sport")
+    page.expect("r.gold", "{24: 'sport'}")
 
-        keyboard.click()
-        ActionChains(page.driver).send_keys(Keys.ARROW_DOWN, Keys.ARROW_UP, "2").perform()
-        until(lambda: "2 of 25 rows reviewed" in status(page), "a label by key")
-        ActionChains(page.driver).send_keys(Keys.ENTER).perform()
-        until(lambda: "3 of 25 rows reviewed" in status(page), "an accept by key")
-        ActionChains(page.driver).send_keys("u").perform()
-        until(lambda: "2 of 25 rows reviewed" in status(page), "undo by key")
+    focus(page, 0)
+    page.keys(Keys.ARROW_DOWN, Keys.ARROW_UP, "2")
+    page.expect("r.gold", "{24: 'sport', 0: 'money'}")
+    page.keys(Keys.ENTER)
+    page.expect("r.gold", "{24: 'sport', 0: 'money', 1: 'money'}")
+    page.keys("u")
+    page.expect("len(r.gold)", "2")
+    page.press("Accept page")
+    page.expect("len(r.gold)", "10")
+    page.until(lambda: "10 of 25 rows reviewed" in page.text())
+    page.picture("review")
 
-        next(b for b in page.all("button") if b.text == "Accept page").click()
-        until(lambda: "10 of 25 rows reviewed" in status(page), "a page")
-        page.driver.save_screenshot(str(tmp_path / "review.png"))
+
+def several_labels_a_row(page: Lab) -> None:
+    """Keys and switches put one label on or off and stay on the row; Enter says that the set is right."""
+    from selenium.webdriver.common.keys import Keys
+
+    assert "on or off" in focus(page, 1).text
+    page.keys("1", "3")
+    page.expect("m.gold", "{24: ('sport', 'war')}")
+    page.until(lambda: "1 sport ✓" in page.text() and "3 war ✓" in page.text())
+    page.keys("1", Keys.ARROW_DOWN, Keys.ENTER, "0")
+    page.expect("m.gold", "{24: ('war',), 0: ('sport',), 1: ()}")
+    page.keys("u", Keys.ENTER)
+    page.expect("m.gold", "{24: ('war',), 0: ('sport',), 1: ('money', 'war')}")
+    money = [b for b in page.find(".widget-toggle-button") if b.text.startswith("2 money")]
+    page.js("arguments[0].click()", money[3])
+    page.expect("m.gold[2], m.df['topics'][2]", "('money',) ['money']")
+    page.until(lambda: "4 of 25 rows reviewed, 2 corrected" in page.text())
+    page.picture("review-several")
