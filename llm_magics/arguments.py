@@ -124,6 +124,10 @@ def _long(p: LineParser) -> None:
     p.add_argument("--room", type=_count, metavar="TOKENS", help="tokens of a row's text at most")
 
 
+def _together(p: LineParser) -> None:
+    p.add_argument("--rows-per-request", type=_count, metavar="N", help="N rows share a request (default 1)")
+
+
 def _limits(p: LineParser) -> None:
     p.add_argument("--max-cost", type=_sum, metavar="USD", help="stop before this is passed")
     p.add_argument("--yes", action="store_true", help="go on although the estimate is high")
@@ -206,6 +210,7 @@ def _label(p: LineParser) -> None:
     p.add_argument("--wide", action="store_true", help="a true/false column per label")
     p.add_argument("--truth", metavar="COL", help="a column of true labels: accuracy, F1, confusion")
     _depth(p)
+    _together(p)
     common(p)
 
 
@@ -224,17 +229,20 @@ def _extract(p: LineParser) -> None:
     p.add_argument("--many", action="store_true", help="a row per record that the text holds")
     p.add_argument("--spans", action="store_true", help="entities with their places in the text")
     p.add_argument("--schema", metavar="NAME", help="a pydantic model of the notebook, instead of a body")
+    _together(p)
     common(p)
 
 
 def _summarize(p: LineParser) -> None:
     p.add_argument("--max-words", type=_count, metavar="N", help="at most N words")
     p.add_argument("--focus", metavar="TEXT", help="what to attend to above all")
+    _together(p)
     common(p)
 
 
 def _translate(p: LineParser) -> None:
     p.add_argument("--to", metavar="LANGUAGE", help="into which language")
+    _together(p)
     common(p)
 
 
@@ -258,6 +266,7 @@ def _generate(p: LineParser) -> None:
     p.add_argument("--long", action="store_true", help="a row per generation")
     p.add_argument("--system", metavar="NAME|TEXT", help="system message: a notebook variable or a text")
     p.add_argument("--stop", action="append", metavar="S", help="stop before this text, repeatable")
+    _together(p)
     common(p)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from llm_magics.errors import AnswerError
 
@@ -23,6 +23,8 @@ _NEGATION = re.compile(
     r"\b(?:not|no|nor|neither|isn.?t|never|without|rather than|instead of)\W*(?:\w+\W+){0,2}$",
     re.IGNORECASE,
 )
+Objects: TypeAlias = Callable[[list[tuple[str, Any]]], Any]
+
 ANSWER_KEYS = (
     "label",
     "labels",
@@ -177,22 +179,25 @@ def _several(answer: str) -> list[Any]:
     return [part for part in re.split(r"[,;\n|]+", _LEAD.sub("", answer)) if fold(part)]
 
 
-def loose_json(text: str) -> tuple[bool, Any]:
-    """Whether the text holds a JSON value, and the last such object or array in it."""
+def loose_json(text: str, objects: Objects | None = None) -> tuple[bool, Any]:
+    """Whether the text holds a JSON value, and the last such object or array in it.
+
+    ``objects`` makes an object from its entries as they stand there, instead of a dict.
+    """
     text = text.strip()
     for candidate in (text, *reversed(_balanced(text))):
-        found, value = _load(candidate)
+        found, value = _load(candidate, objects)
         if found:
             return True, value
     return False, None
 
 
-def _load(text: str) -> tuple[bool, Any]:
+def _load(text: str, objects: Objects | None) -> tuple[bool, Any]:
     if text[:1] not in {"{", "[", '"'}:
         return False, None
     for mended in (text, _mend(text)):
         try:
-            return True, json.loads(mended, strict=False)
+            return True, json.loads(mended, strict=False, object_pairs_hook=objects)
         except ValueError:
             continue
     return False, None

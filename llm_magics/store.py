@@ -117,6 +117,13 @@ class Store:
                 self._since_check = 0
                 self._shrink(connection)
 
+    def drop(self, keys: Sequence[str]) -> None:
+        """Forget the answers under these keys."""
+        with self._open() as connection:
+            for start in range(0, len(keys), 500):
+                part = [(bytes.fromhex(key),) for key in keys[start : start + 500]]
+                connection.executemany("DELETE FROM responses WHERE key = ?", part)
+
     def stats(self) -> StoreStats:
         """How much is kept."""
         with self._open() as connection:

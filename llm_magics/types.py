@@ -111,7 +111,8 @@ class Request:
     ``backend`` is the namespace and ``base_url`` the host, so that one model name on two hosts is two
     things and a renamed backend is still the same one. ``subject`` is the row's own text inside
     ``messages``: embeddings compare it, and a prompt that is too long is cut there and nowhere else.
-    ``sample`` tells the n-th generation of one prompt from the first. No secret ever stands here.
+    ``sample`` tells the n-th generation of one prompt from the first, ``together`` how many rows may share
+    one request with it. No secret ever stands here.
     """
 
     backend: str
@@ -122,6 +123,7 @@ class Request:
     base_url: str = ""
     subject: str = ""
     sample: int = 0
+    together: int = 1
 
     @cached_property
     def key(self) -> str:
@@ -139,7 +141,8 @@ class Request:
             "parameters": dict(self.parameters),
             "sample": self.sample,
         }
-        return _encode(whole)
+        # An answer given among others is another answer; alone, keys stay what they always were.
+        return _encode(whole if self.together == 1 else {**whole, "together": self.together})
 
 
 def _plain(value: Any) -> Any:

@@ -83,6 +83,10 @@ class Batch:
                 f"{self.plan.backend.name} has no batch files.",
                 hint="openai, azure, custom_url and vllm have them.",
             )
+        if self.plan.target.together > 1:
+            raise Unsupported(
+                "a batch file asks about each row by itself.", hint="Leave out rows_per_request."
+            )
         if self.plan.work is not None:
             raise Unsupported("this call asks in several steps.", hint="Leave out --agree and --calibrate.")
         self.backend: OpenAIBackend = self.plan.backend

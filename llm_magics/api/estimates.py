@@ -8,6 +8,7 @@ from itertools import islice
 
 from llm_magics import tokens
 from llm_magics.api.run import Plan
+from llm_magics.bundles import OVERHEAD, sent
 from llm_magics.store import Store
 from llm_magics.types import Message, Request
 
@@ -19,7 +20,8 @@ LIKELY_OUTPUT = {"one_of": (4, 12), "text": (60, 300), "schema": (30, 200), "vec
 class Estimate:
     """What a plan would send. ``dollars`` is low to high, None where the price is unknown.
 
-    ``duplicates``, ``stored``, ``skipped`` and ``calls`` are of the ``samples`` asks that each row makes.
+    ``duplicates``, ``stored`` and ``skipped`` are of the ``samples`` asks that each row makes, ``calls`` the
+    requests that are left, which with ``rows_per_request`` several rows share.
 
     ``seconds`` at the concurrency in force, from a second a call. ``prompt`` is the first one, rendered.
     """
@@ -37,6 +39,7 @@ class Estimate:
     backend: str
     prompt: tuple[Message, ...] = ()
     samples: int = 1
+    skipped_as: str = "empty"
 
     def __str__(self) -> str:
         money = (
@@ -47,7 +50,7 @@ class Estimate:
             else "free"
         )
         apart = f"{_number(self.duplicates, 'duplicate')}, {self.stored:,} stored" + (
-            f", {self.skipped:,} empty" if self.skipped else ""
+            f", {self.skipped:,} {self.skipped_as}" if self.skipped else ""
         )
         each = f" x {self.samples}" if self.samples > 1 else ""
         low, high = self.output_tokens
@@ -67,33 +70,53 @@ class Estimate:
         return f"{self}{shown}"
 
 
+@dataclass
+class _Tally:
+    """What became of each ask: nothing to ask, asked already, stored, or ``asked`` in so many ``calls``."""
+
+    skipped: int = 0
+    duplicates: int = 0
+    stored: int = 0
+    asked: int = 0
+    calls: int = 0
+    inputs: int = 0
+    first: Request | None = None
+
+
 def estimate(plan: Plan, store: Store) -> Estimate:
     """Render every request of the plan, look it up in the store, and price what is left."""
+    tally = _Tally()
+    prompt: tuple[Message, ...] = ()
+    for request in sent(_unanswered(plan, store, tally), plan.target.together):
+        prompt = prompt or request.messages
+        tally.calls += 1
+        tally.inputs += tokens.count("".join(m.content for m in request.messages), request.model)
+    return _priced(plan, tally, prompt or (tally.first.messages if tally.first else ()))
+
+
+def _unanswered(plan: Plan, store: Store, tally: _Tally) -> Iterator[Request]:
+    """The requests that nobody asked before, in this run or an earlier one."""
     seen: set[str] = set()
-    counts = {"skipped": 0, "duplicates": 0, "stored": 0, "calls": 0}
-    first: tuple[Message, ...] = ()
-    inputs, kind = 0, "text"
-    for batch in _batches(_requests(plan, counts), 2_000):
-        known = (
-            store.get_many([r.key for r in batch]) if plan.options.keep and not plan.options.refresh else {}
-        )
+    look = plan.options.keep and not plan.options.refresh
+    for batch in _batches(_requests(plan, tally), 2_000):
+        known = store.get_many([r.key for r in batch]) if look else {}
         for request in batch:
-            first, kind = first or request.messages, request.response_format.kind
-            where = "duplicates" if request.key in seen else "stored" if request.key in known else "calls"
-            counts[where] += 1
-            if where == "calls":
-                inputs += tokens.count("".join(m.content for m in request.messages), request.model)
+            tally.first = tally.first or request
+            if request.key in seen:
+                tally.duplicates += 1
+            elif request.key in known:
+                tally.stored += 1
+            else:
+                tally.asked += 1
+                yield request
             seen.add(request.key)
-    return _priced(plan, counts, inputs, _output(plan, kind, counts["calls"]), first)
 
 
-def _requests(plan: Plan, counts: dict[str, int]) -> Iterator[Request]:
+def _requests(plan: Plan, tally: _Tally) -> Iterator[Request]:
     for ask in plan.asks():
-        request = plan.task.request(ask.row, plan.target, ask.sample)
-        if request is None:
-            counts["skipped"] += 1
-        else:
-            yield request
+        requests = plan.requests(ask)
+        tally.skipped += not requests
+        yield from requests
 
 
 def _batches(requests: Iterator[Request], size: int) -> Iterator[list[Request]]:
@@ -101,39 +124,39 @@ def _batches(requests: Iterator[Request], size: int) -> Iterator[list[Request]]:
         yield batch
 
 
-def _output(plan: Plan, kind: str, calls: int) -> tuple[int, int]:
-    low, high = LIKELY_OUTPUT[kind]
+def _output(plan: Plan, tally: _Tally) -> tuple[int, int]:
+    low, high = LIKELY_OUTPUT[tally.first.response_format.kind if tally.first else "text"]
     limit = plan.target.parameters.get("max_new_tokens")
     if isinstance(limit, int):
         low, high = min(low, limit), min(max(high, limit), limit)
-    return low * calls, high * calls
+    more = OVERHEAD if plan.target.together > 1 else 0
+    return (low + more) * tally.asked, (high + more) * tally.asked
 
 
-def _priced(
-    plan: Plan, counts: dict[str, int], inputs: int, outputs: tuple[int, int], first: tuple[Message, ...]
-) -> Estimate:
-    price, backend = plan.backend.price, plan.backend
+def _priced(plan: Plan, tally: _Tally, prompt: tuple[Message, ...]) -> Estimate:
+    price, backend, outputs = plan.backend.price, plan.backend, _output(plan, tally)
     dollars = None
     if price is not None:
-        dollars = tuple((inputs * price.input + out * price.output) / 1e6 for out in outputs)
+        dollars = tuple((tally.inputs * price.input + out * price.output) / 1e6 for out in outputs)
     concurrency = plan.options.limits.concurrency if plan.options.limits else None
     at_once = concurrency or backend.limits.concurrency or min(16, backend.capabilities.max_concurrency)
     rpm = (plan.options.limits.rpm if plan.options.limits else None) or backend.limits.rpm
-    seconds = counts["calls"] / at_once if backend.capabilities.batch_size == 1 else counts["calls"] / 20_000
+    seconds = tally.calls / at_once if backend.capabilities.batch_size == 1 else tally.calls / 20_000
     return Estimate(
         rows=len(plan.rows),
-        duplicates=counts["duplicates"],
-        stored=counts["stored"],
-        skipped=counts["skipped"],
-        calls=counts["calls"],
-        input_tokens=inputs,
+        duplicates=tally.duplicates,
+        stored=tally.stored,
+        skipped=tally.skipped,
+        calls=tally.calls,
+        input_tokens=tally.inputs,
         output_tokens=outputs,
         dollars=dollars,  # type: ignore[arg-type]
-        seconds=max(seconds, counts["calls"] * 60 / rpm if rpm else 0.0),
+        seconds=max(seconds, tally.calls * 60 / rpm if rpm else 0.0),
         concurrency=at_once,
         backend=backend.name,
-        prompt=first,
+        prompt=prompt,
         samples=plan.samples,
+        skipped_as="empty" if plan.parts is None else "empty or too long",
     )
 
 

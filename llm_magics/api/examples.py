@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -15,6 +15,8 @@ PER_LABEL = 2
 """Examples a label in a fixed set, where nobody said how many."""
 NEAREST = 8
 """Nearest examples a row, where nobody said how many."""
+FOLDS = 5
+"""Parts that examples are taught in where a row may be one of them."""
 EXACT_TO = 4096
 """Up to so many labelled rows each query is compared with all of them."""
 _PROBES = 6
@@ -31,7 +33,7 @@ class Gold:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def pairs(self, places: Sequence[int]) -> tuple[tuple[str, str | tuple[str, ...]], ...]:
+    def pairs(self, places: Iterable[int]) -> tuple[tuple[str, str | tuple[str, ...]], ...]:
         """(text, label) at these places."""
         return tuple((self.texts[i], self.labels[i]) for i in places)
 
@@ -83,6 +85,16 @@ def fixed(examples: Gold, k: int | None = None, seed: int = 0) -> list[int]:
     chosen = drawn[:k]
     chance.shuffle(chosen)
     return chosen
+
+
+def folds(examples: Gold) -> list[int]:
+    """A fold a place, each label spread over all of them: who learns from the others never sees its own."""
+    count: dict[Any, int] = {}
+    found = []
+    for label in examples.labels:
+        found.append(count.setdefault(label, 0) % FOLDS)
+        count[label] += 1
+    return found
 
 
 class Nearest:

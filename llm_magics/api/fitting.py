@@ -53,6 +53,14 @@ class Fit:
             left = left[end:]
         return [*pieces, left] if left.strip() or not pieces else pieces
 
+    def asks(self, ask: Ask) -> list[Ask]:
+        """What is asked about a row: itself where it fits, else what the policy makes of it."""
+        parts = self.parts(text_of(ask.row[self.column]))
+        if len(parts) == 1:
+            return [ask]
+        kept = {"truncate": parts[:1], "split": parts, "fail": []}[self.policy]
+        return [_with(ask, self.column, part) for part in kept]
+
     def _end(self, text: str) -> int:
         share = self.room / tokens.count(text, self.model)
         most = max(1, int(len(text) * share * _SLACK))
@@ -79,7 +87,7 @@ def fitted(plan: Plan, policy: str, room: int | None) -> Plan:
         raise UsageError(f"{plan.task.name} can't be split.", hint="--too-long truncate or --too-long fail")
     fit = Fit(policy, room or _room(plan), _column(plan), plan.backend.model)
     columns = (*plan.columns, f"{plan.output.rstrip('_')}_cut")
-    return replace(plan, columns=columns, work=_work(fit))
+    return replace(plan, columns=columns, work=_work(fit), parts=fit.asks)
 
 
 def _room(plan: Plan) -> int:
@@ -92,7 +100,8 @@ def _room(plan: Plan) -> int:
         )
     asked = plan.task.request(dict.fromkeys(plan.inputs, "."), plan.target)
     around = sum(tokens.count(m.content, plan.backend.model) for m in asked.messages) if asked else 0
-    left = window - around - int(plan.target.parameters.get("max_new_tokens", RESERVE))
+    left = (window - around) // plan.target.together
+    left -= int(plan.target.parameters.get("max_new_tokens", RESERVE))
     if left < 16:
         raise UsageError(f"the instructions alone fill the {window:,} tokens that {plan.backend.name} reads.")
     return left

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -13,13 +13,14 @@ from llm_magics.api import calibration, plans
 from llm_magics.api.cascade import Agreement
 from llm_magics.api.corrected import calibrated
 from llm_magics.api.embedding import Books, unit_vectors
-from llm_magics.api.examples import NEAREST, Gold, Nearest, fixed, gold, shots
+from llm_magics.api.examples import NEAREST, Gold, Nearest, fixed, folds, gold, shots
 from llm_magics.api.execution import execute
 from llm_magics.api.plans import Common
 from llm_magics.api.run import Plan, Run
 from llm_magics.api.session import Session
 from llm_magics.backends.base import Backend
 from llm_magics.errors import NotFound, UsageError
+from llm_magics.parsing import fold
 from llm_magics.prompts import text_of
 from llm_magics.tasks.cascade import CascadeLabel
 from llm_magics.tasks.few_shot import NearestLabel
@@ -92,6 +93,7 @@ def plan_label(
     if propose is not None and labels is None and labels_from is None:
         labels = propose_labels(session, given, propose, own.get("guidance", ""), common)
     found = _choices(given, labels, labels_from)
+    _check_none(found, own.get("none"))
     _check(given, own, depth, multi=multi, max_labels=max_labels, truth=truth)
     backend = plans.backend_for(session, common, "label", "schema" if own.get("explain") else "one_of")
     task = Label(
@@ -193,6 +195,20 @@ def _check(
         )
 
 
+def _check_none(found: Sequence[Choice], none: str | None) -> None:
+    """The label for "none of these" is one of the labels, or one more that can be told from them."""
+    if none is None:
+        return
+    if not none.strip():
+        raise UsageError("--none names a label; it can't be blank.", hint="--none other")
+    twin = next((c.name for c in found if c.name != none and fold(c.name) == fold(none)), None)
+    if twin is not None:
+        raise UsageError(
+            f"--none {none!r} and the label {twin!r} can't be told apart in an answer.",
+            hint=f"--none {twin!r} says that this label is the one.",
+        )
+
+
 def _wide_name(options: Common) -> str:
     return options.get("output") or "is_"
 
@@ -248,18 +264,29 @@ def _as(kind: type[Any], task: Label, **more: Any) -> Any:
 def with_examples(task: Label, examples: Gold, k: int | None, backend: Backend) -> Label:
     """The task with ``k`` of the examples as earlier turns of the conversation.
 
-    A backend that reads no messages learns from all of them, as examples of the labels themselves.
+    A backend that reads no messages learns from all of them, as examples of the labels themselves. A row
+    that is an example is labelled by what the others alone teach: those outside its fold.
     """
     if backend.capabilities.text:
         return replace(task, examples=examples.pairs(fixed(examples, k, task.seed)))
+    apart = folds(examples)
+    others = {
+        fold: _taught(task, examples, [i for i in range(len(examples)) if apart[i] != fold])
+        for fold in set(apart)
+    }
+    without = {text: others[fold] for text, fold in zip(examples.texts, apart, strict=True)}
+    return replace(task, choices=_taught(task, examples, range(len(examples))), without=without)
+
+
+def _taught(task: Label, examples: Gold, places: Iterable[int]) -> tuple[Choice, ...]:
+    """The choices with these of the examples as their own."""
     told: dict[str, list[str]] = {}
-    for text, label in zip(examples.texts, examples.labels, strict=True):
+    for text, label in examples.pairs(places):
         for name in [label] if isinstance(label, str) else label:
             told.setdefault(name, []).append(text)
-    known = (
+    return tuple(
         replace(choice, examples=(*choice.examples, *told.get(choice.name, ()))) for choice in task.choices
     )
-    return replace(task, choices=tuple(known))
 
 
 def _embedder(session: Session, depth: Depth) -> Backend:

@@ -10,6 +10,7 @@ from llm_magics import frames
 from llm_magics.api.fitting import fitted
 from llm_magics.api.run import Plan
 from llm_magics.api.session import Session
+from llm_magics.api.together import sharing
 from llm_magics.backends.base import Backend
 from llm_magics.errors import NotFound, Unsupported, UsageError, near
 from llm_magics.frames import Frame
@@ -29,7 +30,7 @@ class Common(TypedDict, total=False):
     ``null`` or ``raise``; ``refresh`` asks again, ``store`` False keeps nothing on disk; ``background``
     returns a Job, ``dry_run`` an Estimate; ``inplace`` adds the columns to your own pandas frame.
     ``too_long`` says what becomes of rows that the model can't read whole, ``room`` how many tokens a
-    row's text may have; ``{output}_cut`` records it.
+    row's text may have; ``{output}_cut`` records it. ``rows_per_request`` rows share one request.
     """
 
     on: str | None
@@ -54,6 +55,7 @@ class Common(TypedDict, total=False):
     dry_run: bool
     too_long: Literal["truncate", "split", "fail"] | None
     room: int | None
+    rows_per_request: int | None
     progress: bool
     variables: Mapping[str, Any] | None
     name: str
@@ -225,6 +227,8 @@ def plan(
         seed=options.get("random_state", 0),
         **more,
     )
+    if options.get("rows_per_request") is not None:
+        made = sharing(made, int(options["rows_per_request"] or 0))
     if options.get("too_long"):
         made = fitted(made, str(options["too_long"]), options.get("room"))
     if options.get("inplace"):

@@ -14,11 +14,13 @@ from typing import Any
 from llm_magics import frames
 from llm_magics.api.evaluation import evaluate
 from llm_magics.backends.base import Backend
+from llm_magics.bundles import Bundle
+from llm_magics.errors import AnswerError
 from llm_magics.frames import Frame
 from llm_magics.motion.engine import Ask, Options
 from llm_magics.motion.progress import Meter
 from llm_magics.tasks.base import Row, Target, Task
-from llm_magics.types import STATUSES, Result, Usage
+from llm_magics.types import NO_USAGE, STATUSES, Request, Result, Usage
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class Plan:
     ``rows`` are positions in the frame, ``samples`` generations a row, ``inputs`` the columns the
     task reads, ``columns`` those it writes, ``output`` their common name, ``kinds`` types that values
     alone don't tell. ``work(session, run)`` carries the plan out where one pass over the rows is not all
-    of it. ``gather`` makes one value a row from the generations' values (by column, a list a row);
+    of it; ``parts`` are then the asks that one row becomes (its text cut, in parts, or not sent at all).
+    ``gather`` makes one value a row from the generations' values (by column, a list a row);
     ``shape`` makes the result from the run, ``df`` by default.
     """
 
@@ -49,6 +52,7 @@ class Plan:
     labels: Sequence[str] = ()
     seed: int = 0
     work: Callable[[Any, Run], Coroutine[Any, Any, None]] | None = None
+    parts: Callable[[Ask], Sequence[Ask]] | None = None
     gather: Callable[[dict[str, list[Any]]], dict[str, list[Any]]] | None = None
     shape: Callable[[Run], Any] | None = None
 
@@ -59,6 +63,12 @@ class Plan:
         """One Ask per row and generation, lazily; the columns are read once, now."""
         columns = {name: self.frame.values(name) for name in self.inputs}
         return self._asks(columns)
+
+    def requests(self, ask: Ask) -> list[Request]:
+        """What is asked about a row: one request, one a part of its text, or none."""
+        parts = (ask,) if self.parts is None else self.parts(ask)
+        made = (self.task.request(part.row, self.target, part.sample) for part in parts)
+        return [request for request in made if request is not None]
 
     def _asks(self, columns: Mapping[str, Sequence[Any]]) -> Iterator[Ask]:
         index = 0
@@ -85,6 +95,8 @@ class Run:
         self.notes: dict[str, None] = {}
         self.details: dict[str, Any] = {}
         self.evaluation: Any = None
+        self.inplace = False
+        self.done: Callable[[Any], None] | None = None
         self._columns: dict[str, list[Any]] = {name: [None] * n for name in plan.columns}
         self._status = bytearray(n)
         self._texts: list[str | None] = [None] * n
@@ -106,6 +118,9 @@ class Run:
             self._errors[i] = result.error
         if result.response is not None:
             self._take_response(i, result)
+        if result.usage is not NO_USAGE:  # with what re-asking took, and lost answers
+            self._tokens[0][i] = result.usage.input_tokens
+            self._tokens[1][i] = result.usage.output_tokens
         self.meter.add(result)
 
     def _take_response(self, i: int, result: Result) -> None:
@@ -273,10 +288,16 @@ class Run:
         )
 
     def prompts(self) -> Iterator[list[dict[str, str]] | None]:
-        """The messages of each ask, rendered anew; None where there was nothing to ask."""
+        """The messages of each ask as they were sent, rendered anew; None where nothing was.
+
+        Of a row that was read in parts, those of all parts in order. A row that shared its request with
+        others is shown as if it had been the only one there.
+        """
+        shared = self.plan.target.together > 1
         for ask in self.plan.asks():
-            request = self.plan.task.request(ask.row, self.plan.target, ask.sample)
-            yield None if request is None else [m._asdict() for m in request.messages]
+            requests = self.plan.requests(ask)
+            sent = [Bundle((request,)).request for request in requests] if shared else requests
+            yield [m._asdict() for request in sent for m in request.messages] or None
 
     @property
     def failures(self) -> Any:
@@ -294,6 +315,14 @@ class Run:
         }
         return [self.plan.rows[i] for i in sorted(missing)]
 
+    @property
+    def unusable(self) -> list[str]:
+        """The keys under which answers are kept that could not be used, even when asked again."""
+        failed = STATUSES.index("failed") + 1
+        errors = self._errors.items()
+        bad = {i for i, error in errors if self._status[i] == failed and isinstance(error, AnswerError)}
+        return [r.key for ask in self.plan.asks() if ask.index in bad for r in self.plan.requests(ask)]
+
     def manifest(self) -> dict[str, Any]:
         """What a reader needs to do it again: backend, model, parameters, prompt hash, versions, times."""
         plan, usage = self.plan, self.usage
@@ -309,6 +338,7 @@ class Run:
             "seed": plan.seed,
             "rows": len(plan.rows),
             "generations": plan.samples,
+            "rows_per_request": plan.target.together,
             "counts": self.counts,
             "input_tokens": usage.input_tokens,
             "output_tokens": usage.output_tokens,

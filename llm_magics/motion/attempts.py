@@ -32,10 +32,11 @@ Outcome: TypeAlias = Response | Exception
 
 
 class Reply(NamedTuple):
-    """What came of a request, and how often it was sent."""
+    """What came of a request, how often it was sent, what that took beside the outcome's own usage."""
 
     outcome: Outcome
     attempts: int
+    usage: Usage = NO_USAGE
 
 
 Keep: TypeAlias = Callable[[Sequence[Request], Sequence[Outcome]], None]

@@ -53,7 +53,7 @@ class Expectation:
     @staticmethod
     def _guess(request: Request) -> float:
         named = request.parameters.get("max_new_tokens") or request.parameters.get("max_tokens")
-        return float(named) if isinstance(named, int | float) else float(GUESS)
+        return float(named) if isinstance(named, int | float) else float(GUESS * request.together)
 
 
 class Budget:

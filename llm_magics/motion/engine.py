@@ -15,6 +15,7 @@ from llm_magics.motion.attempts import Attempts
 from llm_magics.motion.budget import Budget
 from llm_magics.motion.intake import Ask
 from llm_magics.motion.passes import Options, Pass
+from llm_magics.motion.together import Together
 from llm_magics.store import Store
 from llm_magics.tasks.base import Target, Task
 from llm_magics.types import FREE, Result
@@ -60,7 +61,8 @@ class Engine:
             limits = dataclasses.replace(limits, retries=options.retries)
         limiter = self.limiter(backend)
         budget = Budget(options.max_cost, backend.price)
-        attempts = Attempts(backend, limiter, limits, budget)
+        kind = Together if target.together > 1 else Attempts
+        attempts = kind(backend, limiter, limits, budget)
         # Without the store, equal rows far apart must still be one call: a store of the run's own.
         store = self.store if options.keep or self.store is None else Store.temporary()
         backend.share(self.limiter)

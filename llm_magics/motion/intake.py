@@ -59,11 +59,13 @@ class Intake:
         self._deliver = deliver
         self._ready: deque[Pending] = deque()
         self._open: dict[str, Pending] = {}
+        self._asking = 0
 
     async def take(self, n: int) -> list[Pending]:
         """Up to ``n`` requests to send, with any stored ones before them; empty when all are out."""
         ready = self._ready
-        while not self.exhausted and not ready:
+        # A batch is made full; what stands ready stays bounded where nearly all of it is stored.
+        while not self.exhausted and self._asking < n and len(ready) < self.draw.chunk:
             self._draw_more()
             await asyncio.sleep(0)
         taken: list[Pending] = []
@@ -71,6 +73,7 @@ class Intake:
             pending = ready.popleft()
             n -= pending.stored is None
             taken.append(pending)
+        self._asking -= sum(pending.stored is None for pending in taken)
         return taken
 
     def done(self, pending: Pending) -> None:
@@ -92,6 +95,7 @@ class Intake:
         self.exhausted = len(drawn) < self.draw.chunk
         self._look_up(fresh)
         self._ready.extend(fresh)
+        self._asking += sum(pending.stored is None for pending in fresh)
 
     def _joins(self, request: Request, index: int) -> bool:
         """Whether an equal request is already under way, and now answers this row too."""

@@ -21,7 +21,7 @@ from llm_magics.motion.keeping import Keeper
 from llm_magics.prices import together
 from llm_magics.store import Store
 from llm_magics.tasks.base import Target, Task
-from llm_magics.types import EMPTY, NO_USAGE, Limits, Request, Response, Result, Status
+from llm_magics.types import EMPTY, NO_USAGE, Limits, Request, Response, Result, Status, Usage
 
 ALIKE = 5
 """So many first rows failing alike, without one answer, end a run."""
@@ -64,11 +64,16 @@ class Case:
     def take(self, reply: Reply) -> None:
         """What came of asking."""
         self.attempts += reply.attempts
+        self._pay(reply.usage)
         if isinstance(reply.outcome, Response):
-            self.response, used = reply.outcome, reply.outcome.usage
-            self.usage = used if self.usage is NO_USAGE else together((self.usage, used))
+            self.response = reply.outcome
+            self._pay(self.response.usage)
         else:
             self.fault = reply.outcome
+
+    def _pay(self, used: Usage) -> None:
+        if used is not NO_USAGE:
+            self.usage = used if self.usage is NO_USAGE else together((self.usage, used))
 
 
 class Pass:
@@ -90,7 +95,7 @@ class Pass:
         self.options = options
         self.deliver = deliver
         self.attempts = attempts
-        self.batch = max(1, options.batch or capabilities.batch_size)
+        self.batch = target.together if target.together > 1 else options.batch or capabilities.batch_size
         self.workers = max(1, attempts.limits.concurrency or capabilities.max_concurrency)
         self.newer_than = time.time() if options.refresh else None
         self.omens = Omens()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llm_magics.testing import answers
+from llm_magics.testing.cases import each
 from llm_magics.testing.faults import Fault, refusal_of
 from llm_magics.testing.protocol import Received, Reply
 
@@ -194,7 +195,7 @@ class Host:
 
     def completed(self, body: Mapping[str, Any], fault: str | None, *, chat: bool) -> dict[str, Any]:
         """A chat completion (or, without ``chat``, a plain one)."""
-        said = self.answer(body) if self.answer else answers.default_answer(body)
+        said = each(self.answer or answers.default_answer, body, fault)
         message: dict[str, Any] = {"content": said} if isinstance(said, str) else dict(said)
         usage = message.pop("usage", None)
         choice: dict[str, Any] = {

@@ -29,6 +29,9 @@ FAULTS: tuple[str, ...] = (
     "refusal",  # content null, refusal set
     "length",  # cut by the token limit
     "off_label",  # an answer nobody asked for
+    "left_out",  # of several rows in one request, the last gets no answer
+    "twice",  # ... the last id stands there twice
+    "strange",  # ... the last answer comes under an id that nobody gave
     "redirect",  # 307 to ``location``
 )
 

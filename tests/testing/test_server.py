@@ -136,6 +136,7 @@ def test_faults_answer(what: str) -> None:
             "refusal",
             "length",
             "off_label",
+            *("left_out", "twice", "strange"),
         )
         if what in ("truncated", "html"):
             with pytest.raises(ValueError):
