@@ -33,7 +33,7 @@ def execute(
 
     ``done`` takes the result on success, in the background too. ``footer`` False leaves the last line
     of the display to the caller. Raises Interrupted with what was done; ``session.last`` has the
-    partial run in any case.
+    partial run in any case. Over a dask frame the result is one too, and runs when it is computed.
     """
     if plan.frame.parts is not None:
         parted = partitions.lazy(session, plan, options, _work)
@@ -44,10 +44,11 @@ def execute(
         return estimate(plan, session.store)
     _confirm(session, plan, options)
     run = Run(plan)
+    run.inplace, run.done = options.get("inplace", False), done
 
     def finished() -> Any:
         result = (shape or plan.shape or _frame)(run)
-        if options.get("inplace"):
+        if run.inplace:
             frames.set_inplace(plan.frame.native, result, list(run.row_columns))
             result = plan.frame.native
         if done is not None:
@@ -67,10 +68,13 @@ def _frame(run: Run) -> Any:
 def rerun(session: Session, run: Run) -> Any:
     """Ask again for the rows of a run without an answer; the whole frame, as the first run would give it.
 
-    The answered rows come from the store (or are asked again where nothing was kept).
+    The answered rows come from the store (or are asked again where nothing was kept); an answer that could
+    not be used is asked for anew. The result goes where the first run's was to go.
     """
     plan = replace(run.plan, options=replace(run.plan.options, refresh=False))
-    return execute(session, plan, {}, footer=False)
+    if plan.options.keep:
+        session.store.drop(run.unusable)
+    return execute(session, plan, {"inplace": run.inplace}, footer=False, done=run.done)
 
 
 def _confirm(session: Session, plan: Plan, options: Common) -> None:

@@ -16,19 +16,24 @@ Row: TypeAlias = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Target:
-    """Where a request goes: the parts of a Request that come from the backend, not the task."""
+    """Where a request goes: the parts of a Request that come from the backend, not the task.
+
+    ``together`` rows share one request.
+    """
 
     backend: str
     model: str
     base_url: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    together: int = 1
 
     def request(
         self, messages: tuple[Message, ...], subject: str, form: ResponseFormat = TEXT, sample: int = 0
     ) -> Request:
         """These messages, addressed here. ``subject`` is the row's own text in them."""
         return Request(
-            self.backend, self.model, messages, form, self.parameters, self.base_url, subject, sample
+            *(self.backend, self.model, messages, form, self.parameters, self.base_url, subject, sample),
+            together=self.together,
         )
 
 

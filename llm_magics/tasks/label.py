@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 from llm_magics.errors import AnswerError
 from llm_magics.parsing import Labels, loose_json, many_labels, one_label, visible
 from llm_magics.prompts import text_of
-from llm_magics.tasks.base import Parsed, Row, Target
+from llm_magics.tasks.base import Parsed, Row, Target, again
 from llm_magics.types import Choice, Message, OneOf, Request, Response, ResponseFormat, Schema
 
 Explain: TypeAlias = Literal[False, True, "before", "after"]
 """Whether a reason is asked for, and on which side of the label; True is ``before``."""
+
+NONE_MEANS = "none of the other labels fits the text"
+"""What the label of ``none`` says to the model."""
 
 RANDOM = "random"
 """The ``--default`` that draws a label by chance, seeded; only where a person asked for it."""
@@ -29,8 +32,9 @@ class Label:
     ``none`` names a choice that means "none of the others". ``default`` fills rows whose answer stayed
     unusable (a name, or ``random`` with ``seed``); None leaves them null. ``scores`` adds a probability
     column per label, ``explain`` a reason, written before the label is chosen or (``after``) when it is.
-    ``examples`` are (text, label) pairs shown as earlier turns. ``wide`` makes one true/false column per
-    label.
+    ``examples`` are (text, label) pairs shown as earlier turns; a row that is one of them doesn't see it.
+    ``without`` has, for texts that are examples of the choices themselves, the choices that don't hold
+    them. ``wide`` makes one true/false column per label.
     """
 
     choices: tuple[Choice, ...]
@@ -45,16 +49,24 @@ class Label:
     wide: bool = False
     guidance: str = ""
     examples: tuple[tuple[str, str | tuple[str, ...]], ...] = ()
+    without: Mapping[str, tuple[Choice, ...]] = field(default_factory=dict, repr=False)
     seed: int = 0
     name: str = "label"
     role: str = "label"
 
     @cached_property
     def all_choices(self) -> tuple[Choice, ...]:
-        """The labels with ``none`` among them, in the user's order."""
-        if self.none is None or any(choice.name == self.none for choice in self.choices):
+        """The labels in the user's order; ``none`` last, or where the user listed it, told what it means."""
+        if self.none is None:
             return self.choices
-        return (*self.choices, Choice(self.none, "none of the other labels fits the text"))
+        if all(choice.name != self.none for choice in self.choices):
+            return (*self.choices, Choice(self.none, NONE_MEANS))
+        return tuple(
+            replace(choice, description="; ".join(filter(None, (choice.description, NONE_MEANS))))
+            if choice.name == self.none
+            else choice
+            for choice in self.choices
+        )
 
     @cached_property
     def labels(self) -> Labels:
@@ -78,6 +90,26 @@ class Label:
         """The messages before the row's own."""
         return (Message("system", self.system), *self.shots(self.examples))
 
+    def _prefix_for(self, text: str) -> tuple[Message, ...]:
+        """The prefix without the row itself: an example that is the row would give its label away."""
+        if text not in self._shown_texts:
+            return self.prefix
+        others = [pair for pair in self.examples if pair[0] != text]
+        return (Message("system", self.system), *self.shots(others))
+
+    @cached_property
+    def _shown_texts(self) -> frozenset[str]:
+        return frozenset(text for text, _ in self.examples)
+
+    @cached_property
+    def _formats(self) -> dict[str, ResponseFormat]:
+        """The answers that the texts in ``without`` may have, one format object for equal choices."""
+        made: dict[int, ResponseFormat] = {}
+        for choices in self.without.values():
+            if id(choices) not in made:
+                made[id(choices)] = replace(self, choices=choices, without={}).format
+        return {text: made[id(choices)] for text, choices in self.without.items()}
+
     def shots(self, examples: Sequence[tuple[str, str | Sequence[str]]]) -> tuple[Message, ...]:
         """Labelled texts as earlier turns of the conversation, answered as an answer is wanted."""
         turns = (
@@ -100,17 +132,8 @@ class Label:
         text = text_of(row[self.column])
         if not text.strip():
             return None
-        messages = (*self.prefix, Message("user", _quote(text)))
-        return Request(
-            target.backend,
-            target.model,
-            messages,
-            self.format,
-            target.parameters,
-            target.base_url,
-            text,
-            sample,
-        )
+        messages = (*self._prefix_for(text), Message("user", _quote(text)))
+        return target.request(messages, text, self._formats.get(text, self.format), sample)
 
     def parse(self, request: Request, response: Response) -> Parsed:
         """The label (native, or read tolerantly from the text) with its confidence."""
@@ -126,11 +149,7 @@ class Label:
 
     def reask(self, request: Request, response: Response, error: AnswerError) -> Request | None:
         """The same conversation with the bad answer and what was wrong with it."""
-        said = response.text or "(no answer)"
-        why = f"That can't be used: {error.message}. {_answer_line(self)}"
-        return replace(
-            request, messages=(*request.messages, Message("assistant", said), Message("user", why))
-        )
+        return again(request, response, error, _answer_line(self))
 
     def default(self, request: Request) -> Parsed | None:
         """The default label where one was asked for."""
