@@ -84,7 +84,7 @@ class Backend:
         return EMPTY
 
     def share(self, limiter: Callable[[Backend], Limiter]) -> None:
-        """Hear of the engine's limiters, one a backend for all runs; one that asks others asks under theirs."""
+        """Hear of the engine's limiters, one a backend for all runs; who asks others asks under theirs."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"

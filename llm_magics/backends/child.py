@@ -89,7 +89,8 @@ class Child:
             outcomes: list[Any] = list(await backend.complete_many(requests))
         else:
             outcomes = await asyncio.gather(*map(backend.complete, requests), return_exceptions=True)
-        return {"outcomes": [envelope.pack_outcome(outcome) for outcome in outcomes]}
+        packed = [envelope.pack_outcome(outcome) for outcome in outcomes]
+        return {"outcomes": packed, "facts": dict(backend.observe())}
 
     async def embed(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """Vectors of the texts."""

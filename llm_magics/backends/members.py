@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from llm_magics.backends.base import Backend, Secrets
 from llm_magics.errors import UsageError
-from llm_magics.types import BackendSpec, Limits, Request
+from llm_magics.types import BackendSpec, Request
 
 
 def member(value: Any, secrets: Secrets | None) -> Backend:
@@ -31,16 +30,6 @@ def member(value: Any, secrets: Secrets | None) -> Backend:
     if isinstance(value, BackendSpec):
         return create(value, secrets)
     raise UsageError(f"{value!r} is no backend.", hint="Give registered names or namespace::model.")
-
-
-def patience(limits: Limits, members: Sequence[Backend]) -> Limits:
-    """``limits`` with the time of the most patient member, where the user named none.
-
-    A local model's rows wait in line for longer than a server's answer may take.
-    """
-    if limits.timeout != Limits().timeout:
-        return limits
-    return replace(limits, timeout=max(member.limits.timeout for member in members))
 
 
 def addressed(request: Request, backend: Backend) -> Request:

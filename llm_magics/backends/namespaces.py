@@ -29,6 +29,7 @@ BUILT_IN: Mapping[str, str] = {
     "gemini": "llm_magics.backends.google:GoogleBackend",
     "vertex": "llm_magics.backends.google:GoogleBackend",
     "transformers": "llm_magics.backends.transformers:TransformersBackend",
+    "vllm_local": "llm_magics.backends.vllm_local:LocalVLLMBackend",
     "embedded": "llm_magics.backends.embedded:EmbeddedBackend",
     "custom": "llm_magics.backends.custom:CustomBackend",
     "pool": "llm_magics.backends.pool:PoolBackend",
@@ -61,6 +62,21 @@ def namespaces() -> list[str]:
     return list(dict.fromkeys((*BUILT_IN, *_registered, *_installed())))
 
 
+def origins() -> dict[str, str]:
+    """Every namespace that is not built in, with where it comes from; none of them is imported.
+
+    Packages installed since are found too.
+    """
+    _installed.cache_clear()
+    found = {name: _package(point) for name, point in _installed().items() if name not in BUILT_IN}
+    return found | dict.fromkeys(_registered, "registered in this kernel")
+
+
+def _package(point: Any) -> str:
+    """``NAME VERSION`` of the package that an entry point belongs to."""
+    return f"package {point.dist.name} {point.dist.version}" if point.dist is not None else "a package"
+
+
 def parse_spec(text: str) -> tuple[str, str]:
     """``namespace::model`` as its two parts; a plain name, or an id with ``::`` in it, is openai's.
 
@@ -71,7 +87,7 @@ def parse_spec(text: str) -> tuple[str, str]:
     namespace, colons, model = text.strip().partition("::")
     if not colons:
         namespace, model = DEFAULT_NAMESPACE, namespace
-    elif namespace not in namespaces():
+    elif namespace not in namespaces() and namespace not in origins():
         if NAME.fullmatch(namespace):
             raise NotFound.among(
                 "backend namespace", namespace, namespaces(), hint="Written as namespace::model"

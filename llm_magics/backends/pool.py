@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from llm_magics.backends.base import Backend, Secrets
-from llm_magics.backends.members import addressed, member, patience
-from llm_magics.errors import LLMError, RateLimited, Timeout, Unsupported, UsageError
+from llm_magics.backends.members import member
+from llm_magics.backends.pool_member import Member
+from llm_magics.errors import LLMError, RateLimited, Unsupported, UsageError
 from llm_magics.limits import Limiter
-from llm_magics.types import BackendSpec, Capabilities, Embedding, Price, Request, Response
+from llm_magics.types import BackendSpec, Capabilities, Embedding, Limits, Price, Request, Response
 
-PATIENCE = 3
-"""Failures in a row after which a member is left alone for a while."""
-
-REST = 30.0
-"""Seconds a member that failed so often is left alone, unless it said how long."""
+LINE = 24 * 3600.0
+"""Seconds a row may wait until a member has time for it; each member's own limits bound its calls."""
 
 
 class PoolBackend(Backend):
@@ -31,8 +27,10 @@ class PoolBackend(Backend):
     a member that can't work at all (refused key, no such model) gets nothing more until ``close``.
 
     ``spec.options``: ``members`` (names, specs or backends, at least two), ``seed`` (0; a request's
-    own ``seed`` comes first). Each member keeps its own limits and parameters. Embeddings are given
-    only where all members serve the same model: vectors of different models can't be compared.
+    own ``seed`` comes first). Each member keeps its own limits and parameters, and is asked under the
+    one limiter that all cells ask it under: a 429 of one slows that one, and its share goes to the
+    others meanwhile. Embeddings are given only where all members serve the same model: vectors of
+    different models can't be compared.
     """
 
     def __init__(self, spec: BackendSpec, secrets: Secrets | None = None) -> None:
@@ -42,12 +40,13 @@ class PoolBackend(Backend):
             raise UsageError(
                 f"{self.name} needs at least two members.", hint="%llm_config add NAME --pool ONE,OTHER"
             )
-        self.members = [_Member(member(value, secrets)) for value in given]
+        own = spec.limits.timeout if spec.limits.timeout != Limits().timeout else None
+        self.members = [Member(member(value, secrets), own) for value in given]
         self.seed = int(spec.options.get("seed", 0))
         backends = [each.backend for each in self.members]
         self.base_url = "pool:" + ",".join(f"{b.namespace}::{b.model}@{b.base_url}" for b in backends)
         self.capabilities = _common([backend.capabilities for backend in backends])
-        self.limits = patience(spec.limits, backends)
+        self.limits = replace(spec.limits, timeout=LINE)
         self.price = spec.price or _dearest([backend.price for backend in backends])
 
     @property
@@ -55,6 +54,11 @@ class PoolBackend(Backend):
         """The members' own announcements."""
         said = dict.fromkeys(m.backend.announcement for m in self.members)
         return " ".join(filter(None, said))
+
+    def share(self, limiter: Callable[[Backend], Limiter]) -> None:
+        """Ask each member under the limiter that everybody asks it under."""
+        for each in self.members:
+            each.share(limiter)
 
     async def open(self) -> None:
         """Make every member ready; one that can't be is left out. Raises where none can."""
@@ -80,13 +84,16 @@ class PoolBackend(Backend):
             await asyncio.gather(*(_serve(share) for share in shares.values()))
         return [turn.outcome() for turn in turns]
 
-    def order(self, request: Request) -> list[_Member]:
+    def order(self, request: Request) -> list[Member]:
         """The members in this request's turn: who is asked first, who stands in."""
         seed = request.parameters.get("seed", self.seed)
-        prompt = replace(request, sample=0).key
-        start = int.from_bytes(hashlib.sha256(f"{seed}:{prompt}".encode()).digest()[:8], "big")
-        turn = (start + request.sample) % len(self.members)
-        return [*self.members[turn:], *self.members[:turn]]
+        return self._from(f"{seed}:{replace(request, sample=0).key}", request.sample)
+
+    def _from(self, what: str, turn: int = 0) -> list[Member]:
+        """The members, beginning with the one that a hash picks, or so many after it."""
+        start = int.from_bytes(hashlib.sha256(what.encode("utf-8", "replace")).digest()[:8], "big") + turn
+        first = start % len(self.members)
+        return [*self.members[first:], *self.members[:first]]
 
     def shares(self, requests: Sequence[Request]) -> Mapping[str, int]:
         """How many of ``requests`` would go to each member first, by name; nothing is sent."""
@@ -96,11 +103,11 @@ class PoolBackend(Backend):
         return counts
 
     async def embed(self, texts: Sequence[str]) -> Embedding:
-        """Vectors from the first member that can; all of them must serve one model."""
+        """Vectors from the member whose turn it is, or the next that can; all must serve one model."""
         if not self.capabilities.embed or len({m.backend.model for m in self.members}) > 1:
             raise Unsupported(f"the members of {self.name} make vectors that can't be compared.")
         failure: LLMError | None = None
-        for each in sorted(self.members, key=lambda m: m.resting()):
+        for each in _waking_first(self._from("".join(texts[:1]))):
             try:
                 return await each.embed(texts)
             except LLMError as error:
@@ -111,92 +118,13 @@ class PoolBackend(Backend):
     async def close(self) -> None:
         """Close every member and forget who failed."""
         await asyncio.gather(*(each.backend.close() for each in self.members))
-        self.members = [_Member(each.backend) for each in self.members]
-
-
-@dataclass(eq=False)
-class _Member:
-    """A backend of the pool, how it is doing, and its own limits."""
-
-    backend: Backend
-    failures: int = 0
-    rests_until: float = 0.0
-    limiter: Limiter | None = None
-    _limits: ExitStack = field(default_factory=ExitStack)
-
-    def resting(self) -> bool:
-        """True while it should not be asked."""
-        return asyncio.get_running_loop().time() < self.rests_until
-
-    async def open(self) -> LLMError | None:
-        """Make it ready; what keeps it from that."""
-        try:
-            await self.backend.open()
-        except LLMError as error:
-            self._note(error)
-            return error
-        return None
-
-    async def complete(self, requests: Sequence[Request]) -> list[Response | LLMError]:
-        """Its answers within its own limits; what it raises stands in each place."""
-        addressed_ = [addressed(request, self.backend) for request in requests]
-        if self.backend.capabilities.batch_size > 1 and len(requests) > 1:
-            return await self._within(self.backend.complete_many, addressed_)
-        answers = await asyncio.gather(*(self._within(self._single, [request]) for request in addressed_))
-        return [answer for one in answers for answer in one]
-
-    async def _single(self, requests: Sequence[Request]) -> list[Response | LLMError]:
-        return [await self.backend.complete(requests[0])]
-
-    async def embed(self, texts: Sequence[str]) -> Embedding:
-        """Its vectors within its own limits."""
-        gate = self._gate()
-        permit = await gate.acquire()
-        try:
-            return await self.backend.embed(texts)
-        finally:
-            gate.release(permit)
-
-    async def _within(self, ask: Any, requests: Sequence[Request]) -> list[Response | LLMError]:
-        gate = self._gate()
-        permit = await gate.acquire()
-        try:
-            async with asyncio.timeout(self.backend.limits.timeout):
-                answers: list[Response | LLMError] = await ask(requests)
-        except TimeoutError:
-            answers = [Timeout(f"{self.backend.name} gave no answer in time.")] * len(requests)
-        except LLMError as error:
-            answers = [error] * len(requests)
-        finally:
-            gate.release(permit)
-        for answer in answers:
-            self._note(answer)
-        return answers
-
-    def _gate(self) -> Limiter:
-        if self.limiter is None:
-            self.limiter = Limiter(self.backend.capabilities.max_concurrency)
-            self._limits.enter_context(self.limiter.under(self.backend.limits))
-        return self.limiter
-
-    def _note(self, answer: Response | LLMError) -> None:
-        """Remember how it went: a hopeless member rests for good, a shaky one for a while."""
-        if not isinstance(answer, LLMError):
-            self.failures, self.rests_until = 0, 0.0
-            return
-        if answer.fatal:
-            self.rests_until = float("inf")
-        elif answer.retryable:
-            self.failures += 1
-            asked = getattr(answer, "retry_after", None)
-            if isinstance(answer, RateLimited) or self.failures >= PATIENCE:
-                self.rests_until = asyncio.get_running_loop().time() + (asked or REST)
+        self.members = [Member(each.backend, each.timeout) for each in self.members]
 
 
 class _Turn:
     """One request on its way from member to member."""
 
-    def __init__(self, request: Request, order: list[_Member]) -> None:
+    def __init__(self, request: Request, order: list[Member]) -> None:
         self.request = request
         self.first = order[0]
         self.errors: list[LLMError] = []
@@ -228,7 +156,7 @@ class _Turn:
         model = self.answer.model or self.member.backend.model
         notes = self.answer.notes
         if self.member is not self.first:
-            notes = (*notes, f"{self.first.backend.name} failed; {self.member.backend.name} took its share.")
+            notes = (*notes, f"{_told(self.first)}; {self.member.backend.name} took its share.")
         usage = self.answer.usage
         return replace(self.answer, model=model, notes=notes, usage=replace(usage, cost=_cost(self)))
 
@@ -242,14 +170,20 @@ def _cost(turn: _Turn) -> float | None:
     return (usage.input_tokens * price.input + usage.output_tokens * price.output) / 1e6
 
 
-def _waking_first(order: Sequence[_Member]) -> Iterator[_Member]:
-    """Those awake in order, then those at rest; who is hopeless only where all are."""
-    awake = [each for each in order if not each.resting()]
-    yield from awake
-    tired = [each for each in order if each not in awake]
-    hopeful = [each for each in tired if each.rests_until != float("inf")]
-    yield from hopeful
-    if not awake and not hopeful:
+def _told(failing: Member) -> str:
+    """What keeps a member from answering, in few words."""
+    if failing.fault is None or isinstance(failing.fault, RateLimited):
+        return f"{failing.backend.name} was slowed down by its host"
+    return f"{failing.backend.name} failed ({type(failing.fault).__name__})"
+
+
+def _waking_first(order: Sequence[Member]) -> Iterator[Member]:
+    """Those that are free in order, then those at rest, soonest first; the hopeless only where all are."""
+    free = [each for each in order if each.free]
+    yield from free
+    tired = sorted((each for each in order if each not in free), key=lambda each: each.rests_until)
+    yield from (each for each in tired if not each.hopeless)
+    if all(each.hopeless for each in order):
         yield from tired
 
 

@@ -15,9 +15,10 @@ from typing import Any
 from llm_magics.backends import envelope
 from llm_magics.backends.base import Backend, Secrets
 from llm_magics.backends.child import HEAD
-from llm_magics.backends.members import member, patience
+from llm_magics.backends.members import member
 from llm_magics.errors import ConnectionLost, LLMError, MalformedAnswer, ModelLoadError, UsageError
-from llm_magics.types import BackendSpec, Capabilities, Embedding, Request, Response
+from llm_magics.limits import over
+from llm_magics.types import EMPTY, BackendSpec, Capabilities, Embedding, Request, Response
 
 DEATHS = 3
 """Times in a row the process may die without an answer before a run is stopped."""
@@ -43,7 +44,7 @@ class ProcessBackend(Backend):
         self.inner = None if self.loader else _inner(spec, secrets)
         if self.inner is not None:
             self.capabilities = self.inner.capabilities
-            self.limits = patience(spec.limits, [self.inner])
+            self.limits = over(self.inner.limits, spec.limits)
             self.model = self.inner.model
             self.base_url = f"process:{self.inner.namespace}@{self.inner.base_url}"
             self.price = spec.price or self.inner.price
@@ -52,6 +53,7 @@ class ProcessBackend(Backend):
             _check(self._message, self.name)
         else:
             self.base_url = f"process:{self.loader}"
+        self.facts: Mapping[str, float] = EMPTY
         self.deaths = 0
         self._buried: Connection | None = None
         self._child: Connection | None = None
@@ -72,6 +74,7 @@ class ProcessBackend(Backend):
         """Several requests in one message."""
         child = await self._running()
         told = await self._ask(child, "complete", requests=[envelope.pack_request(r) for r in requests])
+        self.facts = told["facts"]
         outcomes = [envelope.unpack_outcome(data) for data in told["outcomes"]]
         return [o if isinstance(o, Response | LLMError) else MalformedAnswer("no answer") for o in outcomes]
 
@@ -81,6 +84,10 @@ class ProcessBackend(Backend):
         made = envelope.unpack_outcome(await self._ask(child, "embed", texts=list(texts)))
         assert isinstance(made, Embedding)
         return made
+
+    def observe(self) -> Mapping[str, float]:
+        """What the backend over there last heard of its host's limits."""
+        return self.facts
 
     async def _ask(self, child: Connection, what: str, **more: Any) -> Mapping[str, Any]:
         """Send and wait; a death of the process is counted, an answer forgives them."""

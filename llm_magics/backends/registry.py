@@ -18,6 +18,7 @@ from llm_magics.backends.namespaces import (
     Factory,
     create,
     namespaces,
+    origins,
     parse_spec,
     register,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "Registry",
     "create",
     "namespaces",
+    "origins",
     "parse_spec",
     "register",
 ]
@@ -186,7 +188,7 @@ class Registry:
 
     def backend(self, text: str, secrets: Secrets | None = None) -> Backend:
         """The live backend of what ``resolve`` takes: one instance (and one client) a backend."""
-        spec = self.resolve(text)
+        spec = self._with_members(self.resolve(text))
         name = spec.name or f"{spec.namespace}::{spec.model}"
         live = self._live.get(name)
         if live is not None and _same_but_pace(self._made[name], spec):
@@ -194,7 +196,7 @@ class Registry:
             self._made[name] = spec
             return live
         self._drop(name)
-        self._live[name] = made = create(self._with_members(spec), secrets or self.keys)
+        self._live[name] = made = create(spec, secrets or self.keys)
         self._made[name] = spec
         return made
 

@@ -13,6 +13,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llm_magics.backends.base import Backend, Secrets
+from llm_magics.backends.cutting import told
 from llm_magics.backends.hf.writing import PARAMETERS
 from llm_magics.backends.model_cache import Key, cache
 from llm_magics.backends.threads import in_thread
@@ -33,6 +34,7 @@ from llm_magics.types import (
 
 if TYPE_CHECKING:
     from llm_magics.backends.hf.loading import Embedder, LoadOptions, Writer
+    from llm_magics.backends.hf.prompting import Prompt
 
 T = TypeVar("T")
 
@@ -44,6 +46,9 @@ BATCH = 16
 
 LABEL_ROOM = 32
 """Tokens kept free for a label."""
+
+SLACK = 32
+"""Tokens by which one label's question may be longer than the one with the most characters."""
 
 PATIENCE = 24 * 3600.0
 """Seconds for one row, in place of a server's two minutes: it waits in line, and perhaps for a download."""
@@ -77,7 +82,8 @@ class TransformersBackend(Backend):
 
     async def open(self) -> None:
         """Load the model where it isn't. Raises MissingPackage, ModelLoadError."""
-        await self._with_model(lambda _, __: None)
+        window = await self._with_model(lambda model, _: getattr(model, "context", None))
+        self.capabilities = replace(self.capabilities, context_window=window)
 
     async def complete(self, request: Request) -> Response:
         """One answer; several are faster together."""
@@ -189,13 +195,11 @@ class TransformersBackend(Backend):
         return found
 
     def _group(self, model: Writer, prompter: Any, requests: list[Request], stopped: Event) -> list[Any]:
-        """Requests of one format and one set of parameters; those too long are errors of their own."""
+        """Requests of one format and one set of parameters; where instructions alone are too long, errors."""
         form = requests[0].response_format
         if isinstance(form, OneOf) and form.many:
             return [_attempt(partial(self._labels, model, prompter, request)) for request in requests]
-        room = model.context - (
-            LABEL_ROOM if isinstance(form, OneOf) else self._most(requests[0], model) // 2
-        )
+        room = self._room(requests[0], model, prompter)
         prompts = [
             _attempt(partial(prompter.prompt, request, room, thinking=_thinks(request)))
             for request in requests
@@ -237,9 +241,19 @@ class TransformersBackend(Backend):
         most = min(self._most(like, model), model.context - max(map(len, prompts)))
         written = write(model, prompts, given, max(1, most), stopped)
         return [
-            Response(made.text, finish_reason=made.finish, usage=Usage(len(prompt), made.tokens, cost=0.0))
+            told(
+                Response(made.text, finish_reason=made.finish, usage=_usage(prompt, made.tokens)), prompt.cut
+            )
             for made, prompt in zip(written, prompts, strict=True)
         ]
+
+    def _room(self, request: Request, model: Writer, prompter: Any) -> int:
+        """Tokens a prompt may have; of the context, an answer's limit takes at most a half."""
+        form = request.response_format
+        if isinstance(form, OneOf):
+            longest = max(len(prompter.label("", name)) for name in form.names) + 1
+            return model.context - max(LABEL_ROOM, longest)
+        return max(model.context - self._most(request, model), model.context // 2)
 
     def _most(self, request: Request, model: Writer) -> int:
         given = request.parameters.get("max_new_tokens") or request.parameters.get("max_tokens")
@@ -261,7 +275,7 @@ class TransformersBackend(Backend):
             self._tries[key] = Labels.of(tokens, model.tokenizer.eos_token_id, joint)
         found = scores(model, prompts, self._tries[key])
         return [
-            _labelled(dict(zip(form.names, chances, strict=True)), len(prompt))
+            _labelled(dict(zip(form.names, chances, strict=True)), prompt)
             for chances, prompt in zip(found, prompts, strict=True)
         ]
 
@@ -271,17 +285,25 @@ class TransformersBackend(Backend):
 
         form = request.response_format
         assert isinstance(form, OneOf)
-        prompts = [prompter.prompt(request, model.context - 1, more=question(name)) for name in form.names]
+        room = model.context - 1
+        longest = max((question(name) for name in form.names), key=len)
+        first = prompter.prompt(request, room - SLACK, more=longest)
+        shown = first.shown(request)
+        prompts = [prompter.prompt(shown, room, more=question(name)) for name in form.names]
         yes, no = yes_and_no(prompter, prompts[0].tail)
         chances = dict(zip(form.names, odds(model, prompts, yes, no), strict=True))
         picked = over_half(chances, form.max_choices)
         usage = Usage(sum(map(len, prompts)), 0, cost=0.0)
-        return Response(json.dumps(picked), picked, chances, "yes/no", usage=usage)
+        return told(Response(json.dumps(picked), picked, chances, "yes/no", usage=usage), first.cut)
 
 
-def _labelled(chances: dict[str, float], tokens: int) -> Response:
+def _labelled(chances: dict[str, float], prompt: Prompt) -> Response:
     best = max(chances, key=chances.__getitem__)
-    return Response(best, best, chances, "trie", usage=Usage(tokens, 0, cost=0.0))
+    return told(Response(best, best, chances, "trie", usage=_usage(prompt)), prompt.cut)
+
+
+def _usage(prompt: Prompt, output: int = 0) -> Usage:
+    return Usage(len(prompt), output, cost=0.0)
 
 
 def _attempt(work: Callable[[], Any]) -> Any:

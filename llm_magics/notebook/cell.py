@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from llm_magics.api.session import Session
 from llm_magics.arguments import Call
+from llm_magics.errors import NotFound
 from llm_magics.notebook.namespace import Namespace
 
 _COMMON = (
     *("on", "where", "head", "sample", "random_state", "output", "model", "max_cost", "yes", "concurrency"),
-    *("rpm", "tpm", "retries", "on_error", "too_long", "room", "refresh", "background", "inplace", "dry_run"),
+    *("rpm", "tpm", "retries", "on_error", "too_long", "room", "rows_per_request"),
+    *("refresh", "background", "inplace", "dry_run"),
 )
 _DEFAULTS = {
     "random_state": 0,
@@ -21,6 +24,20 @@ _DEFAULTS = {
     "inplace": False,
     "dry_run": False,
 }
+
+
+_FUNCTION = "prompt_formatting_fn"
+
+
+@dataclass(frozen=True)
+class Named:
+    """A notebook variable's value that code calls by its name."""
+
+    name: str
+    value: Any
+
+    def __repr__(self) -> str:
+        return self.name
 
 
 @dataclass(frozen=True)
@@ -52,10 +69,24 @@ class Cell:
     def _parameters(self) -> dict[str, Any]:
         """The ``-p`` values; a formatting function is named by its variable in the notebook."""
         given = dict(self.call.parameters)
-        name = given.get("prompt_formatting_fn")
-        if isinstance(name, str):
-            given["prompt_formatting_fn"] = self.space.variables.get(name, name)
+        if _FUNCTION in given:
+            given[_FUNCTION] = self._function(str(given[_FUNCTION]))
         return given
+
+    def _function(self, name: str) -> Any:
+        found = self.space.variables.get(name)
+        if not callable(found):
+            known = [n for n in self.space.names() if callable(self.space.variables[n])]
+            raise NotFound.among("function of this notebook", name, known)
+        return found
+
+    def in_code(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """``options`` as code says them: the formatting function by its name."""
+        typed = self.call.parameters.get(_FUNCTION)
+        if typed is None:
+            return dict(options)
+        given = options["parameters"]
+        return {**options, "parameters": {**given, _FUNCTION: Named(str(typed), given[_FUNCTION])}}
 
     def text(self, given: str | None) -> str:
         """A flag's text, or the notebook variable of that name."""

@@ -59,7 +59,7 @@ def _chat(cell: Cell) -> Any:
     options, system = cell.common(), cell.text(flags.system)
     plan = api.plan_chat(cell.session, question, thread=thread, system=system, **options)
     if flags.show_code:
-        given = {"thread": thread, "system": system, **options}
+        given = {"thread": thread, "system": system, **cell.in_code(options)}
         said = [repr(question), *(f"{name}={value!r}" for name, value in given.items() if value)]
         return shown.Code(f"from llm_magics import chat\n\n{into or 'answer'} = chat({', '.join(said)})")
     result = execute(

@@ -74,7 +74,7 @@ def _inquiry(cell: Cell) -> Inquiry:
 def _code(cell: Cell, into: str | None) -> str:
     """The same call as Python; the notebook's variables by their names."""
     _, variable, column = cell.space.data(cell.flags.data, cell.flags.on)
-    arguments = _arguments(cell) | ({"on": column} if column else {})
+    arguments = cell.in_code(_arguments(cell)) | ({"on": column} if column else {})
     names = {"concepts": cell.flags.concepts, "points": cell.flags.points}
     said = [f"{key}={names.get(key) or repr(value)}" for key, value in arguments.items()]
     call = f"concepts({', '.join([variable, *said])})"

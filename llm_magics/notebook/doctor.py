@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
-from llm_magics.backends.registry import namespaces
+from llm_magics.backends.registry import namespaces, origins
 from llm_magics.errors import LLMError
 from llm_magics.notebook import overview
 from llm_magics.notebook.listing import Listing
@@ -51,6 +51,7 @@ NEEDS: Mapping[str, Needs] = {
     "gemini": Needs("google.genai", "google"),
     "vertex": Needs("google.genai", "google"),
     "transformers": Needs("sentence_transformers", "transformers"),  # which needs the other two
+    "vllm_local": Needs("vllm"),
     "embedded": Needs("wordllama"),
 }
 PACKAGES = (
@@ -121,10 +122,11 @@ def _front_end() -> str:
 
 
 def _namespaces(session: Parts) -> Iterator[dict[str, str]]:
+    others = origins()
     for name in namespaces():
         needs = NEEDS.get(name, Needs())
         problems = list(_problems(session, name, needs))
-        detail = "; ".join([*problems, *_key_steps(session, name)])
+        detail = "; ".join([*problems, *filter(None, [others.get(name)]), *_key_steps(session, name)])
         yield _row("backend", name, "missing" if problems else "ok", detail)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
 from llm_magics import prices
-from llm_magics.backends.registry import Registry, namespaces
+from llm_magics.backends.registry import BUILT_IN, Registry, namespaces, origins
 from llm_magics.errors import LLMError, NotFound
 from llm_magics.notebook.listing import Listing, shown
 from llm_magics.settings.config import Config, Setting
@@ -56,17 +56,25 @@ def settings(session: Parts, name: str | None = None) -> Listing:
 
 
 def models(session: Parts, query: str = "") -> Listing:
-    """The registered backends, aliases and models in use; with a query, also the known ones it matches."""
-    rows = list(_models(session))
+    """The registered backends, aliases, models in use and other packages' families.
+
+    With a query, also the known models and families that it matches.
+    """
+    rows = [*_models(session), *_families()]
     if query:
         known = {row["name"] for row in rows}
         rows += [row for row in _catalogue(session) if row["name"] not in known]
-        words = query.casefold().split()
-        rows = [r for r in rows if all(w in " ".join(map(shown, r.values())).casefold() for w in words)]
+        rows = _matching(rows, query) or _matching(_built_in(), query)
     note = "add one: %llm_config add -h" if not query else ""
     if any("file" in row for row in rows) and all(row["kind"] == "gguf" for row in rows):
         return Listing([_on_disk(session, row) for row in rows], columns=_FILE_COLUMNS)
     return Listing(rows, columns=_MODEL_COLUMNS, empty="nothing matches" if query else "", notes=[note])
+
+
+def _matching(rows: Iterable[dict[str, Any]], query: str) -> list[dict[str, Any]]:
+    """The rows that hold every word of the query."""
+    words = query.casefold().split()
+    return [row for row in rows if all(w in " ".join(map(shown, row.values())).casefold() for w in words)]
 
 
 _FILE_COLUMNS = ["name", "size", "context", "licence", "use", "on disk", "file"]
@@ -256,6 +264,18 @@ def price_of(price: Price | None) -> str | None:
 
 def _roles_of(session: Parts, name: str) -> list[str]:
     return [role for role, (text, _) in _said_roles(session).items() if text == name]
+
+
+def _families() -> Iterator[dict[str, Any]]:
+    """The namespaces of other packages and of this kernel; a model's name goes behind the colons."""
+    for namespace, origin in origins().items():
+        yield {"name": f"{namespace}::", "kind": origin, "roles": []}
+
+
+def _built_in() -> Iterator[dict[str, Any]]:
+    """The families of this package."""
+    for namespace in BUILT_IN:
+        yield {"name": f"{namespace}::", "kind": "family", "roles": []}
 
 
 def _catalogue(session: Parts) -> Iterator[dict[str, Any]]:

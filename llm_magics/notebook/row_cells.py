@@ -13,21 +13,10 @@ from llm_magics.api.labelling import ExamplesFrom, plan_label
 from llm_magics.api.run import Plan
 from llm_magics.choices import parse_choices
 from llm_magics.errors import UsageError
-from llm_magics.notebook.cell import Cell
+from llm_magics.notebook.cell import Cell, Named
 from llm_magics.types import Choice
 
 _AT = re.compile(r"@(\w+)")
-
-
-@dataclass(frozen=True)
-class Named:
-    """A notebook variable's value that code calls by its name."""
-
-    name: str
-    value: Any
-
-    def __repr__(self) -> str:
-        return self.name
 
 
 @dataclass(frozen=True)
@@ -60,7 +49,8 @@ def _asked(cell: Cell, function: str, build: Callable[..., Plan], own: Mapping[s
     arguments = {**own, **cell.common()} | ({"on": column} if column else {})
     extra = {"name": variable, "variables": cell.space.variables}
     meant = {name: value.value if isinstance(value, Named) else value for name, value in arguments.items()}
-    return Asked(function, data, variable, arguments, build(cell.session, data, **meant, **extra))
+    plan = build(cell.session, data, **meant, **extra)
+    return Asked(function, data, variable, cell.in_code(arguments), plan)
 
 
 def _label(cell: Cell) -> Asked:

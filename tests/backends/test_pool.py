@@ -1,7 +1,12 @@
 """Several backends that share rows or generations."""
 
+import asyncio
+
+import pandas as pd
 import pytest
 
+from llm_magics import generate
+from llm_magics.api.session import current, end
 from llm_magics.backends.custom import CustomBackend
 from llm_magics.backends.pool import PoolBackend
 from llm_magics.errors import (
@@ -9,10 +14,15 @@ from llm_magics.errors import (
     BadRequest,
     ConnectionLost,
     MissingPackage,
+    NotFound,
     RateLimited,
+    Timeout,
     Unsupported,
     UsageError,
 )
+from llm_magics.limits import START
+from llm_magics.testing import Server
+from llm_magics.testing.chat import Quota
 from llm_magics.types import BackendSpec, Limits, Message, Price, Request, Usage
 
 
@@ -65,14 +75,22 @@ async def test_answers_come_from_the_members_in_the_shares_promised():
 
 
 @pytest.mark.checklist("B10")
-@pytest.mark.parametrize("fault", [AuthError("bad key"), ConnectionLost("gone"), RateLimited("slow down")])
-async def test_a_failing_member_s_share_goes_to_the_others_with_a_note(fault):
-    """Every row is answered, and who stood in for whom is said."""
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (AuthError("bad key"), "bad failed (AuthError)"),
+        (ConnectionLost("gone"), "bad failed (ConnectionLost)"),
+        (RateLimited("slow down"), "bad was slowed down by its host"),
+        (KeyError("a slip in a function"), "bad failed (BadRequest)"),
+    ],
+)
+async def test_a_failing_member_s_share_goes_to_the_others_with_a_note(fault, said):
+    """Every row is answered, and who stood in for whom, and why, is said."""
     crew = pool(member("good"), member("bad", raising(fault)))
     answers = await crew.complete_many([ask(f"row {i}") for i in range(20)])
     assert all(answer.text.startswith("good") for answer in answers)
     notes = {note for answer in answers for note in answer.notes}
-    assert notes == {"bad failed; good took its share."}
+    assert notes == {f"{said}; good took its share."}
 
 
 async def test_a_hopeless_member_is_asked_once():
@@ -167,9 +185,112 @@ async def test_opening_leaves_out_who_can_not_work():
         await pool(lame, lame).open()
 
 
-def test_a_patient_member_makes_the_pool_patient():
-    """A local model's rows may wait for hours; what the user says comes first."""
-    slow = member("slow", limits=Limits(timeout=9000.0))
-    assert pool(member("fast"), slow).limits.timeout == 9000.0
-    own = BackendSpec("pool", "crew", options={"members": (slow, slow)}, limits=Limits(timeout=5.0))
-    assert PoolBackend(own).limits.timeout == 5.0
+async def test_a_member_s_time_is_its_own():
+    """Waiting for a turn is no timeout; each call is bounded by its member, or by what the pool was told."""
+    crew = pool(member("fast"), member("slow", limits=Limits(timeout=9000.0)))
+    assert crew.limits.timeout > 9000.0
+
+    async def never(prompt):
+        await asyncio.Event().wait()
+
+    stuck = member("stuck", never)
+    own = BackendSpec("pool", "crew", options={"members": (stuck, stuck)}, limits=Limits(timeout=0.1))
+    with pytest.raises(Timeout, match="stuck"):
+        await PoolBackend(own).complete(ask())
+    hasty = pool(member("hasty", never, limits=Limits(timeout=0.1)), member("good"))
+    answers = await hasty.complete_many([ask(f"row {i}") for i in range(8)])
+    assert all(answer.text.startswith("good") for answer in answers)
+
+
+# -- with real hosts, under the engine
+
+
+@pytest.fixture
+def hosts():
+    """Two servers, each with a word of its own, registered as ``one`` and ``two`` and pooled as ``both``."""
+    end()
+    with Server(lambda request: "first") as one, Server(lambda request: "second") as two:
+        registry = current().registry
+        for name, server in (("one", one), ("two", two)):
+            registry.add(BackendSpec("custom_url", "m", name=name, base_url=server.url))
+        registry.add(BackendSpec("pool", "one+two", name="both", options={"members": ["one", "two"]}))
+        yield one, two
+    end()
+
+
+def rows(n, begin=0):
+    return pd.DataFrame({"text": [f"row {i}" for i in range(begin, begin + n)]})
+
+
+def limiter(name):
+    session = current()
+    backend = session.registry.backend(name)
+    return session.engine.limiter(backend)
+
+
+@pytest.mark.checklist("B10", "K5", "K6")
+def test_a_429_slows_its_member_alone(hosts):
+    """Its limiter, which is the one of the cells that ask it directly, backs off; the other's and the pool's don't."""
+    one, two = hosts
+    assert generate(rows(4), "{text}", model="two")["generation"].tolist() == ["second"] * 4
+    two.forget()
+    two.misbehave("rate_limited", retry_after=600)
+    out = generate(rows(60), "{text}", model="both")
+    assert out["generation"].tolist() == ["first"] * 60
+    assert one.count == 60
+    assert 1 <= two.count <= 8  # those that were under way when it said no; nothing after them
+    slowed, other, whole = limiter("two"), limiter("one"), limiter("both")
+    assert slowed.refusals == 1 and slowed.concurrency.allowed == 1 and slowed.paused_until > 0
+    assert other.refusals == whole.refusals == 0 and not other.paused_until and not whole.paused_until
+    assert "two was slowed down by its host; one took its share." in current().last.report()
+    assert current().last.meter.failed == 0
+
+
+@pytest.mark.checklist("B10")
+def test_a_dead_member_s_share_goes_to_the_other_and_the_footer_says_so(hosts):
+    """A host that is gone, then one whose key is refused: no row is lost."""
+    _, two = hosts
+    two.misbehave("auth")
+    assert generate(rows(30), "{text}", model="both")["generation"].tolist() == ["first"] * 30
+    assert "two failed (AuthError); one took its share." in current().last.report()
+    assert two.count <= 8
+    two.stop()
+    out = generate(rows(30, 30), "{text}", model="both")
+    assert out["generation"].tolist() == ["first"] * 30
+
+
+@pytest.mark.checklist("B10", "K5")
+def test_members_learn_and_grow_by_themselves(hosts):
+    """Each member's concurrency grows with its answers, and its host's headers reach its limiter."""
+    one = hosts[0]
+    one.host.quotas["requests"] = Quota(6000)
+    generate(rows(80), "{text}", model="both")
+    assert limiter("one").requests.capacity == 6000
+    assert limiter("two").requests.capacity == float("inf")
+    assert limiter("one").concurrency.allowed > START and limiter("two").concurrency.allowed > START
+
+
+@pytest.mark.checklist("B10", "K5")
+def test_a_member_s_own_window_holds_in_the_pool(hosts):
+    """No more than it allows within its span; the other takes its own share at its own pace."""
+    one, two = hosts
+    current().registry.add(
+        BackendSpec("custom_url", "m", name="two", base_url=two.url, limits=Limits(window=(3, 0.5)))
+    )
+    out = generate(rows(16), "{text}", model="both")
+    assert set(out["generation"]) == {"first", "second"}
+    assert limiter("two").window.n == 3
+    assert one.count + two.count == 16
+
+
+def test_a_changed_member_is_a_changed_pool(hosts):
+    """A member registered anew is asked at its new host from then on."""
+    one, two = hosts
+    generate(rows(8), "{text}", model="both")
+    two.forget()
+    current().registry.add(BackendSpec("custom_url", "m", name="two", base_url=one.url))
+    out = generate(rows(8, 8), "{text}", model="both")
+    assert two.count == 0 and set(out["generation"]) == {"first"}
+    current().registry.remove("two")
+    with pytest.raises(NotFound, match="two"):
+        generate(rows(8), "{text}", model="both")

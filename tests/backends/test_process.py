@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from llm_magics.backends.process import ProcessBackend
-from llm_magics.errors import BadRequest, ConnectionLost, ModelLoadError, UsageError
-from llm_magics.types import BackendSpec, Choice, Message, OneOf, Request, Schema, Usage
+from llm_magics.errors import BadRequest, ConnectionLost, ModelLoadError, RateLimited, UsageError
+from llm_magics.testing import Server
+from llm_magics.types import BackendSpec, Choice, Limits, Message, OneOf, Request, Schema, Usage
 from tests.backends import loaders
 
 SECONDS = 20
@@ -154,6 +155,23 @@ async def test_keys_go_through_the_pipe_and_nowhere_else(open_one):
         pid = made._child.process.pid
         assert b"s3cret" not in Path(f"/proc/{pid}/cmdline").read_bytes()
         assert b"s3cret" not in Path(f"/proc/{pid}/environ").read_bytes()
+
+
+@pytest.mark.checklist("K5", "K6")
+async def test_limits_and_what_the_host_says_of_them_reach_this_side(open_one):
+    """The inner backend's own limits hold, under those of the process; its host's headers and waits come through."""
+    with Server(lambda request: "fine", rpm=6000) as server:
+        inner = BackendSpec("custom_url", "m", base_url=server.url, limits=Limits(rpm=50, window=(3, 1.0)))
+        made = open_one(inner)
+        assert (made.limits.rpm, made.limits.window) == (50, (3, 1.0))
+        assert (await within(made.complete(ask()))).text == "fine"
+        assert made.observe()["limit_requests"] == 6000
+        server.script("rate_limited", retry_after=7)
+        with pytest.raises(RateLimited) as caught:
+            await within(made.complete(ask("again")))
+        assert caught.value.retry_after == 7
+    stricter = BackendSpec("process", "child", options={"members": (inner,)}, limits=Limits(rpm=5))
+    assert (ProcessBackend(stricter).limits.rpm, ProcessBackend(stricter).limits.window) == (5, (3, 1.0))
 
 
 def test_functions_of_the_notebook_are_told_where_to_go():

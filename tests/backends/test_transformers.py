@@ -152,10 +152,51 @@ async def test_a_row_can_not_end_its_own_turn(writer):
     assert marks.usage.input_tokens > plain_.usage.input_tokens + 2
 
 
-async def test_one_row_that_is_too_long_is_its_own_error(writer):
-    """The others of its batch are answered."""
-    out = await writer.complete_many([ask("late", LABELS), ask("works " * 600, LABELS), ask("box", LABELS)])
-    assert [type(each).__name__ for each in out] == ["Response", "ContextOverflow", "Response"]
+@pytest.mark.checklist("R9")
+@pytest.mark.parametrize(
+    "form", [TEXT, LABELS, OneOf(LABELS.choices, many=True)], ids=["text", "one", "many"]
+)
+async def test_a_row_that_is_too_long_is_cut_and_says_so(writer, form):
+    """Its own text, at the end, never the instructions; the others of its batch are as they would be alone."""
+    long = "works " * 600
+    parameters = {"temperature": 0, "max_new_tokens": 8} if form is TEXT else {}
+    out = await writer.complete_many([ask(text, form, **parameters) for text in ("late", long, "box")])
+    assert [each.finish_reason for each in out][1:2] == ["length" if form is TEXT else "prompt_cut"]
+    assert [bool(each.notes) for each in out] == [False, True, False]
+    assert "never the instructions" in out[1].notes[0]
+    alone = await writer.complete(ask("late", form, **parameters))
+    assert (out[0].text, out[0].usage) == (alone.text, alone.usage)
+    fits = await writer.complete(ask("works " * 300, form, **parameters))
+    assert not fits.notes and fits.usage.input_tokens < out[1].usage.input_tokens
+
+
+def test_only_the_row_s_text_is_cut(folder):
+    """The system text and what stands around the row stay; the cut is in the row, and no longer than needed."""
+    from transformers import AutoTokenizer
+
+    from llm_magics.backends.hf.prompting import Prompter
+
+    words = AutoTokenizer.from_pretrained(folder)
+    turns = (
+        Message("system", "Label the text."),
+        Message("user", "Text: <<é refund " + "late box " * 99 + ">> end."),
+    )
+    request = Request("transformers", "tiny", turns, subject="é refund " + "late box " * 99)
+    made = Prompter(words).prompt(request, 100, more=" Yes or no?")
+    read = words.decode(made.ids)
+    assert 90 <= len(made) <= 100 and made.cut > 100
+    assert "Label the text." in read and "Text: <<é refund late" in read and ">> end. Yes or no?" in read
+    assert request.subject.startswith(made.subject)
+    with pytest.raises(errors.ContextOverflow, match="beside the row's own text"):
+        Prompter(words).prompt(request, 10)
+
+
+async def test_broken_text_does_not_break_its_batch(writer):
+    """Half of a surrogate pair, which no tokenizer takes, is read as a question mark."""
+    bad, mark = await writer.complete_many([ask("bad \ud800 half", LABELS), ask("bad ? half", LABELS)])
+    assert bad.scores == pytest.approx(mark.scores, abs=1e-5)
+    odd = await writer.complete(ask("\ue0007\ue001 our own marks", temperature=0, max_new_tokens=2))
+    assert odd.usage.input_tokens > mark.usage.input_tokens
 
 
 async def test_a_schema_s_answer_is_left_to_the_task(writer):
@@ -183,6 +224,7 @@ async def test_the_model_lives_in_the_kernel_s_cache(folder, model_cache):
 async def test_a_cancelled_batch_ends_early(writer):
     """The wait ends at once and generation stops after the token under way."""
     await writer.open()
+    assert writer.capabilities.context_window == 512
     work = asyncio.create_task(writer.complete(ask("late", temperature=2.0, max_new_tokens=400, seed=3)))
     await asyncio.sleep(0.05)
     work.cancel()
@@ -204,6 +246,7 @@ async def test_embeddings_are_of_the_whole_text(embedder, model_cache):
         "",
         "the box " * 100,
         "the box " * 100 + "refund invoice down",
+        "half \ud800",
     ]
     out = await made.embed(texts)
     theirs = SentenceTransformer(str(embedder), device="cpu").encode(texts[:2], normalize_embeddings=True)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 import tempfile
 from collections.abc import Mapping
-from functools import cache
+from functools import cache as once
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from llm_magics.backends.base import Backend
+from llm_magics.backends.model_cache import cache
 from llm_magics.backends.registry import create
 from llm_magics.settings.keys import Keys
 from llm_magics.types import EMPTY, BackendSpec
@@ -23,6 +26,8 @@ from tests.servers.ollama import Ollama
 from tests.servers.provider import Provider, serve
 
 KEY = "key-of-the-test"
+IN_KERNEL = Path(__file__).resolve().parents[1] / "servers" / "in_kernel"
+"""Stand-ins for packages that run in the kernel."""
 ALL = "text echo one_of many schema usage finish faults timeout cancel gone reopen"
 
 
@@ -208,6 +213,41 @@ class TransformersWorld(World):
         return super().ask(text, *form, **{"max_new_tokens": 4, **parameters})
 
 
+class VLLMLocalWorld(TransformersWorld):
+    """vLLM's engine in the kernel: a stand-in for the package, over the tiny model's tokenizer."""
+
+    name = "vllm_local"
+    can = frozenset("text echo one_of many schema usage finish faults reopen".split())  # noqa: SIM905
+
+    def open(self) -> None:
+        super().open()
+        sys.path.insert(0, str(IN_KERNEL))
+        self.state = importlib.import_module("vllm").State
+        self.misbehave("ok")
+
+    def close(self) -> None:
+        cache().clear(force=True)
+        sys.path.remove(str(IN_KERNEL))
+        for name in [name for name in sys.modules if name.partition(".")[0] == "vllm"]:
+            del sys.modules[name]
+
+    def backend(self, **changes: Any) -> Backend:
+        spec = {"options": {"max_model_len": 400_000}} | changes
+        return create(BackendSpec("vllm_local", str(self.folder()), **spec), None)
+
+    def ask(self, text: str, *form: Any, **parameters: Any) -> Any:
+        return World.ask(self, text, *form, **parameters)
+
+    def says(self, text: str) -> None:
+        self.state.said = text
+
+    def misbehave(self, what: str) -> None:
+        if what not in ("ok", "empty", "length", "bad_request"):
+            pytest.skip(f"an engine in the kernel has no {what}")
+        self.state.fault = what
+        self.state.said = "" if what == "empty" else None if what == "ok" else self.state.said
+
+
 class EmbedderWorld(TransformersWorld):
     can = frozenset(["embed"])
 
@@ -215,7 +255,7 @@ class EmbedderWorld(TransformersWorld):
         return _built("embedder")
 
 
-@cache
+@once
 def _built(kind: str) -> Path:
     """One model of a kind for the whole session."""
     from tests.backends import torch_models
@@ -234,4 +274,5 @@ PROVIDERS = [
     ProcessWorld,
     TransformersWorld,
     EmbedderWorld,
+    VLLMLocalWorld,
 ]

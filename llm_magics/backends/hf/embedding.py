@@ -21,7 +21,8 @@ def embed(embedder: Embedder, texts: Sequence[str], batch: int) -> tuple[NDArray
     """
     import numpy as np
 
-    pieces = [windows(embedder.model, text) for text in texts]
+    whole = [text.encode("utf-8", "replace").decode() for text in texts]  # no half of a surrogate pair
+    pieces = [windows(embedder.model, text) for text in whole]
     flat = [text for several in pieces for text, _ in several]
     made = embedder.model.encode(flat, batch_size=batch, show_progress_bar=False, convert_to_numpy=True)
     found = iter(np.asarray(made, np.float32))

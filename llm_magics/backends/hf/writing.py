@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from threading import Event
-from typing import Any
+from typing import Any, NamedTuple
 
 from llm_magics.backends.hf.loading import Writer
 from llm_magics.backends.hf.prompting import Prompt
@@ -32,8 +31,7 @@ PARAMETERS = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class Written:
+class Written(NamedTuple):
     """One answer and how it ended; ``tokens`` it took."""
 
     text: str

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from llm_magics.backends.cutting import told
 from llm_magics.backends.llama.local_model import LocalModel
 from llm_magics.backends.llama.memory import common
 from llm_magics.backends.llama.nearness import label as label_by_nearness
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 NEW_TOKENS = 512
 """Tokens of an answer where the user set no ``max_new_tokens``."""
-CUT = "prompt_cut"
-"""The finish reason of a row whose own text had to be cut to fit the context."""
 SCORINGS = ("constrained", "joint")
 MANY = ("yes_no", "choice")
 
@@ -242,8 +241,4 @@ def _response(
     text: str, prompt: Prompt, reused: int, *, finish: str = "stop", output: int = 0, **fields: Any
 ) -> Response:
     usage = Usage(len(prompt.tokens), output, min(reused, len(prompt.tokens)), cost=0.0)
-    if not prompt.cut:
-        return Response(text=text, finish_reason=finish, usage=usage, **fields)
-    note = "Texts too long for the model's context were cut at their end (never the instructions)."
-    finish = CUT if finish == "stop" else finish
-    return Response(text=text, finish_reason=finish, usage=usage, notes=(note,), **fields)
+    return told(Response(text=text, finish_reason=finish, usage=usage, **fields), prompt.cut)

@@ -7,9 +7,9 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from llm_magics.backends.cutting import Words, fitted, place_of, showing
 from llm_magics.backends.llama.model import Model
 from llm_magics.backends.llama.templates import ChatTemplate, closed
-from llm_magics.errors import ContextOverflow
 from llm_magics.prompt_formats import prompt_of
 from llm_magics.types import Message, Request
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 MARK = re.compile("\ue000(\\d+)\ue001")
 """Stands for text that looks like a control token while the template runs (private-use characters)."""
+
+TAIL = 64
+"""Characters of a prompt's end that decide how a label behind it is spelt."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,16 @@ class Prompt:
 
     tokens: NDArray[Any]
     text: str
-    group: Hashable
+    group: Hashable = 0
     subject: str = ""
     cut: int = 0
 
     def shown(self, request: Request) -> Request:
         """The request with its text cut as it was for this prompt."""
-        return replace(_with(request, self.subject, ""), subject=self.subject) if self.cut else request
+        return replace(showing(request, self.subject), subject=self.subject) if self.cut else request
+
+    def __len__(self) -> int:
+        return len(self.tokens)
 
 
 class Prompter:
@@ -45,27 +51,22 @@ class Prompter:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._template = ChatTemplate(model.template, model.begin, model.end_text)
+        self._words = Words(lambda text: model.tokens(text, start=False, special=False), model.text)
 
     def prompt(self, request: Request, room: int, *, thinking: bool = False, more: str = "") -> Prompt:
         """The request's prompt in at most ``room`` tokens; ``more`` is put behind the last user message.
 
         Only ``request.subject`` is cut, from its end. Raises ContextOverflow where the rest is too long.
         """
-        shown = request.subject
-        cut = 0
-        for _ in range(TRIES):
-            text, hidden = self._text(_with(request, shown, more), thinking)
-            tokens = self._tokens(text, hidden)
-            if len(tokens) <= room:
-                return Prompt(tokens, text, _group(request), shown, cut)
-            shown, left_out = self._shorter(shown, len(tokens) - room)
-            cut += left_out
-            if not left_out:
-                break
-        raise ContextOverflow(
-            f"the prompt has {len(tokens):,} tokens beside the row's own text; {room:,} fit.",
-            hint="Shorten the instructions, or: %llm_config set gguf.context=8192",
+        hint = "Shorten the instructions, or: %llm_config set gguf.context=8192"
+        made = fitted(
+            request, room, lambda shown: self._whole(shown, thinking), self._words, more=more, hint=hint
         )
+        return replace(made.prompt, group=_group(request), subject=made.subject, cut=made.cut)
+
+    def _whole(self, request: Request, thinking: bool) -> Prompt:
+        text, hidden = self._text(request, thinking)
+        return Prompt(self._tokens(text, hidden), text)
 
     def label_tokens(self, prompt: str, label: str) -> list[int]:
         """The tokens of ``label`` as it would be written behind ``prompt``."""
@@ -109,49 +110,10 @@ class Prompter:
             found.append(self._model.tokens(piece, start=False))
         return np.concatenate(found)
 
-    def _shorter(self, subject: str, excess: int) -> tuple[str, int]:
-        """``subject`` without its last ``excess`` tokens or a few more; how many were left out."""
-        tokens = self._model.tokens(subject, start=False, special=False)
-        keep = len(tokens) - excess
-        if keep <= 0:
-            return "", len(tokens)
-        kept = self._model.text(tokens[:keep])
-        if not subject.startswith(kept):
-            kept = (
-                kept.lstrip()
-                if subject.startswith(kept.lstrip())
-                else subject[: len(subject) * keep // len(tokens)]
-            )
-        return kept, len(tokens) - keep
-
-
-TRIES = 6
-TAIL = 64
-
-
-def _with(request: Request, subject: str, more: str) -> Request:
-    """The request with its subject's text replaced, and ``more`` behind its last user message."""
-    messages = list(request.messages)
-    place = _place(request)
-    if subject != request.subject and place is not None:
-        before, _, after = messages[place].content.rpartition(request.subject)
-        messages[place] = Message(messages[place].role, before + subject + after)
-    if more:
-        users = [i for i, message in enumerate(messages) if message.role == "user"]
-        last = users[-1] if users else len(messages) - 1
-        messages[last] = Message(messages[last].role, messages[last].content + more)
-    return replace(request, messages=tuple(messages))
-
-
-def _place(request: Request) -> int | None:
-    """Which message holds the row's own text: the last one that does."""
-    holding = [i for i, message in enumerate(request.messages) if request.subject in message.content]
-    return holding[-1] if request.subject and holding else None
-
 
 def _group(request: Request) -> Hashable:
     """What stands before the row's own text."""
-    place = _place(request)
+    place = place_of(request)
     if place is None:
         return hash(request.messages[0].content[:256])
     before, _, _ = request.messages[place].content.rpartition(request.subject)
