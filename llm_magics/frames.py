@@ -271,6 +271,7 @@ def _key(native: Any, name: str) -> Any:
 
 def _pandas_array(values: Sequence[Any]) -> Any:
     """Whole numbers and truth values keep their kind beside nulls; vectors and lists stay objects."""
+    import numpy as np
     import pandas as pd
 
     kinds = {type(value) for value in values if value is not None}
@@ -280,10 +281,11 @@ def _pandas_array(values: Sequence[Any]) -> Any:
         return pd.array(values, dtype="Int64")
     if kinds <= {int, float, str}:
         return values if kinds else pd.Series(values, dtype=object)
-    boxed = pd.Series([None] * len(values), dtype=object)
+    # Filled one by one: lists of one length would else become the rows of a matrix.
+    boxed = np.empty(len(values), dtype=object)
     for i, value in enumerate(values):
-        boxed.iat[i] = value
-    return boxed.array
+        boxed[i] = value
+    return boxed
 
 
 def _plain(values: Sequence[Any]) -> list[Any]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
-from sklearn.metrics import cohen_kappa_score
 
 from llm_magics.api import calibration as cal
 
@@ -48,12 +45,3 @@ def test_reliability_has_only_bins_with_rows() -> None:
     table = cal.reliability([1.0, 0.95, 0.05], [True, False, False])
     assert table["rows"].tolist() == [1, 2]
     assert table["accuracy"].tolist() == [0.0, 0.5]
-
-
-def test_kappa_is_cohens() -> None:
-    """As scikit-learn computes it; undefined where chance alone explains everything."""
-    chance = np.random.default_rng(1)
-    first, second = chance.integers(0, 3, 50).tolist(), chance.integers(0, 3, 50).tolist()
-    assert cal.kappa(first, second) == pytest.approx(cohen_kappa_score(first, second))
-    assert cal.kappa(first, first) == pytest.approx(1.0)
-    assert math.isnan(cal.kappa(["a", "a"], ["a", "a"]))

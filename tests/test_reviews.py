@@ -156,6 +156,8 @@ def test_two_annotators() -> None:
     made.correct(3, "b")
     assert made.progress.kappa == pytest.approx(1.0)
     assert "kappa" in str(made.progress)
+    with pytest.raises(UsageError, match="other holds none of the labels"):
+        review(labelled().assign(other="x"), "topic", on="text", second="other")
 
 
 def test_what_is_reviewed_is_found_or_asked_for() -> None:

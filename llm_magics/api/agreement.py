@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from llm_magics.api.calibration import kappa
 from llm_magics.api.label_columns import Word, names_of
 
 
@@ -34,23 +35,41 @@ class Agreement:
 
 def agreement(first: Sequence[Word | None], second: Sequence[Word | None]) -> Agreement | None:
     """Compare two columns row by row; None where no row has labels of both."""
-    pairs = [(a, b) for a, b in zip(first, second, strict=True) if a is not None and b is not None]
+    # Counted, because 100,000 rows hold few different pairs.
+    pairs = Counter((a, b) for a, b in zip(first, second, strict=True) if a is not None and b is not None)
     if not pairs:
         return None
-    if not any(isinstance(word, tuple) for pair in pairs for word in pair):
-        left, right = [a for a, _ in pairs], [b for _, b in pairs]
-        return Agreement(len(pairs), _share(a == b for a, b in pairs), kappa(left, right))
-    sets = [(frozenset(names_of(a)), frozenset(names_of(b))) for a, b in pairs]
+    if any(isinstance(word, tuple) for pair in pairs for word in pair):
+        return _of_sets(pairs)
+    return Agreement(pairs.total(), _same(pairs), _kappa(pairs))
+
+
+def _of_sets(pairs: Counter[tuple[Word, Word]]) -> Agreement:
+    sets: Counter[tuple[frozenset[str], frozenset[str]]] = Counter()
+    for (a, b), n in pairs.items():
+        sets[frozenset(names_of(a)), frozenset(names_of(b))] += n
     seen = sorted(frozenset().union(*(a | b for a, b in sets)))
-    by_label = {name: kappa([name in a for a, _ in sets], [name in b for _, b in sets]) for name in seen}
+    by_label = {name: _kappa(_held(sets, name)) for name in seen}
     known = [value for value in by_label.values() if not math.isnan(value)]
     return Agreement(
-        rows=len(sets),
-        same=_share(a == b for a, b in sets),
+        rows=sets.total(),
+        same=_same(sets),
         kappa=sum(known) / len(known) if known else math.nan,
-        overlap=sum(overlap(a, b) for a, b in sets) / len(sets),
+        overlap=sum(n * overlap(a, b) for (a, b), n in sets.items()) / sets.total(),
         by_label=by_label,
     )
+
+
+def _held(sets: Mapping[tuple[frozenset[str], frozenset[str]], int], name: str) -> Counter[tuple[bool, bool]]:
+    """How often either of two people gave this one label."""
+    held: Counter[tuple[bool, bool]] = Counter()
+    for (a, b), n in sets.items():
+        held[name in a, name in b] += n
+    return held
+
+
+def _same(pairs: Counter[Any]) -> float:
+    return sum(n for (a, b), n in pairs.items() if a == b) / pairs.total()
 
 
 def overlap(first: Iterable[str], second: Iterable[str]) -> float:
@@ -59,6 +78,12 @@ def overlap(first: Iterable[str], second: Iterable[str]) -> float:
     return len(a & b) / len(a | b) if a | b else 1.0
 
 
-def _share(hits: Iterable[bool]) -> float:
-    found = list(hits)
-    return sum(found) / len(found)
+def _kappa(pairs: Counter[tuple[Any, Any]]) -> float:
+    """Cohen's; nan where chance alone explains everything."""
+    n = pairs.total()
+    left, right = Counter[Any](), Counter[Any]()
+    for (a, b), often in pairs.items():
+        left[a] += often
+        right[b] += often
+    chance = sum(left[name] * right[name] for name in left) / (n * n) if n else 1.0
+    return math.nan if chance == 1 else (_same(pairs) - chance) / (1 - chance)

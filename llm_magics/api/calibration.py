@@ -87,15 +87,3 @@ def calibration_error(table: Any) -> float:
     """Expected calibration error of a reliability table: the mean gap, weighted by rows."""
     gaps = (table["confidence"] - table["accuracy"]).abs() * table["rows"]
     return float(gaps.sum() / table["rows"].sum())
-
-
-def kappa(first: Sequence[Any], second: Sequence[Any]) -> float:
-    """Cohen's kappa of two columns of labels (Cohen 1960); nan where both are constant and equal."""
-    pairs = list(zip(first, second, strict=True))
-    if not pairs:
-        return math.nan
-    n = len(pairs)
-    agreed = sum(a == b for a, b in pairs) / n
-    left, right = Counter(a for a, _ in pairs), Counter(b for _, b in pairs)
-    chance = sum(left[name] * right[name] for name in left) / (n * n)
-    return math.nan if chance == 1 else (agreed - chance) / (1 - chance)

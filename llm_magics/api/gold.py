@@ -59,7 +59,7 @@ class GoldStore:
 
 
 def task_key(column: str, labels: Sequence[str], *, many: bool = False) -> str:
-    """What one person's labels belong to: the column, the set of its labels, and whether a row has several."""
+    """What a person's labels belong to: the column, the set of its labels, whether a row has several."""
     return _hashed("\x1f".join([column, *sorted(labels), *(["several labels a row"] if many else [])]))
 
 

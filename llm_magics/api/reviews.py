@@ -61,10 +61,11 @@ class Review:
         self.frame, self.text = frame, text
         self.columns = LabelColumns(label, tuple(labels), many, wide)
         self.texts = [text_of(value) for value in frame.values(text)]
+        self._readable = sum(bool(text.strip()) for text in self.texts)
         self.given = self.columns.read(frame)
         self.confidence = self._column("confidence", float)
         self.status = self._column("status", str)
-        self.second = None if second is None else [self.columns.word(cell) for cell in frame.values(second)]
+        self.second = None if second is None else self._second(second)
         self.gold: dict[int, Word] = {}
         self.log: list[str] = []
         self._renewed: dict[int, Answer] = {}
@@ -96,6 +97,18 @@ class Review:
         if name not in self.frame.columns:
             return [None] * len(self.frame)
         return [None if is_null(value) else kind(value) for value in self.frame.values(name)]
+
+    def _second(self, column: str) -> list[Word | None]:
+        """Another person's labels. Raises UsageError where none of them is listed."""
+        words = [self.columns.word(cell) for cell in self.frame.values(column)]
+        found = dict.fromkeys(name for word in words for name in names_of(word))
+        if not set(self.labels).intersection(found):
+            listed, held = ", ".join(self.labels[:12]), ", ".join([*found][:12]) or "nothing"
+            raise UsageError(
+                f"the second column {column} holds none of the labels.",
+                hint=f"Labels: {listed}. Found: {held}.",
+            )
+        return words
 
     def _remember(self) -> None:
         """Gold from disk, and from the frame's own column."""
@@ -225,8 +238,7 @@ class Review:
     def progress(self) -> Progress:
         """Counts, accuracy so far, agreement. No random sample is reviewed: the least certain come first."""
         words = [(word, self.given[row]) for row, word in self.gold.items()]
-        rows = sum(bool(text.strip()) for text in self.texts)
-        return progress(rows, words, self.agreement, many=self.many)
+        return progress(self._readable, words, self.agreement, many=self.many)
 
     @property
     def agreement(self) -> Agreement | None:

@@ -9,14 +9,17 @@ from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
-from llm_magics.api.calibration import kappa
+from llm_magics.api.agreement import agreement
 from llm_magics.api.execution import execute
+from llm_magics.api.label_columns import LabelColumns, Word
 from llm_magics.api.run import Run
 from llm_magics.arguments import Call
 from llm_magics.errors import UsageError
 from llm_magics.notebook.cell import Cell
 from llm_magics.notebook.namespace import Namespace
 from llm_magics.notebook.row_cells import Asked
+from llm_magics.tasks.extract import Extract
+from llm_magics.tasks.judge import Compare, Rate
 from llm_magics.tasks.label import Label
 
 
@@ -38,11 +41,20 @@ def run(cell: Cell, names: list[str], build: Callable[[Cell], Asked]) -> Any:
         if getattr(flags, alone, False):
             said = alone.replace("_", "-")
             raise UsageError(f"--{said} goes with one model.", hint=f"-m {names[0]}")
+    if getattr(flags, "propose", None):
+        raise UsageError(
+            "--propose goes with one model: each would propose labels of its own.",
+            hint="Propose with one model, edit its labels in a cell's body, then compare.",
+        )
+    # All plans are made before anything is sent: a name that is wrong costs nothing.
+    for name in names:
+        build(_for_model(cell, name)).plan.frame.require_whole("a comparison of models")
     runs: list[Run] = []
     result: Any = None
     for name in names:
-        asked = build(_for_model(cell, name, runs, result))
-        asked.plan.frame.require_whole("a comparison of models")
+        asked = build(
+            _for_model(cell, name) if result is None else _over(_for_model(cell, name), runs[0], result)
+        )
         result = execute(cell.session, asked.plan, cell.common(), footer=False)  # type: ignore[arg-type]
         last = cell.session.last
         assert last is not None
@@ -51,26 +63,41 @@ def run(cell: Cell, names: list[str], build: Callable[[Cell], Asked]) -> Any:
     return result
 
 
-def _for_model(cell: Cell, name: str, runs: list[Run], frame: Any) -> Cell:
-    """The cell as typed for this model alone, over the frame that the models before it made."""
+def _for_model(cell: Cell, name: str) -> Cell:
+    """The cell as typed for this model alone; its columns bear the model's name."""
     flags = argparse.Namespace(**vars(cell.flags))
-    flags.model = name
-    flags.output = (
-        f"{cell.flags.output or _DEFAULTS.get(cell.call.command.name, cell.call.command.name)}_{_slug(name)}"
-    )
-    call = Call(cell.call.command, flags, cell.call.body)
-    if frame is None:
-        return replace(cell, call=call)
-    # The new columns may be text too: the column of the first run is meant again.
-    column = getattr(runs[0].plan.task, "column", None)
+    flags.model, flags.output = name, _output(cell, name)
+    return replace(cell, call=Call(cell.call.command, flags, cell.call.body))
+
+
+def _output(cell: Cell, name: str) -> str:
+    """``topic_fast``; where ``--as`` is what several columns begin with, ``fast_`` comes after it."""
+    command, given = cell.call.command.name, cell.flags.output
+    if command == "extract" and not cell.flags.spans:
+        return f"{given or ''}{_slug(name)}_"
+    if command == "label" and cell.flags.wide:
+        return f"{given or 'is_'}{_slug(name)}_"
+    ranks = command == "judge" and cell.flags.on and "," in cell.flags.on
+    return f"{given or ('best' if ranks else _DEFAULTS.get(command, command))}_{_slug(name)}"
+
+
+def _over(cell: Cell, first: Run, frame: Any) -> Cell:
+    """The cell over the frame that the models before it made; the new columns may be text too."""
+    column = getattr(first.plan.task, "column", None)
     if column is not None:
-        flags.on = column
+        cell.flags.on = column
     _, variable, _ = cell.space.data(cell.flags.data)
-    space = Namespace(cell.space.user, {**cell.space.local, variable: frame})
-    return replace(cell, call=call, space=space)
+    return replace(cell, space=Namespace(cell.space.user, {**cell.space.local, variable: frame}))
 
 
-_DEFAULTS = {"generate": "generation", "summarize": "summary", "translate": "translation", "judge": "rating"}
+_DEFAULTS = {
+    "generate": "generation",
+    "summarize": "summary",
+    "translate": "translation",
+    "judge": "rating",
+    "extract": "spans",
+    "embed": "embedding",
+}
 
 
 def _slug(name: str) -> str:
@@ -78,21 +105,61 @@ def _slug(name: str) -> str:
 
 
 def _summarise(runs: list[Run]) -> None:
-    """What the other runs took, and how far labels agree, in the notes of the last."""
+    """What the other runs took, and how far their answers agree, in the notes of the last."""
     last = runs[-1]
     for one in runs[:-1]:
         last.notes.setdefault(one.meter.line())
     for a, b in combinations(runs, 2):
-        if isinstance(a.plan.task, Label) and not (a.plan.task.many or a.plan.task.wide):
-            last.notes.setdefault(_agreement(a, b))
+        if said := _compared(a, b):
+            last.notes.setdefault(f"{a.plan.backend.name} and {b.plan.backend.name}{said}")
 
 
-def _agreement(a: Run, b: Run) -> str:
+def _compared(a: Run, b: Run) -> str:
+    """How far two runs agree; empty where their answers are texts that can't be compared so."""
+    if isinstance(a.plan.task, Extract):
+        return "" if a.plan.task.many else _fields_alike(a, b)
+    if not isinstance(a.plan.task, Label | Rate | Compare):
+        return ""
+    found = agreement(_words(a), _words(b))
+    if found is None:
+        return ": no row has an answer of both"
+    apart = _apart(a, b) if isinstance(a.plan.task, Rate) else ""
+    return f" {found}{apart}"
+
+
+def _words(run: Run) -> list[Word | None]:
+    """Labels, ratings or winners, one a row."""
+    task, columns = run.plan.task, run.row_columns
+    names = task.labels.names if isinstance(task, Label) else ()
+    many, wide = (task.many, task.wide) if isinstance(task, Label) else (False, False)
+    made = LabelColumns(run.plan.output, names, many, wide)
+    rows = range(len(next(iter(columns.values()))))
+    wanted = [name for name in columns if name in run.plan.columns]
+    return [made.of({name: columns[name][row] for name in wanted}) for row in rows]
+
+
+def _apart(a: Run, b: Run) -> str:
+    """The mean distance of two ratings."""
     columns = a.row_columns[a.plan.output], b.row_columns[b.plan.output]
-    pairs = [(x, y) for x, y in zip(*columns, strict=True) if x is not None and y is not None]
-    names = f"{a.plan.backend.name} and {b.plan.backend.name}"
-    if not pairs:
-        return f"{names}: no row has a label of both"
-    same = sum(x == y for x, y in pairs) / len(pairs)
-    measured = kappa([x for x, _ in pairs], [y for _, y in pairs])
-    return f"{names} agree on {same:.1%} of {len(pairs):,} rows (Cohen's kappa {measured:.2f})"
+    gaps = [abs(x - y) for x, y in zip(*columns, strict=True) if x is not None and y is not None]
+    return f", {sum(gaps) / len(gaps):.2f} apart on average"
+
+
+def _fields_alike(a: Run, b: Run) -> str:
+    """The share of rows in which each field is the same, nulls included, where both read the row."""
+    assert isinstance(a.plan.task, Extract) and isinstance(b.plan.task, Extract)
+    left, right = a.row_columns, b.row_columns
+    status = f"{a.plan.output.rstrip('_')}_status", f"{b.plan.output.rstrip('_')}_status"
+    read = [
+        row
+        for row, pair in enumerate(zip(left[status[0]], right[status[1]], strict=True))
+        if all(one in ("ok", "repaired") for one in pair)
+    ]
+    if not read:
+        return ": no row has an answer of both"
+    columns = zip(a.plan.task.names, a.plan.task.columns, b.plan.task.columns, strict=True)
+    shares = (
+        f"{name} {sum(left[x][row] == right[y][row] for row in read) / len(read):.1%}"
+        for name, x, y in columns
+    )
+    return f" find the same over {len(read):,} rows: {', '.join(shares)}"
