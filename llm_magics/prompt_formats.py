@@ -52,8 +52,15 @@ class FormattingFn:
         self.fn = fn
 
     def __call__(self, messages: Iterable[Message]) -> Rendered:
-        """What the function makes of the messages; raises UsageError where that is no prompt."""
-        return _rendered(self.fn(Prompt(dicts(messages))), self)
+        """What the function makes of the messages; raises UsageError where it fails, or that is no prompt."""
+        try:
+            answer = self.fn(Prompt(dicts(messages)))
+        except Exception as error:
+            raise UsageError(
+                f"prompt_formatting_fn {self!r} raised {type(error).__name__}: {error}",
+                hint="It is given the messages (a list of dicts; .formatted_prompt is the last user's text).",
+            ) from error
+        return _rendered(answer, self)
 
     def __repr__(self) -> str:
         return f"{getattr(self.fn, '__name__', type(self.fn).__name__)}#{fingerprint(self.fn)}"
@@ -87,6 +94,13 @@ def formatting_fn(fn: Any) -> FormattingFn:
 def as_messages(rendered: Rendered) -> tuple[Message, ...]:
     """Messages for an API that takes nothing else: raw text becomes one user message."""
     return (Message("user", rendered),) if isinstance(rendered, str) else rendered
+
+
+def joined(several: Sequence[Rendered]) -> str | list[dict[str, str]]:
+    """Prompts as one to show: the messages of all in order, or the texts where they are texts."""
+    if any(isinstance(each, str) for each in several):
+        return "\n\n".join(message.content for each in several for message in as_messages(each))
+    return [turn for each in several for turn in dicts(as_messages(each))]
 
 
 def render(name: str, messages: Sequence[Message]) -> Rendered:

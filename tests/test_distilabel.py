@@ -11,6 +11,7 @@ from llm_magics.lloom import Model
 from llm_magics.testing import Server
 from llm_magics.types import BackendSpec
 from tests.backends import loaders
+from tests.kernels import kernel
 
 
 @pytest.fixture(autouse=True)
@@ -139,3 +140,68 @@ def test_the_formatting_function_s_text_is_what_is_answered_and_stored():
 
     assert ask(lambda prompt: f"# {prompt.formatted_prompt}") == "# row 0"
     assert ask(lambda prompt: f"> {prompt.formatted_prompt}") == "> row 0"
+
+
+@pytest.mark.checklist("D1", "C7", "G3")
+def test_prompt_used_is_what_was_sent():
+    """The text that a function or a named format made; messages where neither did."""
+    mine = model(lambda prompt: prompt)
+
+    def used(**parameters):
+        generate(rows(1), "{text}", model=mine, parameters=parameters)
+        return llm_magics.last.outputs["prompt_used"].iloc[0]
+
+    assert used(prompt_formatting_fn=lambda prompt: f"# {prompt.formatted_prompt}") == "# row 0"
+    assert used(prompt_format="zephyr") == "<|user|>\nrow 0</s>\n<|assistant|>\n"
+    assert used() == [{"role": "user", "content": "row 0"}]
+
+
+@pytest.mark.checklist("D1", "C7")
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"prompt_format": "zephir"}, "zephyr"),
+        ({"prompt_formatting_fn": lambda prompt: prompt.nothing}, "raised AttributeError"),
+        ({"prompt_formatting_fn": lambda prompt: None}, "no prompt"),
+        ({"prompt_formatting_fn": "headed"}, "not a function"),
+    ],
+)
+def test_a_format_that_can_not_be_is_told_before_anything_is_sent(wrong, said):
+    """One error, and no row asked."""
+    asked = []
+    mine = model(lambda prompt: asked.append(prompt) or prompt)
+    with pytest.raises(UsageError) as caught:
+        generate(rows(3), "{text}", model=mine, parameters=wrong)
+    assert said in str(caught.value) and not asked
+
+
+@pytest.mark.checklist("D1", "C7", "G6", "X6")
+def test_in_cells_the_preview_and_the_code_know_the_function(tmp_path):
+    """``-n`` shows the prompt as it will be sent, ``--show-code`` code that gives the same frame."""
+    with (
+        Server(lambda asked: asked["prompt"].upper()) as server,
+        kernel({"LLM_MAGICS_HOME": str(tmp_path)}) as k,
+    ):
+        k.run("%load_ext llm_magics\nimport pandas as pd\ninputs = pd.DataFrame({'input': ['one', 'two']})")
+        k.run("def headed(prompt):\n    return f'### {prompt.formatted_prompt}\\n### Answer:'")
+        k.run(f"%llm_config add fast --openai {server.url} --id small\n%llm_config use fast")
+        line = "%%llm generate inputs --as answer -p prompt_formatting_fn=headed"
+        seen = k.run(f"{line} -n\nSay {{input}}").text
+        assert "First prompt:\n### Say one\n### Answer:" in seen
+        formatted = k.run(
+            "%%llm generate inputs -p prompt_format=chatml -n --system kindly\nSay {input}"
+        ).text
+        assert "<|im_start|>system\nkindly<|im_end|>\n<|im_start|>user\nSay one<|im_end|>" in formatted
+        assert server.count == 0
+        k.run(f"{line} -o first\nSay {{input}}")
+        assert server.bodies[0]["prompt"] == "### Say one\n### Answer:"
+        code = k.run(f"{line} -o again --show-code\nSay {{input}}").value["text/plain"]
+        k.run(code)
+        k.run("assert again.equals(first), again")
+        code = k.run("%%llm chat -p prompt_formatting_fn=headed -o said --show-code\nhello").value[
+            "text/plain"
+        ]
+        k.run(code)
+        k.run("assert said == '### HELLO\\n### ANSWER:', said")
+        slip = k.run(f"{line[:-1]}\nSay {{input}}", check=False).text
+        assert "no function of this notebook 'heade'" in slip and "'headed'" in slip

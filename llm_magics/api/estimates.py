@@ -9,8 +9,9 @@ from itertools import islice
 from llm_magics import tokens
 from llm_magics.api.run import Plan
 from llm_magics.bundles import OVERHEAD, sent
+from llm_magics.prompt_formats import Rendered, as_messages, prompt_of
 from llm_magics.store import Store
-from llm_magics.types import Message, Request
+from llm_magics.types import Request
 
 LIKELY_OUTPUT = {"one_of": (4, 12), "text": (60, 300), "schema": (30, 200), "vector": (0, 0)}
 """Output tokens a call, low and high, where no limit was set: from label names to a long paragraph."""
@@ -37,7 +38,7 @@ class Estimate:
     seconds: float
     concurrency: int
     backend: str
-    prompt: tuple[Message, ...] = ()
+    prompt: Rendered = ()
     samples: int = 1
     skipped_as: str = "empty"
 
@@ -62,7 +63,9 @@ class Estimate:
 
     @property
     def first_prompt(self) -> str:
-        """The first rendered prompt as text."""
+        """The first prompt as text: its messages, or what a format or a function made of them."""
+        if isinstance(self.prompt, str):
+            return self.prompt
         return "\n\n".join(f"[{message.role}]\n{message.content}" for message in self.prompt)
 
     def __repr__(self) -> str:
@@ -86,12 +89,13 @@ class _Tally:
 def estimate(plan: Plan, store: Store) -> Estimate:
     """Render every request of the plan, look it up in the store, and price what is left."""
     tally = _Tally()
-    prompt: tuple[Message, ...] = ()
+    prompt: Rendered = ()
     for request in sent(_unanswered(plan, store, tally), plan.target.together):
-        prompt = prompt or request.messages
+        rendered = prompt_of(request)
+        prompt = prompt or rendered
         tally.calls += 1
-        tally.inputs += tokens.count("".join(m.content for m in request.messages), request.model)
-    return _priced(plan, tally, prompt or (tally.first.messages if tally.first else ()))
+        tally.inputs += tokens.count("".join(m.content for m in as_messages(rendered)), request.model)
+    return _priced(plan, tally, prompt or (prompt_of(tally.first) if tally.first else ()))
 
 
 def _unanswered(plan: Plan, store: Store, tally: _Tally) -> Iterator[Request]:
@@ -133,7 +137,7 @@ def _output(plan: Plan, tally: _Tally) -> tuple[int, int]:
     return (low + more) * tally.asked, (high + more) * tally.asked
 
 
-def _priced(plan: Plan, tally: _Tally, prompt: tuple[Message, ...]) -> Estimate:
+def _priced(plan: Plan, tally: _Tally, prompt: Rendered) -> Estimate:
     price, backend, outputs = plan.backend.price, plan.backend, _output(plan, tally)
     dollars = None
     if price is not None:

@@ -19,6 +19,7 @@ from llm_magics.errors import AnswerError
 from llm_magics.frames import Frame
 from llm_magics.motion.engine import Ask, Options
 from llm_magics.motion.progress import Meter
+from llm_magics.prompt_formats import joined, prompt_of
 from llm_magics.tasks.base import Row, Target, Task
 from llm_magics.types import NO_USAGE, STATUSES, Request, Result, Usage
 
@@ -287,17 +288,18 @@ class Run:
             }
         )
 
-    def prompts(self) -> Iterator[list[dict[str, str]] | None]:
+    def prompts(self) -> Iterator[list[dict[str, str]] | str | None]:
         """The messages of each ask as they were sent, rendered anew; None where nothing was.
 
-        Of a row that was read in parts, those of all parts in order. A row that shared its request with
-        others is shown as if it had been the only one there.
+        A text where a prompt format or a formatting function made one of them. Of a row that was read in
+        parts, those of all parts in order. A row that shared its request with others is shown as if it had
+        been the only one there.
         """
         shared = self.plan.target.together > 1
         for ask in self.plan.asks():
             requests = self.plan.requests(ask)
             sent = [Bundle((request,)).request for request in requests] if shared else requests
-            yield [m._asdict() for request in sent for m in request.messages] or None
+            yield joined([prompt_of(request) for request in sent]) if sent else None
 
     @property
     def failures(self) -> Any:
