@@ -15,7 +15,7 @@ from llm_magics.backends.base import Backend
 from llm_magics.errors import NotFound, Unsupported, UsageError, near
 from llm_magics.frames import Frame
 from llm_magics.motion.engine import Options
-from llm_magics.prompt_formats import formatting_fn
+from llm_magics.prompt_formats import formatting_fn, prompt_of
 from llm_magics.settings.config import Config
 from llm_magics.tasks.base import ColumnTask, Target
 from llm_magics.types import Limits
@@ -231,11 +231,20 @@ def plan(
         made = sharing(made, int(options["rows_per_request"] or 0))
     if options.get("too_long"):
         made = fitted(made, str(options["too_long"]), options.get("room"))
+    _try_prompt(made)
     if options.get("inplace"):
         _refuse_inplace(made)
     else:
         _refuse_taken(made)
     return made
+
+
+def _try_prompt(made: Plan) -> None:
+    """A format that isn't there and a formatting function that fails are told before anything is sent."""
+    if {"prompt_format", "prompt_formatting_fn"} & made.target.parameters.keys():
+        first = next((request for ask in made.asks() for request in made.requests(ask)), None)
+        if first is not None:
+            prompt_of(first)
 
 
 def _refuse_inplace(made: Plan) -> None:
