@@ -129,3 +129,72 @@ def test_promises_and_other_depths_dont_mix() -> None:
         with pytest.raises(UsageError, match="--agree"):
             label(["a", "b"], ["x", "y"], agree=0.9, **more)
     sessions.end()
+
+
+def counted(request: dict[str, Any]) -> dict[str, int]:
+    """How many words of each topic the row has."""
+    words = request["messages"][-1]["content"].split()
+    return {name: sum(word in topic for word in words) for name, topic in WORDS.items()}
+
+
+def small(request: dict[str, Any]) -> dict[str, float]:
+    """What a smaller model makes of it: the same topic, less sure the more the text is mixed."""
+    counts = counted(request)
+    weights = {name: 8.0**count for name, count in counts.items()}
+    return {name: weight / sum(weights.values()) for name, weight in weights.items()}
+
+
+@pytest.fixture
+def cheaper() -> Iterator[Server]:
+    def likeliest(request: dict[str, Any]) -> str:
+        chances = small(request)
+        return f'{{"label": "{max(chances, key=chances.__getitem__)}"}}'
+
+    with Server(likeliest, chances=small, models=("small",)) as made:
+        yield made
+
+
+@pytest.mark.checklist("X3")
+def test_a_small_model_stands_in_by_its_own_probabilities(server: Server, cheaper: Server) -> None:
+    """--with a model that writes: its label, its chance of it as confidence, under its own name."""
+    frame = pd.DataFrame({"text": texts(2_000, 0.25)})
+    little = create(BackendSpec("custom_url", "small", base_url=cheaper.url, name="little"), None)
+    given = {"agree": 0.9, "cheap": little, "model": model(server), "progress": False}
+    done = label(frame, list(WORDS), on="text", **given)
+    by = done["label_by"].value_counts()
+    assert set(by.index) == {"little", "custom_url::test-model"}
+    assert by["little"] > 1_000 and server.count == 2_000 - by["little"]
+    assert cheaper.count == 2_000, "each row once"
+    true = [answer({"messages": [{"content": text}]})[11:-2] for text in frame["text"]]
+    assert (done["label"] == true).mean() >= 0.9
+    report = sessions.current().last.report()
+    assert f"{by['little']:,} calls saved" in report and "for 2,000 to little" in report
+    taken = done["label_by"] == "little"
+    assert done["label_confidence"][taken].between(0, 1).all()
+
+    label(frame, list(WORDS), on="text", **given)
+    assert (server.count, cheaper.count) == (2_000 - by["little"], 2_000), "all of it is in the store"
+
+
+@pytest.mark.checklist("X3")
+def test_a_small_model_that_cant_say_how_sure_it_is_is_left_out(server: Server) -> None:
+    """Or one that knows nothing: found out on the rows it was shown, not on all of them."""
+    frame = pd.DataFrame({"text": texts(800, 0.2)})
+    with Server(answer, models=("mute",), lacks={"logprobs", "top_logprobs"}) as mute:
+        little = create(BackendSpec("custom_url", "mute", base_url=mute.url), None)
+        label(frame, list(WORDS), on="text", agree=0.9, cheap=little, model=model(server), progress=False)
+        assert mute.count < 300 and server.count == 800
+    assert "gives no probabilities" in sessions.current().last.report()
+    flat = dict.fromkeys(WORDS, 1 / 3)
+    with Server(lambda _: '{"label": "food"}', chances=lambda _: flat, models=("dull",)) as dull:
+        little = create(BackendSpec("custom_url", "dull", base_url=dull.url), None)
+        label(frame, list(WORDS), on="text", agree=0.95, cheap=little, model=model(server), progress=False)
+        assert dull.count == 200
+    assert "too few calls" in sessions.current().last.report()
+
+
+def test_the_model_itself_is_no_cheap_labeller(server: Server) -> None:
+    """One clear error."""
+    big = model(server)
+    with pytest.raises(UsageError, match="the model itself"):
+        label(["a", "b"], ["x", "y"], agree=0.9, cheap=big, model=big)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
+import pandas as pd
 import pytest
 
-from llm_magics.api.examples import EXACT_TO, Gold, Nearest, fixed, gold, shots
+from llm_magics.api import session as sessions
+from llm_magics.api.examples import EXACT_TO, FOLDS, Gold, Nearest, fixed, folds, gold, shots
+from llm_magics.api.labelling import plan_label
+from llm_magics.api.verbs import label
 from llm_magics.errors import UsageError
+from llm_magics.testing import FakeBackend
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -61,3 +69,60 @@ def test_cells_find_what_a_full_search_finds() -> None:
     true = np.argsort(-(queries @ some.T), axis=1)[:, :5]
     assert np.mean([len(set(a) & set(b)) / 5 for a, b in zip(found, true, strict=True)]) > 0.9
     assert (found[:, 0] == true[:, 0]).mean() > 0.95
+
+
+GOLD = pd.DataFrame(
+    {
+        "text": [f"{word} {i}" for i in range(6) for word in ("striker", "bank")],
+        "label": ["sport", "money"] * 6,
+    }
+)
+
+
+@pytest.fixture
+def ended() -> Iterator[None]:
+    yield
+    sessions.end()
+
+
+def shown(messages: Any) -> str:
+    return " ".join(message.content for message in messages[:-1])
+
+
+@pytest.mark.checklist("T4")
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_a_row_of_the_examples_frame_never_sees_its_own_copy(ended: None, dynamic: bool) -> None:
+    """Every row is a gold row here: each prompt has examples, none of them the row."""
+    backend = FakeBackend(default="sport")
+    given = {"examples": (GOLD, "text", "label"), "dynamic": dynamic, "k": 12}
+    label(GOLD["text"].tolist(), ["sport", "money"], model=backend, progress=False, **given)
+    assert len(backend.history) == len(GOLD)
+    for request in backend.history:
+        assert request.subject not in shown(request.messages).splitlines()
+        assert sum(message.role == "assistant" for message in request.messages) == 11
+    prompts = list(sessions.current().last.prompts())
+    assert [p[-1]["content"] for p in prompts] == [f"Text:\n{text}" for text in GOLD["text"]]
+
+
+@pytest.mark.checklist("T4")
+def test_the_embedded_default_labels_a_gold_row_by_what_the_others_teach(ended: None) -> None:
+    """A row that is an example learns from the other folds alone; any other row from all of them."""
+    given = {"examples": (GOLD, "text", "label")}
+    plan = plan_label(sessions.current(), [*GOLD["text"], "new"], ["sport", "money"], **given)
+    for ask in plan.asks():
+        (request,) = plan.requests(ask)
+        told = [text for choice in request.response_format.choices for text in choice.examples]
+        assert request.subject not in told
+        assert len(told) == (len(GOLD) if request.subject == "new" else 8 + 2 * (len(told) == 10))
+    wrong = GOLD.assign(label=["money", *GOLD["label"][1:]])
+    done = label(
+        wrong["text"].tolist(), ["sport", "money"], examples=(wrong, "text", "label"), progress=False
+    )
+    assert done["label"][0] == "sport", "its own wrong label doesn't come back"
+
+
+def test_each_label_is_spread_over_the_folds() -> None:
+    """A rare label keeps examples in all folds but its own."""
+    some = Gold(tuple(map(str, range(12))), (*["a"] * 10, "b", "b"))
+    assert folds(some) == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1]
+    assert max(folds(some)) < FOLDS

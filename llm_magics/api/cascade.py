@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from llm_magics.api.betting import Search
-from llm_magics.api.embedding import Books, unit_vectors
-from llm_magics.api.proxy import Proxy
+from llm_magics.api.cheap import ByModel, ByVectors, Cheap, Unfit
+from llm_magics.api.embedding import Books
 from llm_magics.api.run import Plan, Run
 from llm_magics.backends.base import Backend
-from llm_magics.errors import UsageError
+from llm_magics.errors import Unsupported, UsageError
 from llm_magics.motion.engine import Ask
 from llm_magics.prompts import text_of
+from llm_magics.tasks.base import Target
 from llm_magics.tasks.cascade import CascadeLabel
 from llm_magics.types import Result
 
@@ -29,23 +29,19 @@ _DRAWS = 50
 class Agreement:
     """What is promised: ``target`` of all labels equal to the model's, with probability ``confidence``.
 
-    ``cheap`` gives the embeddings.
+    ``cheap`` gives the embeddings, or with ``asked`` (where its requests go) labels rows itself.
     """
 
     target: float
     cheap: Backend
     confidence: float = 0.9
+    asked: Target | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.target < 1:
             raise UsageError(f"--agree {self.target} is no share of rows.", hint="--agree 0.95")
         if not 0.5 <= self.confidence < 1:
             raise UsageError(f"--sure {self.confidence} is no confidence.", hint="--sure 0.9")
-
-    @property
-    def by(self) -> str:
-        """The cheap labeller's name, as rows carry it."""
-        return f"{self.cheap.name} + regression"
 
     def work(self) -> Callable[[Books, Run], Coroutine[Any, Any, None]]:
         """How a plan with this promise is carried out."""
@@ -69,73 +65,95 @@ class _Cascade:
         self.answers: dict[int, str | None] = {}
         self.chance = np.random.default_rng(run.plan.seed)
         self.asks = list(run.plan.asks())
-        self.rows = len(self.asks)
+        self.texts = [text_of(ask.row[self.task.column]) for ask in self.asks]
+        self.rows = sum(bool(text.strip()) for text in self.texts)
+        self.cheap = self._labeller()
+
+    def _labeller(self) -> Cheap:
+        backend, asked = self.agreement.cheap, self.agreement.asked
+        if asked is not None:
+            return ByModel(self.books, self.run, backend, asked)
+        return ByVectors(self.books, self.plan, backend, self.texts)
 
     async def carry_out(self) -> None:
         """Train, test, label; whatever the outcome, every row has its result in the end."""
-        column = self.task.column
-        texts = [text_of(ask.row[column]) for ask in self.asks]
-        full = [i for i, text in enumerate(texts) if text.strip()]
-        self.rows = len(full)
+        full = [i for i, text in enumerate(self.texts) if text.strip()]
         if self.rows < LEAST:
-            self._say(f"{self.rows:,} rows are too few for a promise to pay ({LEAST} are needed)", 0)
-            return await self._ask(range(len(texts)))
-        await self._ask([i for i, text in enumerate(texts) if not text.strip()])
+            self._gave_up(f"{self.rows:,} rows are too few for a promise to pay ({LEAST} are needed)")
+            return await self._ask(range(len(self.texts)))
+        await self._ask([i for i, text in enumerate(self.texts) if not text.strip()])
         shuffled = self.chance.permutation(full)
         training = max(200, min(len(full) // 20, 2_000))
-        vectors = await unit_vectors(self.books, self.plan, self.agreement.cheap, texts)
         await self._ask(shuffled[:training])
-        known = [i for i in shuffled[:training] if self.answers.get(int(i))]
+        known = [int(i) for i in shuffled[:training] if self.answers.get(int(i))]
         if not known:
+            self._gave_up("it labelled none of the rows that the cheap labeller was to learn from")
             return await self._ask(shuffled[training:])
-        labels = [str(self.answers[int(i)]) for i in known]
-        proxy = await asyncio.to_thread(Proxy, vectors[known], labels, self.plan.seed)
-        return await self._search(shuffled[training:], vectors, proxy)
+        try:
+            await self._learn(known)
+        except Unfit as unfit:
+            self._gave_up(str(unfit))
+            return await self._ask(shuffled[training:])
+        return await self._search(shuffled[training:])
 
-    async def _search(self, pool: Any, vectors: Any, proxy: Proxy) -> None:
+    async def _learn(self, known: Sequence[int]) -> None:
+        """Teach the cheap labeller; a model that turns out to give embeddings only is asked for those."""
+        labels = [str(self.answers[i]) for i in known]
+        try:
+            await self.cheap.learn(known, labels)
+        except Unsupported:
+            if self.agreement.asked is None or not self.agreement.cheap.capabilities.embed:
+                raise
+            self.cheap = ByVectors(self.books, self.plan, self.agreement.cheap, self.texts)
+            await self.cheap.learn(known, labels)
+
+    async def _search(self, pool: Any) -> None:
         """Draw until the largest prefix that pays is certain, then share out the rows."""
         import numpy as np
 
-        guesses, confidence = await asyncio.to_thread(proxy.label, vectors[pool])
+        preview = self.cheap.preview(len(pool))
+        if preview is not None and self._search_for(preview).outlook().gain < WORTH * self.rows:
+            await self._share_out(pool, [], None, None, self._search_for(preview))
+            return
+        guesses, confidence = await self.cheap.label(pool)
         order = np.argsort(-confidence, kind="stable")
         rank = np.empty_like(order)
         rank[order] = np.arange(len(order))
-        rows = self.rows
-        expected = proxy.expected(confidence[order])
-        search = Search(rows, expected, self.agreement.target, self.agreement.confidence)
+        expected = self.cheap.expected(confidence[order])
+        search = self._search_for(expected)
         # The pool is in random order already: its head is a uniform sample without replacement.
         while search.drawn < len(pool):
             outlook = search.outlook()
-            if outlook.gain <= 0 or search.saved + outlook.gain < WORTH * rows:
+            if outlook.gain <= 0 or search.saved + outlook.gain < WORTH * self.rows:
                 break
             drawn = np.arange(search.drawn, min(len(pool), search.drawn + _DRAWS))
             await self._ask(pool[drawn])
-            agrees = [self.answers.get(int(pool[i])) == guesses[i] for i in drawn]
+            agrees = [self.answers.get(int(pool[i])) == guesses[int(i)] for i in drawn]
             search.add(rank[drawn], agrees)
-        await self._share_out(pool, guesses, confidence, rank, search, proxy)
+        await self._share_out(pool, guesses, confidence, rank, search)
+
+    def _search_for(self, expected: Any) -> Search:
+        return Search(self.rows, expected, self.agreement.target, self.agreement.confidence)
 
     async def _share_out(
-        self, pool: Any, guesses: Sequence[str], confidence: Any, rank: Any, search: Search, proxy: Proxy
+        self, pool: Any, guesses: Sequence[str | None], confidence: Any, rank: Any, search: Search
     ) -> None:
         left = range(search.drawn, len(pool))
         pays = search.saved >= WORTH * self.rows
-        taken = [i for i in left if pays and rank[i] < search.size]
-        for i in taken:
-            self.run.deliver(self._by_proxy(int(pool[i]), guesses[i], float(confidence[i])))
-        mine = set(taken)
-        await self._ask([int(pool[i]) for i in left if i not in mine])
-        if not pays:
-            self._say(
-                f"the cheap labeller agreed with it on {proxy.agreement:.0%} of the rows it learnt from, "
-                "which would have saved too few calls to be worth it",
-                0,
-            )
+        taken = {i: name for i in left if pays and rank[i] < search.size and (name := guesses[i])}
+        for i, name in taken.items():
+            self.run.deliver(self._by_proxy(int(pool[i]), name, float(confidence[i])))
+        await self._ask([int(pool[i]) for i in left if i not in taken])
+        if pays:
+            self._promise(len(taken))
         else:
-            self._say("", len(taken))
+            self._gave_up(
+                f"the cheap labeller agreed with it on {self.cheap.agreement:.0%} of the rows it learnt "
+                "from, which would have saved too few calls to be worth it"
+            )
 
     def _by_proxy(self, index: int, label: str, confidence: float) -> Result:
-        values = self.task.by_proxy(label, confidence, self.agreement.by)
-        return Result(index, "ok", values)
+        return Result(index, "ok", self.task.by_proxy(label, confidence, self.cheap.by))
 
     async def _ask(self, indices: Any) -> None:
         """The model's labels for these rows, under what is left of the budget."""
@@ -144,7 +162,8 @@ class _Cascade:
             return
         plan, options = self.plan, self.plan.options
         if options.max_cost is not None:
-            options = replace(options, max_cost=max(0.0, options.max_cost - self.run.meter.cost))
+            left = options.max_cost - self.run.meter.cost - self.cheap.cost
+            options = replace(options, max_cost=max(0.0, left))
         await self.books.engine.run(asks, plan.task, plan.backend, plan.target, options, self._take)
 
     def _take(self, result: Result) -> None:
@@ -152,22 +171,27 @@ class _Cascade:
         self.answers[result.index] = None if label is None else str(label)
         self.run.deliver(result)
 
-    def _say(self, why: str, saved: int) -> None:
+    def _promise(self, saved: int) -> None:
         """The sentence under the result, and the numbers in the manifest."""
-        agreement, rows = self.agreement, self.rows
-        head = f"--agree {agreement.target:g}: "
-        if saved:
-            said = (
-                f"{head}{saved:,} of {rows:,} rows by {agreement.by}, the rest by {self.plan.backend.name}; "
-                f"at least {agreement.target:.0%} of all labels are the model's own, with "
-                f"{agreement.confidence:.0%} confidence; {saved:,} calls saved ({saved / rows:.0%})"
-            )
-        else:
-            said = f"{head}the model labelled every row: {why}"
-        self.run.notes.setdefault(said)
+        agreement, rows, calls = self.agreement, self.rows, self.cheap.calls
+        price = f" for {calls:,} to {self.cheap.by}" if calls else ""
+        self._say(
+            f"{saved:,} of {rows:,} rows by {self.cheap.by}, the rest by {self.plan.backend.name}; "
+            f"at least {agreement.target:.0%} of all labels are the model's own, with "
+            f"{agreement.confidence:.0%} confidence; {saved:,} calls saved ({saved / rows:.0%}){price}",
+            saved,
+        )
+
+    def _gave_up(self, why: str) -> None:
+        self._say(f"the model labelled every row: {why}", 0)
+
+    def _say(self, said: str, saved: int) -> None:
+        agreement = self.agreement
+        self.run.notes.setdefault(f"--agree {agreement.target:g}: {said}")
         self.run.details["agree"] = {
             "target": agreement.target,
             "confidence": agreement.confidence,
-            "cheap": agreement.by,
+            "cheap": self.cheap.by,
             "calls_saved": saved,
+            "cheap_calls": self.cheap.calls,
         }

@@ -34,7 +34,7 @@ class Proxy:
         best = int(np.argmax([(given == wanted).mean() for given, _ in tries]))
         given, confidence = tries[best]
         self.agreement = float((given == wanted).mean())
-        self._calibration = _isotonic(confidence, given == wanted)
+        self._calibration = isotonic(confidence, given == wanted)
         self._model = _fitted(vectors, wanted, _STRENGTHS[best])
 
     def _held_out(self, vectors: Any, wanted: Any, folds: Any, strength: float) -> tuple[Any, Any]:
@@ -79,7 +79,7 @@ def _guess(model: Any, vectors: Any) -> tuple[Any, Any]:
     return model.classes_[chances.argmax(axis=1)], chances.max(axis=1)
 
 
-def _isotonic(confidence: Any, agrees: Any) -> Any:
+def isotonic(confidence: Any, agrees: Any) -> Any:
     """Agreement as a rising function of confidence (Zadrozny & Elkan 2002)."""
     from sklearn.isotonic import IsotonicRegression
 

@@ -49,7 +49,7 @@ class Label:
     wide: bool = False
     guidance: str = ""
     examples: tuple[tuple[str, str | tuple[str, ...]], ...] = ()
-    without: Mapping[str, tuple[Choice, ...]] = field(default_factory=dict, repr=False)
+    without: Mapping[str, tuple[Choice, ...]] = field(default_factory=dict, compare=False, repr=False)
     seed: int = 0
     name: str = "label"
     role: str = "label"
