@@ -237,7 +237,7 @@ class Contract:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 5
         await until(lambda: world.in_flight() == 0)
 
     @pytest.mark.parametrize(
