@@ -80,6 +80,10 @@ class Plan:
                 index += 1
 
 
+CUT_SHORT = ("length", "max_tokens", "prompt_cut")
+"""Finish reasons that a frame must show: the answer, or the row's text, is not whole."""
+
+
 class Run:
     """The results of a plan as they come in. ``df`` is right at any moment, finished or not.
 
@@ -167,14 +171,17 @@ class Run:
         return "\n".join([*filter(None, said), self.meter.line()])
 
     def _why(self) -> str:
-        """What most of the failed rows failed with, on one line."""
+        """What most of the failed rows failed with, and what helps against it."""
         failed = STATUSES.index("failed") + 1
         texts = Counter(self._error_text(i) for i in list(self._errors) if self._status[i] == failed)
         if not texts:
             return ""
         text, often = texts.most_common(1)[0]
         said = shorten(str(text), 200, placeholder=" ...")
-        return f"{often:,} failed: {said}" + ("; llm.last.failures has them all" if len(texts) > 1 else "")
+        more = "; llm.last.failures has them all" if len(texts) > 1 else ""
+        hints = (getattr(e, "hint", "") for i, e in self._errors.items() if self._error_text(i) == text)
+        hint = next(hints, "") if self.error is None else ""  # an error that ended the run tells its own
+        return f"{often:,} failed: {said}{more}" + (f"\n  {hint.splitlines()[0]}" if hint else "")
 
     def __repr__(self) -> str:
         return f"{self.report()}\n.df .outputs .failures .usage .prompts() .manifest() .evaluation"
@@ -206,7 +213,7 @@ class Run:
             del columns[confidence]
         columns[f"{name}_status"] = self.status
         columns[f"{name}_error"] = [self._error_text(i) for i in range(len(self.plan))]
-        if any(reason in ("length", "max_tokens") for reason in self._finish):
+        if any(reason in CUT_SHORT for reason in self._finish):
             columns[f"{name}_finish"] = list(self._finish)
         return columns
 
