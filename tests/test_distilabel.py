@@ -175,6 +175,16 @@ def test_a_format_that_can_not_be_is_told_before_anything_is_sent(wrong, said):
     assert said in str(caught.value) and not asked
 
 
+def test_the_report_says_what_helps_where_rows_failed():
+    """Beside the reason; an error that ended the run shows its own hint."""
+    with Server() as server:
+        gone = server.url
+    out = generate(rows(2), "{text}", model=BackendSpec("custom_url", "m", base_url=gone), retries=0)
+    assert out["generation_status"].tolist() == ["failed", "failed"]
+    assert "2 failed: nothing answers at" in current().last.report()
+    assert "\n  Is the server running, and the URL right?" in current().last.report()
+
+
 @pytest.mark.checklist("D1", "C7", "G6", "X6")
 def test_in_cells_the_preview_and_the_code_know_the_function(tmp_path):
     """``-n`` shows the prompt as it will be sent, ``--show-code`` code that gives the same frame."""

@@ -161,6 +161,10 @@ def test_it_is_registered_and_labels_a_frame(folder, vllm):
     out = label(frame, ["calm", "angry", "how-to"], on="text", model="fast")
     assert out["label"].tolist() == ["calm", "angry", "how-to"] * 5
     assert len(vllm.State.engines[-1].calls) == 1
-    assert "fast" in session.last.report()
+    assert "fast" in session.last.report() and "label_finish" not in out
+    long = pd.DataFrame({"text": ["angry " * 600, "I am calm"]})
+    out = label(long, ["calm", "angry"], on="text", model="fast")
+    assert out["label_finish"].tolist() == ["prompt_cut", "stop"]
+    assert "never the instructions" in session.last.report()
     assert json.loads(json.dumps(vllm.State.engines[-1].arguments)) == {"max_model_len": 300}
     end()
