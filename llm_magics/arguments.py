@@ -9,9 +9,10 @@ from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 from llm_magics.errors import UsageError
+from llm_magics.parameters import KNOWN
 from llm_magics.parser import LineParser, command, parameter, split, unsilenced
 
-Body: TypeAlias = Literal["none", "optional", "required"]
+Body: TypeAlias = Literal["none", "optional"]
 FORMATS = ("table", "df", "md", "json", "text", "widget")
 
 
@@ -34,6 +35,8 @@ class Command:
             parser.add_argument(
                 "data", nargs="?", metavar="DATA", help="a frame, Series or list: reviews, reviews.text"
             )
+        elif self.body != "none":
+            parser.surplus = "The text goes in the cell's body, under the line."
         self.line(parser)
         return parser
 
@@ -112,6 +115,8 @@ def _model(p: LineParser) -> None:
         metavar="K=V",
         help="temperature=0.2, repeatable",
     )
+    p.instead.update({f"--{name.replace('_', '-')}": f"Type -p {name}=VALUE" for name in KNOWN})
+    p.instead.update(dict.fromkeys(("--key", "--api-key"), "A key belongs to a backend: %llm_config add -h"))
 
 
 def _long(p: LineParser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -31,6 +32,9 @@ def parse_choices(body: str) -> tuple[Choice, ...]:
             found.append(_labelled(text, number))
     return _checked(found)
 
+
+MOST = 1000
+"""Labels at most: what OpenAI's JSON schemas take, and more than any prompt is read with care for."""
 
 _HOW = 'One "name: description" a line; under it "+ text" is an example, "- text" a near miss.'
 
@@ -77,10 +81,16 @@ def _checked(found: list[Choice]) -> tuple[Choice, ...]:
     if len(found) < 2:
         given = f"only {found[0].name!r}" if found else "none"
         raise UsageError(f"labels are missing: {given} given, two or more are needed.", hint=_HOW)
+    if len(found) > MOST:
+        raise UsageError(
+            f"{len(found):,} labels; at most {MOST:,} can be told apart.",
+            hint="Is it the column of the labels?",
+        )
     seen: dict[str, str] = {}
+    often = Counter(choice.name for choice in found)
     for choice in found:
         twin = seen.setdefault(fold(choice.name), choice.name)
-        if twin != choice.name or sum(c.name == choice.name for c in found) > 1:
+        if twin != choice.name or often[twin] > 1:
             same = "stands twice" if twin == choice.name else f"and {twin!r} can't be told apart in an answer"
             raise UsageError(
                 f"the label {choice.name!r} {same}.", hint="Give each label one name of its own."

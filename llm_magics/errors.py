@@ -89,6 +89,8 @@ class LLMError(Exception):
 class UsageError(LLMError):
     """What was typed can't be done; nothing was sent."""
 
+    fatal = True
+
 
 class NotFound(UsageError):
     """A name that isn't there."""
@@ -111,13 +113,9 @@ class NotFound(UsageError):
 class MissingKey(UsageError):
     """A backend without its key."""
 
-    fatal = True
-
 
 class MissingPackage(UsageError):
     """An optional package that is not installed."""
-
-    fatal = True
 
     @classmethod
     def of(cls, package: str, extra: str, what: str) -> MissingPackage:
@@ -127,8 +125,6 @@ class MissingPackage(UsageError):
 
 class Unsupported(UsageError):
     """The backend can't do this task."""
-
-    fatal = True
 
 
 class BackendError(LLMError):

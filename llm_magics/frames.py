@@ -73,11 +73,13 @@ class Frame:
 def read(data: Any, name: str = "data", on: str | None = None) -> tuple[Frame, str | None]:
     """The data as a frame, and the column of its text where the data itself says which.
 
-    A Series becomes a frame of one column, a list of texts one with the column ``text``.
+    A Series becomes a frame of one column, a list or array of texts one with the column ``text``.
     Raises UsageError for anything else, and for a frame without rows or with repeated column names.
     """
     if isinstance(data, Frame):
         return data, on
+    if type(data).__module__ == "numpy" and getattr(data, "ndim", 0) == 1:
+        data = data.tolist()
     if isinstance(data, list | tuple):
         return _from_list(data, name), on or "text"
     narwhal = _narwhal(data, name)
@@ -132,7 +134,8 @@ def _from_list(data: Sequence[Any], name: str) -> Frame:
     wrong = next((item for item in data if not isinstance(item, str) and not is_null(item)), None)
     if wrong is not None:
         raise UsageError(
-            f"{name} is a list that holds a {type(wrong).__name__}; a list of texts was expected."
+            f"{name} is a list that holds more than texts (a value of type {type(wrong).__name__}).",
+            hint=f"Make them texts: [str(value) for value in {name}]",
         )
     if not data:
         raise UsageError(f"{name} has no rows.")
@@ -147,8 +150,10 @@ def _narwhal(native: Any, name: str = "data") -> Any:
     except nw.exceptions.DuplicateError as error:
         raise UsageError(f"{name} has columns of the same name.", hint="Rename them first.") from error
     except TypeError as error:
-        kinds = "a DataFrame (pandas, polars, pyarrow), a Series or a list of texts"
-        raise UsageError(f"{name} is a {type(native).__name__}; {kinds} was expected.") from error
+        kinds = "a DataFrame (pandas, polars, pyarrow, dask), a Series or a list of texts"
+        reading = next((how for how in ("collect", "compute") if hasattr(native, how)), None)
+        hint = f"Read it first: {name}.{reading}()" if reading else f"Expected: {kinds}."
+        raise UsageError(f"{name} is of type {type(native).__name__}: no rows to read.", hint=hint) from error
 
 
 def positions(

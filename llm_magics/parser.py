@@ -97,14 +97,18 @@ class LineParser(argparse.ArgumentParser):
     """The parser of one subcommand; faults are UsageErrors that name the near words.
 
     Build it like any argparse parser. ``parse_line`` takes the rest of the line after the subcommand.
+    ``instead`` says what to type in place of flags that other tools have, ``surplus`` where a word
+    belongs that is one argument too many.
     """
 
     color = False  # Python 3.14 would paint the help text
+    surplus = 'Quote what holds a space: --on "review body", --where "stars <= 2"'
 
     def __init__(self, prog: str, description: str = "", **kwargs: Any) -> None:
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(prog=prog, description=description, add_help=False, allow_abbrev=False, **kwargs)
         self.color = False
+        self.instead: dict[str, str] = {}
         self.add_argument("-h", "--help", action=_Help)
 
     def parse_line(self, line: str | Sequence[str]) -> argparse.Namespace:
@@ -144,19 +148,19 @@ class LineParser(argparse.ArgumentParser):
         if action.choices is None or value in action.choices:
             return
         what = "/".join(action.option_strings) or action.metavar or action.dest
-        raise NotFound.among(
-            f"{what} in {self.prog}", str(value), map(str, action.choices), hint=self._usage()
-        )
+        raise NotFound.among(f"choice for {what}", str(value), map(str, action.choices), hint=self._usage())
 
     def _refuse(self, rest: Sequence[str]) -> NoReturn:
         """What was left over: a flag nobody knows, or one argument too many."""
         unknown = next((word for word in rest if word.startswith("-")), None)
         if unknown is None:
-            self.error(f"{rest[0]!r} is one argument too many")
+            hint = f"{self.surplus}\n{self._usage()}"
+            raise UsageError(f"{self.prog}: {rest[0]!r} is one argument too many.", hint=hint)
         flag = unknown.partition("=")[0]
         close = near(flag, self.flags())
-        said = f"Did you mean {' or '.join(close)}?\n" if close else ""
-        raise NotFound(f"{self.prog} has no flag {flag!r}.", hint=said + self._usage())
+        meant = f"Did you mean {' or '.join(close)}?" if close else ""
+        said = filter(None, (self.instead.get(flag, meant), self._usage()))
+        raise NotFound(f"{self.prog} has no flag {flag!r}.", hint="\n".join(said))
 
     def _usage(self) -> str:
         return f"See {self.prog} -h"

@@ -40,6 +40,8 @@ def text_of(value: Any) -> str:
     """A cell as a person would type it; null is the empty text."""
     if isinstance(value, str):
         return value
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
     return "" if is_null(value) else str(value)
 
 

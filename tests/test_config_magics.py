@@ -37,7 +37,7 @@ def session() -> Iterator[Session]:
 def do(session: Session) -> Any:
     """Type a line (and a body) at the session, with a notebook's variables beside it."""
     space = {"ask": lambda prompt: "ready", "embed_all": lambda texts: [[0.0]] * len(texts), "number": 3}
-    shell = SimpleNamespace(user_ns=space)
+    shell = SimpleNamespace(user_ns=space, user_ns_hidden={})
 
     def typed(line: str, cell: str | None = None) -> Any:
         return config_command(session, line, cell, shell)
@@ -128,8 +128,8 @@ def test_functions_of_the_notebook_become_a_backend(do: Any) -> None:
         ("get modle", "'model'"),
         ("key set", "which key"),
         ("key forget nosuch", "no key"),
-        ("key frob x", "no set|list|forget"),
-        ("cache frob", "no clear|pin"),
+        ("key frob x", "no choice for set|list|forget 'frob'"),
+        ("cache frob", "no choice for clear|pin"),
         ("cache limit much", "a size"),
         ("responses --model x", "go with clear"),
         ("responses clear --older-than soon", "a span of time"),
@@ -143,7 +143,7 @@ def test_functions_of_the_notebook_become_a_backend(do: Any) -> None:
         ("add x --openai http://h/v1 --id m --ctx 5", "--gguf only"),
         ("add x --gguf /no/such/file.gguf", "no file"),
         ("add x --call nosuch", "no function"),
-        ("add x --call number", "no function"),
+        ("add x --call number", "is no function"),
         ("add x --pool one", "two members"),
         ("add x --pool embedded::tfidf,nosuch::m", "no backend namespace"),
         ("add openai --model ollama::x", "a backend namespace"),

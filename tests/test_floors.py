@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "llm_magics"
 
 FLOORS: tuple[str, ...] = (
     "types errors",
-    "prompts parsing parser limits prompt_formats spans tokens",
+    "prompts parsing parser parameters limits prompt_formats spans tokens",
     "choices fields frames arguments settings bundles",
     "prices",
     "tasks backends store",

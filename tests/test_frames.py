@@ -80,9 +80,9 @@ def test_where_sees_notebook_variables_and_refuses_what_is_no_condition() -> Non
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        ({"a": 1}, "a dict"),
-        (5, "a int"),
-        ([1, 2], "holds a int"),
+        ({"a": 1}, "of type dict: no rows"),
+        (5, "of type int: no rows"),
+        ([1, 2], "a value of type int"),
         ([], "no rows"),
         (pd.DataFrame({"t": []}), "no rows"),
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), "same name"),

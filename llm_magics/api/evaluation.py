@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -92,6 +92,12 @@ def evaluate(
         return made
     table = reliability([c for c, _ in known], [right for _, right in known])
     return replace(made, reliability=table, calibration_error=calibration_error(table))
+
+
+def require_known(truth: Iterable[Any], labels: Sequence[str], *, many: bool = False) -> None:
+    """Raises UsageError where no true label is one of ``labels``; ``many`` = cells that hold several."""
+    cells = [cell for cell in truth if not is_null(cell)]
+    _require_known({name for cell in cells for name in (names_in(cell) if many else [str(cell)])}, labels)
 
 
 def _require_known(found: set[str], labels: Sequence[str]) -> None:

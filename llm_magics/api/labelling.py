@@ -13,6 +13,7 @@ from llm_magics.api import calibration, plans
 from llm_magics.api.cascade import Agreement
 from llm_magics.api.corrected import calibrated
 from llm_magics.api.embedding import Books, unit_vectors
+from llm_magics.api.evaluation import require_known
 from llm_magics.api.examples import NEAREST, Gold, Nearest, fixed, folds, gold, shots
 from llm_magics.api.execution import execute
 from llm_magics.api.plans import Common
@@ -107,6 +108,9 @@ def plan_label(
     )
     task, work = _deepened(session, _with_default(task, default), depth, truth, backend)
     return plans.plan(
+    if truth is not None:
+        true = given.frame.values(truth)
+        require_known((true[row] for row in given.rows), task.labels.names, many=multi)
         session,
         given,
         task,
@@ -173,6 +177,7 @@ def _check(
     if truth is not None:
         given.frame.require(truth)
         if own.get("wide"):
+        given.frame.require_whole("--truth")
             raise UsageError("--truth scores the column of labels.", hint="Leave out --wide.")
     chosen = [
         name

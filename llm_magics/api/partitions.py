@@ -46,7 +46,6 @@ def _refuse(session: Session, plan: Plan, options: Common) -> None:
     deep = plan.work is not None and not options.get("too_long")
     for asked, what in (
         (options.get("dry_run"), "an estimate"),
-        (plan.truth, "--truth"),
         (plan.long or plan.shape is not None, "a result of more rows"),
         (deep, "--agree, --calibrate or --dynamic"),
     ):

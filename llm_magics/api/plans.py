@@ -12,9 +12,10 @@ from llm_magics.api.run import Plan
 from llm_magics.api.session import Session
 from llm_magics.api.together import sharing
 from llm_magics.backends.base import Backend
-from llm_magics.errors import NotFound, Unsupported, UsageError, near
+from llm_magics.errors import NotFound, Unsupported, UsageError
 from llm_magics.frames import Frame
 from llm_magics.motion.engine import Options
+from llm_magics.parameters import check
 from llm_magics.prompt_formats import formatting_fn, prompt_of
 from llm_magics.settings.config import Config
 from llm_magics.tasks.base import ColumnTask, Target
@@ -60,20 +61,6 @@ class Common(TypedDict, total=False):
     variables: Mapping[str, Any] | None
     name: str
 
-
-KNOWN_PARAMETERS = (
-    "max_new_tokens",
-    "max_tokens",
-    "temperature",
-    "top_p",
-    "top_k",
-    "frequency_penalty",
-    "presence_penalty",
-    "repeat_penalty",
-    "stop",
-    "seed",
-    "prompt_format",
-)
 
 NO_MODEL = """Three ways to get a language model:
   an API key        %llm_config key set openai, then %llm_config use gpt-4.1-mini
@@ -174,10 +161,7 @@ def target(backend: Backend, options: Common, own: Mapping[str, Any] | None = No
     Raises NotFound for a parameter that looks like a mistyped known one.
     """
     asked = dict(options.get("parameters") or {})
-    for name in asked:
-        close = near(name, KNOWN_PARAMETERS, 1)
-        if name not in KNOWN_PARAMETERS and close and abs(len(close[0]) - len(name)) <= 2:
-            raise NotFound.among("parameter", name, KNOWN_PARAMETERS)
+    check(asked)
     if "max_tokens" in asked:
         asked["max_new_tokens"] = asked.pop("max_tokens")
     takes = backend.capabilities.parameters

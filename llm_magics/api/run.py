@@ -109,7 +109,8 @@ class Run:
         self._errors: dict[int, BaseException] = {}
         self._tokens = (array("l", bytes(8 * n)), array("l", bytes(8 * n)))
         self._latency = array("f", bytes(4 * n))
-        self._models: dict[str, None] = {}
+        self._models: dict[str, str] = {}
+        self._model: list[str | None] = [None] * n
         self._attempts = array("H", bytes(2 * n))
 
     def deliver(self, result: Result) -> None:
@@ -137,7 +138,7 @@ class Run:
         self._tokens[1][i] = response.usage.output_tokens
         self._latency[i] = response.latency
         if response.model:
-            self._models.setdefault(response.model)
+            self._model[i] = self._models.setdefault(response.model, response.model)
         for note in response.notes:
             self.notes.setdefault(note)
 
@@ -229,7 +230,8 @@ class Run:
     def df(self) -> Any:
         """The user's frame with the new columns, in the library it came in; partial while running."""
         frame, columns = self._shaped()
-        native = frames.attach(frame, columns, self.plan.categories, self.plan.kinds)
+        texts = dict.fromkeys((f"{self._name}_status", f"{self._name}_error"), "str")
+        native = frames.attach(frame, columns, self.plan.categories, {**texts, **self.plan.kinds})
         if hasattr(native, "attrs"):
             native.attrs["llm_magics"] = self.manifest()
         return native
@@ -281,7 +283,7 @@ class Run:
         return pd.DataFrame(
             {
                 "row": [position for position in plan.rows for _ in range(plan.samples)],
-                "model_name": next(iter(self._models), plan.backend.model),
+                "model_name": [name or plan.backend.model for name in self._model],
                 "prompt_used": list(self.prompts()),
                 "raw_output": self._texts,
                 "parsed_output": parsed,

@@ -7,6 +7,7 @@ from dataclasses import asdict, fields
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from llm_magics import parameters
 from llm_magics.errors import NotFound, UsageError
 from llm_magics.settings.keys import check_reference, is_reference, looks_secret
 from llm_magics.types import BackendSpec, Limits, Price
@@ -17,7 +18,7 @@ _TABLES = {"headers", "parameters", "limits", "price", "options"}
 
 
 def check(spec: BackendSpec) -> BackendSpec:
-    """``spec`` if it holds no key in clear.
+    """``spec`` if it holds no key in clear and no parameter that can't be meant.
 
     Raises:
         UsageError: A key, a secret header or a URL with credentials; the value is not repeated.
@@ -30,6 +31,7 @@ def check(spec: BackendSpec) -> BackendSpec:
                 f"the header {name} holds a key in clear.",
                 hint=f"Say where it is: --header {name}=env:VARIABLE",
             )
+    parameters.check(spec.parameters)
     _check_url(spec.base_url)
     for name, value in {**spec.parameters, **spec.options}.items():
         if isinstance(value, str) and looks_secret(value):

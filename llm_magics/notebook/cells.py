@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,7 @@ from llm_magics.api.execution import execute, rerun
 from llm_magics.api.reviewing import make_review
 from llm_magics.api.run import Run, versions
 from llm_magics.arguments import COMMANDS, parse
-from llm_magics.errors import NotFound, UsageError
+from llm_magics.errors import Interrupted, NotFound, UsageError
 from llm_magics.motion.jobs import Job
 from llm_magics.notebook import concept_cells, shown, side_by_side
 from llm_magics.notebook.cell import Cell
@@ -137,9 +138,15 @@ def _stop(cell: Cell) -> Any:
     jobs, wanted = cell.session.jobs, cell.flags.job
     if wanted is not None and wanted not in jobs:
         raise NotFound.among("job", wanted, jobs, hint="%llm jobs lists them.")
-    for job in [jobs[wanted]] if wanted else list(jobs.values()):
-        job.cancel()
+    stopped = [job for job in ([jobs[wanted]] if wanted else list(jobs.values())) if job.cancel()]
+    for job in stopped:
+        with contextlib.suppress(Exception, Interrupted):
+            job.result(timeout=_STOPPING)
     return _jobs(cell)
+
+
+_STOPPING = 2.0
+"""Seconds that a job gets to end before the list is shown all the same."""
 
 
 def _retry(cell: Cell) -> Any:

@@ -6,7 +6,7 @@ IPython calls its matcher interface provisional; everything of it stays in this 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import (
@@ -74,11 +74,10 @@ def suggest(text: str, row: int, column: int, around: Around) -> Suggested | Non
 
 
 def _around(shell: Any, session: Callable[[], Parts | None]) -> Around:
+    from llm_magics.notebook.namespace import persons
     from llm_magics.notebook.suggestions import Around
 
-    hidden = getattr(shell, "user_ns_hidden", {})
-    own: Mapping[str, Any] = {k: v for k, v in shell.user_ns.items() if k not in hidden}
-    return Around(own, session())
+    return Around(persons(shell.user_ns, shell.user_ns_hidden), session())
 
 
 def _in_line(magic: str, typed: str, around: Around) -> Suggested:

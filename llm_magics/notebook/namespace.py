@@ -44,19 +44,21 @@ class Namespace:
         variable, dot, column = name.partition(".")
         if dot and variable in variables:
             return variables[variable], variable, self._column(name, column, on)
-        raise self._missing(variable)
+        raise self._missing(name, variable)
 
     def _column(self, name: str, column: str, on: str | None) -> str:
         if on is not None and on != column:
             raise UsageError(f"{name} and --on {on} name two columns.", hint="Use one of them.")
         return column
 
-    def _missing(self, name: str) -> NotFound:
-        close = near(name, self.frames()) or near(name, self.names())
-        said = " or ".join(self._described(hit) for hit in close)
+    def _missing(self, name: str, variable: str) -> NotFound:
+        if any(mark in name for mark in "[("):
+            hint = 'Type reviews.text, or reviews --on "review body".'
+            return NotFound(f"{name!r} is an expression; data is named, not computed here.", hint=hint)
+        said = " or ".join(self._described(hit) for hit in near(variable, self.frames()))
         here = ", ".join(self._described(hit) for hit in self.frames()[:8])
         hint = f"Did you mean {said}?" if said else f"Data here: {here}" if here else ""
-        return NotFound(f"no variable {name!r} in this notebook.", hint=hint)
+        return NotFound(f"no variable {variable!r} in this notebook.", hint=hint)
 
     def _described(self, name: str) -> str:
         value = self.variables[name]
@@ -72,11 +74,8 @@ class Namespace:
 
     def names(self) -> list[str]:
         """The variables a person made."""
-        return [
-            name
-            for name, value in self.variables.items()
-            if not name.startswith("_") and (name not in self.hidden or self.hidden[name] is not value)
-        ]
+        made = persons(self.variables, self.hidden)
+        return [name for name in made if not name.startswith("_")]
 
     def variable(self, name: str) -> Any:
         """A variable. Raises NotFound with the near names."""
@@ -88,6 +87,11 @@ class Namespace:
     def bind(self, name: str, value: Any) -> None:
         """Set a notebook variable."""
         self.user[name] = value
+
+
+def persons(variables: Mapping[str, Any], hidden: Mapping[str, Any]) -> dict[str, Any]:
+    """The variables without those that IPython put there, unless a person took the name over."""
+    return {k: v for k, v in variables.items() if k not in hidden or hidden[k] is not v}
 
 
 def _is_frame(value: Any) -> bool:

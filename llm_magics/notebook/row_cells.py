@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from llm_magics import frames
 from llm_magics.api import extraction, judging, presets
 from llm_magics.api import verbs as api
 from llm_magics.api.labelling import ExamplesFrom, plan_label
 from llm_magics.api.run import Plan
-from llm_magics.choices import parse_choices
-from llm_magics.errors import UsageError
+from llm_magics.choices import distinct, parse_choices
+from llm_magics.errors import NotFound, UsageError
 from llm_magics.notebook.cell import Cell, Named
 from llm_magics.types import Choice
 
@@ -99,10 +100,31 @@ def _labels_given(cell: Cell, body: str | None) -> dict[str, Any]:
         return {"labels": flags.labels}
     if flags.labels_from is None:
         return {"labels": _plain(parse_choices(body))} if body and ways[0] else {}
-    value = cell.space.variables.get(flags.labels_from)
-    if value is None or isinstance(value, str):
-        return {"labels_from": flags.labels_from}
-    return {"labels": value if isinstance(value, Mapping) else list(value)}
+    return _labels_from(cell, flags.labels_from)
+
+
+def _labels_from(cell: Cell, name: str) -> dict[str, Any]:
+    """A column of the data, else a variable: a list, a mapping, a set, a Series.
+
+    Raises NotFound where it is neither, UsageError for another kind of variable.
+    """
+    data, variable, _ = cell.space.data(cell.flags.data, cell.flags.on)
+    columns, variables = frames.read_parts(data, variable)[0].columns, cell.space.variables
+    if name in columns:
+        return {"labels_from": name}
+    if name not in variables:
+        raise NotFound.among("column or variable", name, [*columns, *cell.space.frames()])
+    value = variables[name]
+    if isinstance(value, list | tuple | Mapping):
+        return {"labels": value}
+    if isinstance(value, set | frozenset):
+        return {"labels": sorted(map(str, value))}
+    frame, column = frames.read(value, name)
+    if frame.own or column is None:
+        raise UsageError(
+            f"{name} is a whole frame.", hint=f"Labels from one column of it: {name}_labels = {name}[...]"
+        )
+    return {"labels": distinct(frame.values(column))}
 
 
 def _plain(found: tuple[Choice, ...]) -> Any:

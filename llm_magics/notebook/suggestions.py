@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from llm_magics.api.plans import KNOWN_PARAMETERS
+from llm_magics import parameters
 from llm_magics.arguments import ALIASES, COMMANDS
 from llm_magics.notebook.namespace import Namespace
 from llm_magics.notebook.overview import Parts, known_names
@@ -249,7 +249,7 @@ def _models(_: Words, __: tuple[str, ...], around: Around) -> Iterable[str]:
 
 
 def _parameters(_: Words, __: tuple[str, ...], ___: Around) -> Iterable[str]:
-    return [f"{name}=" for name in KNOWN_PARAMETERS]
+    return [f"{name}=" for name in parameters.KNOWN]
 
 
 def _profiles(_: Words, done: tuple[str, ...], ___: Around) -> Iterable[str]:

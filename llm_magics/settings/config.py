@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from llm_magics.errors import NotFound, UsageError, near, redact
+from llm_magics.parameters import KNOWN
 from llm_magics.settings.table import PREFIX, SETTINGS, Declared
 from llm_magics.types import ROLES
 
@@ -219,8 +220,18 @@ def declaration(name: str) -> Declared:
         NotFound: With the near names.
     """
     if name not in SETTINGS:
-        raise NotFound.among("setting", name, SETTINGS, hint="See %llm_config")
+        hint = _ELSEWHERE.get(name.rpartition(".")[2], "See %llm_config get")
+        raise NotFound.among("setting", name, SETTINGS, hint=hint)
     return SETTINGS[name]
+
+
+_ELSEWHERE = {
+    **dict.fromkeys(
+        KNOWN, "Parameters go with a cell (-p temperature=0.2) or a backend (%llm_config add -h)."
+    ),
+    **dict.fromkeys(("key", "api_key", "apikey"), "A key is typed unseen: %llm_config key set openai"),
+}
+"""What people look for among the settings -> where it is."""
 
 
 def parse_toml(text: str, what: str) -> dict[str, Any]:

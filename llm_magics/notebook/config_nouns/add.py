@@ -239,7 +239,9 @@ def _host(url: str) -> str:
 
 def _function(name: str, variables: Mapping[str, Any]) -> Callable[..., Any]:
     found = variables.get(name)
-    if not callable(found):
+    if found is not None and not callable(found):
+        raise UsageError(f"{name!r} is no function: its type is {type(found).__name__}.")
+    if found is None:
         known = [k for k, v in variables.items() if callable(v) and not k.startswith("_")]
         raise NotFound.among("function of this notebook", name, known)
     return cast("Callable[..., Any]", found)

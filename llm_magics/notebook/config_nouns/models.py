@@ -26,7 +26,9 @@ def _use(place: Place, values: Namespace) -> Said:
     place.session.config.set(setting, values.name)
     key = overview.key_of(place.session, spec)
     missing = f"; key {key}" if "missing" in key else ""
-    return Said(f"{values.role} is now {values.name} ({spec.namespace}::{spec.model}){missing}")
+    whole = f"{spec.namespace}::{spec.model}"
+    meaning = f" ({whole})" if whole != values.name else ""
+    return Said(f"{values.role} is now {values.name}{meaning}{missing}")
 
 
 def _models_line(p: LineParser) -> None:
@@ -74,7 +76,9 @@ def _gone(place: Place, name: str) -> Said:
     """That a name is forgotten, and who still goes by it."""
     used = [role for role in ROLES if place.session.config.role(role)[0] == name]
     still = f"; it is still set for {', '.join(used)}" if used else ""
-    return Said(f"{name} is gone{still}")
+    holders = place.session.registry.holders(name)
+    held = f"; {', '.join(holders)} can't be asked without it" if holders else ""
+    return Said(f"{name} is gone{still}{held}")
 
 
 def _alias_line(p: LineParser) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from llm_magics.notebook.namespace import persons
 from llm_magics.parser import LineParser
 
 if TYPE_CHECKING:
@@ -25,8 +26,10 @@ class Place:
 
     @property
     def variables(self) -> Mapping[str, Any]:
-        """The notebook's own names."""
-        return self.shell.user_ns if self.shell is not None else {}
+        """The variables that the notebook's cells made."""
+        if self.shell is None:
+            return {}
+        return persons(self.shell.user_ns, self.shell.user_ns_hidden)
 
 
 @dataclass(frozen=True)
