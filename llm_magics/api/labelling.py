@@ -107,10 +107,10 @@ def plan_label(
         **own,
     )
     task, work = _deepened(session, _with_default(task, default), depth, truth, backend)
-    return plans.plan(
     if truth is not None:
         true = given.frame.values(truth)
         require_known((true[row] for row in given.rows), task.labels.names, many=multi)
+    return plans.plan(
         session,
         given,
         task,
@@ -176,8 +176,8 @@ def _check(
         raise UsageError("--max-labels is for --multi.", hint="Add --multi.")
     if truth is not None:
         given.frame.require(truth)
-        if own.get("wide"):
         given.frame.require_whole("--truth")
+        if own.get("wide"):
             raise UsageError("--truth scores the column of labels.", hint="Leave out --wide.")
     chosen = [
         name

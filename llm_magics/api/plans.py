@@ -158,7 +158,8 @@ def backend_for(session: Session, options: Common, role: str, kind: str) -> Back
 def target(backend: Backend, options: Common, own: Mapping[str, Any] | None = None) -> Target:
     """Where requests go, with parameters: the task's own < the backend's < the call's.
 
-    Raises NotFound for a parameter that looks like a mistyped known one.
+    Raises NotFound for a parameter that looks like a mistyped known one, UsageError for a value that
+    can't be meant.
     """
     asked = dict(options.get("parameters") or {})
     check(asked)
