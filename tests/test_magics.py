@@ -457,6 +457,25 @@ def test_a_background_job_returns_at_once_and_binds_when_done(k: Kernel, server:
     assert "cancelled" in k.run("%llm jobs").text
 
 
+@pytest.mark.checklist("W8")
+def test_a_jobs_button_stops_it(k: Kernel, server: Server) -> None:
+    """The display follows the job; a click, as the front end sends it, ends it with what is answered."""
+    k.run("import ipywidgets\nqueue = pd.DataFrame({'t': [f'app is down {i}' for i in range(100)]})")
+    server.latency = 0.2
+    out = k.run("stoppable = %llm label queue.t --labels x,outage -b --concurrency 2\nstoppable")
+    assert out.displays[0]["text/plain"].startswith("<Job ")
+    assert "application/vnd.jupyter.widget-view+json" in out.displays[0]
+    every = "ipywidgets.widgets.widget._instances.values()"
+    made = value(k, f"[w.model_id for w in {every} if isinstance(w, ipywidgets.Button)]")
+    click = {"comm_id": made[-1], "data": {"method": "custom", "content": {"event": "click"}}}
+    k.client.shell_channel.send(k.client.session.msg("comm_msg", click))
+    k.run("import time\nwhile stoppable.status == 'running': time.sleep(0.05)", timeout=60)
+    server.latency = 0.0
+    assert value(k, "stoppable.status") == "cancelled"
+    assert value(k, "int(stoppable.df.label_status.isna().sum())") > 0
+    assert "Job" in k.run("stoppable").value["text/plain"]
+
+
 def test_chat_is_stateless_unless_told(k: Kernel, server: Server) -> None:
     """Nothing from other cells is sent unless asked; --continue and --context do."""
     out = k.run("%%llm\nHello?")

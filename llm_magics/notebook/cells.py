@@ -44,7 +44,10 @@ def _over_rows(cell: Cell) -> Any:
         footer=False,
         done=None if into is None else lambda frame: cell.space.bind(into, frame),
     )
-    if cell.flags.dry_run or isinstance(result, Job):
+    if isinstance(result, Job):
+        widgets = not cell.flags.quiet and cell.session.config.value("widgets") != "off"
+        return shown.job(result, widgets=widgets)
+    if cell.flags.dry_run:
         return result
     if frames.is_parted(result):
         return shown.parted(result, asked.plan.task.name, quiet=cell.flags.quiet)

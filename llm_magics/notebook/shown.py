@@ -61,6 +61,16 @@ def frame(result: Any, run: Run | None, wanted: str | None, *, quiet: bool) -> A
     return result
 
 
+def job(running: Job, *, widgets: bool) -> Job:
+    """A job as the value of a cell; its first display follows it and can stop it where there are widgets."""
+    shell = get_ipython()
+    if widgets and getattr(shell, "kernel", None) is not None:
+        from llm_magics.widgets.job import show
+
+        _hook(running, lambda: show(running))
+    return running
+
+
 def parted(result: Any, task: str, *, quiet: bool) -> Any:
     """A dask frame as the value of a cell: nothing of it is computed to show it."""
     said = (

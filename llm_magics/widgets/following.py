@@ -15,7 +15,9 @@ EVERY = 0.4
 class Followed(Protocol):
     """What is needed of a job."""
 
-    progress: str
+    @property
+    def progress(self) -> str:
+        """How far it is, on one line."""
 
     def result(self, timeout: float) -> Any:
         """Its result; TimeoutError while it goes on."""
