@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,14 @@ def until(true: Any, seconds: float = 30) -> None:
     while not true():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.005)
+
+
+def quick(attempt: Callable[[int], float], seconds: float, tries: int = 5) -> None:
+    """One of a few tries takes less: what is slow by itself never does, a busy machine fails none."""
+    took: list[float] = []
+    while not took or took[-1] >= seconds:
+        assert len(took) < tries, f"never within {seconds} s: {took}"
+        took.append(attempt(len(took)))
 
 
 def right(k: Kernel) -> bool:
@@ -71,23 +80,33 @@ def test_an_interrupt_is_quick_keeps_what_is_done_and_stops_run_all(tmp_path: Pa
     """Back within a second, the rest of the queue does not run, the next run sends the rest."""
     with Server(answer=answer, latency=0.05) as server, kernel({"LLM_MAGICS_HOME": str(tmp_path)}) as k:
         prepared(k, server, 600)
-        running = k.start(LABEL)
-        until(lambda: server.count >= 150)
-        stopped = time.monotonic()
-        k.interrupt()
-        out = k.finish(running)
-        assert time.monotonic() - stopped < 1.5
-        assert out.error is not None
-        assert out.error["ename"] == "Interrupted"
-        assert len(out.error["traceback"]) == 1
-        assert "/600 rows done" in out.text
+        # One clock for all processes of a machine: from the signal here to the end of the cell there.
+        k.run(
+            "import time\n"
+            "get_ipython().events.register('post_run_cell', lambda _: globals().update(ended=time.monotonic()))"
+        )
+
+        def interrupted(n: int) -> float:
+            before, running = server.count, k.start(f"{LABEL} -p seed={n}")
+            until(lambda: server.count >= before + 150)
+            stopped = time.monotonic()
+            k.interrupt()
+            out = k.finish(running)
+            assert out.error is not None
+            assert out.error["ename"] == "Interrupted"
+            assert len(out.error["traceback"]) == 1
+            assert "/600 rows done" in out.text
+            return float(k.run("print(ended)").stdout) - stopped
+
+        interrupted(0)
         done = int(k.run("print(int(llm.last.df.label_status.eq('ok').sum()))").stdout)
         assert 100 <= done < 600
         assert k.run("print('done' in globals())").stdout.strip() == "False"
         before = server.count
-        k.run(LABEL)
+        k.run(f"{LABEL} -p seed=0")
         assert right(k)
         assert server.count - before <= 600 - done
+        quick(lambda n: interrupted(n + 1), 1.0)
 
 
 @pytest.mark.checklist("K6", "R6")
@@ -115,12 +134,17 @@ def test_a_bad_key_stops_at_once(tmp_path: Path) -> None:
     ):
         prepared(k, server, 200)
         k.run(f"%llm_config add fast --openai {server.url} --id small --key env:MY_KEY")
-        out = k.run(LABEL, check=False)
-        assert out.error is not None
-        assert out.error["ename"] == "AuthError"
-        assert out.seconds < 1.5
-        assert server.count <= 16
-        assert "wrong-key" not in out.text
+
+        def refused(_: int) -> float:
+            server.forget()
+            out = k.run(LABEL, check=False)
+            assert out.error is not None
+            assert out.error["ename"] == "AuthError"
+            assert "wrong-key" not in out.text
+            assert server.count <= 16
+            return out.seconds
+
+        quick(refused, 1.0)
 
 
 @pytest.mark.checklist("K5")
@@ -129,11 +153,13 @@ def test_one_window_holds_over_cells(tmp_path: Path) -> None:
     with Server(answer=answer) as server, kernel({"LLM_MAGICS_HOME": str(tmp_path)}) as k:
         prepared(k, server, 12)
         k.run(f"%llm_config add fast --openai {server.url} --id small --window 5/0.5")
+        began = time.monotonic()
         k.run(LABEL)
         k.run(LABEL + " -p temperature=0.3")
         times = [received.at for received in server.requests]
         assert len(times) == 24
-        assert all(later - earlier >= 0.45 for earlier, later in zip(times, times[5:], strict=False))
+        # Five a window, counted from before the first: later than that they may arrive, earlier never.
+        assert all(at - began >= 0.5 * (n // 5) for n, at in enumerate(times))
 
 
 @pytest.mark.checklist("R2", "R13")
