@@ -37,6 +37,8 @@ class Backend:
     """
 
     capabilities: Capabilities = Capabilities()
+    keeps_time = False
+    """Whether ``complete`` and ``embed`` end by themselves within ``limits.timeout``."""
 
     def __init__(self, spec: BackendSpec, secrets: Secrets | None = None) -> None:
         self.spec = spec

@@ -52,6 +52,9 @@ class Attempts:
         self.limits = limits
         self.budget = budget
         self.answered = 0
+        # A second clock over the backend's own would cost each request a timer.
+        timed = backend.keeps_time and limits.timeout == backend.limits.timeout
+        self.deadline = None if timed else limits.timeout
 
     async def ask(self, requests: Sequence[Request], keep: Keep) -> list[Reply]:
         """An answer or the last fault for each request, in order; ``keep`` gets each round as it comes."""
@@ -103,7 +106,7 @@ class Attempts:
 
     async def _send(self, requests: Sequence[Request]) -> list[Outcome]:
         try:
-            async with asyncio.timeout(self.limits.timeout):
+            async with asyncio.timeout(self.deadline):
                 return await self._call(requests)
         except TimeoutError as error:
             late = Timeout(f"no answer from {self.backend.name} within {self.limits.timeout:g} s.")
