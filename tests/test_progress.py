@@ -218,7 +218,7 @@ def test_a_kernel_has_one_output_that_ends_as_the_record():
 def test_a_display_that_broke_does_not_stop_the_run(monkeypatch):
     """A terminal that went away, a stream that can't spell a name."""
 
-    def gone(text, share):
+    def gone(text, share, answer):
         raise BrokenPipeError
 
     monkeypatch.setattr(progress, "_place", lambda: gone)
@@ -241,7 +241,7 @@ def test_quiet_draws_nothing(capsys):
 def test_a_quick_run_draws_only_its_end(monkeypatch):
     """Nothing flickers for what is over in a fifth of a second."""
     shown: list[str] = []
-    monkeypatch.setattr(progress, "_place", lambda: lambda text, share: shown.append(text))
+    monkeypatch.setattr(progress, "_place", lambda: lambda text, share, answer: shown.append(text))
     display = Display(Meter(1))
     for _ in range(50):
         display.tick()

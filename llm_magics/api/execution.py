@@ -95,7 +95,7 @@ def _confirm(session: Session, plan: Plan, options: Common) -> None:
 
 def _foreground(session: Session, run: Run, *, show: bool, footer: bool) -> None:
     session.runs.append(run)
-    display = Display(run.meter, show=show)
+    display = Display(run.meter, show=show, answer=lambda: run.partial)
     error: BaseException | None = None
     try:
         session.loop.run(_work(session, run), tick=display.tick)
@@ -107,6 +107,8 @@ def _foreground(session: Session, run: Run, *, show: bool, footer: bool) -> None
         raise
     finally:
         _close(session, run, error)
+        if error and run.partial:
+            display.leave()
         display.close(run.report() if footer or (error and run.meter.done) else None)
 
 
@@ -128,6 +130,8 @@ def _close(session: Session, run: Run, error: BaseException | None) -> None:
 
 
 def _interrupted(run: Run) -> str:
+    if run.partial:
+        return "Interrupted: llm.last.partial is the answer so far. Run the cell again to ask anew."
     return f"Interrupted: {run.meter.rows} done and kept. Run the cell again to go on; llm.last.df has them."
 
 

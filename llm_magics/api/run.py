@@ -87,6 +87,8 @@ CUT_SHORT = ("length", "max_tokens", "prompt_cut")
 class Run:
     """The results of a plan as they come in. ``df`` is right at any moment, finished or not.
 
+    ``partial`` is a chat's answer while it is written.
+
     Written by the loop thread alone, one ``deliver`` a result; read from anywhere.
     """
 
@@ -97,6 +99,7 @@ class Run:
         self.started = time.time()
         self.finished: float | None = None
         self.error: BaseException | None = None
+        self.partial = ""
         self.notes: dict[str, None] = {}
         self.details: dict[str, Any] = {}
         self.evaluation: Any = None

@@ -7,6 +7,7 @@ from typing import Any, Unpack
 
 from llm_magics import prompts
 from llm_magics.api import plans
+from llm_magics.api.chatting import answer_of, listened
 from llm_magics.api.execution import execute
 from llm_magics.api.labelling import plan_label
 from llm_magics.api.plans import Common
@@ -190,7 +191,7 @@ def chat(
     session = current()
     plan = plan_chat(session, question, thread=thread, system=system, **options)
     return execute(
-        session, plan, options, shape=lambda run: keep_turn(session, thread, question, run.texts[0])
+        session, plan, options, shape=lambda run: keep_turn(session, thread, question, answer_of(run))
     )
 
 
@@ -206,7 +207,7 @@ def plan_chat(
     history: Sequence[Message] = session.threads.get(thread, ()) if thread else ()
     task = Generate(template, "answer", system, tuple(history), name="chat", role="chat")
     backend = plans.backend_for(session, common, "chat", "text")
-    return plans.plan(session, given, task, backend, common, inputs=("text",))
+    return plans.plan(session, given, task, backend, common, inputs=("text",), work=listened)
 
 
 def keep_turn(session: Session, thread: str | None, question: str, answer: str) -> str:

@@ -14,6 +14,7 @@ from llm_magics.backends.anthropic_wire import Body
 from llm_magics.backends.base import Backend, Secrets
 from llm_magics.backends.failures import Said, kind_of, retry_after, short
 from llm_magics.backends.faults import TIMEOUT_HINT
+from llm_magics.backends.listening import Listener, listener
 from llm_magics.backends.ratelimits import facts
 from llm_magics.backends.threads import in_thread
 from llm_magics.errors import (
@@ -65,22 +66,20 @@ class AnthropicBackend(Backend):
         """One answer. Fields that the model refuses are left out from then on, and said."""
         client = self._open()
         began = time.perf_counter()
-        raw = await self._ask(client, request)
-        self._headers = raw.headers
-        try:
-            answer = raw.parse()
-            answer = await answer if inspect.isawaitable(answer) else answer
-        except Exception as error:
-            raise fault(error, self.name, self.model) from error
+        self._headers, answer = await self._ask(client, request)
         notes = self.notes + wire.unsupported(request.parameters, self.name)
         return wire.response(request, answer, self.name, time.perf_counter() - began, notes)
 
-    async def _ask(self, client: Any, request: Request) -> Any:
-        """Send, and send again without what is refused, as long as refusals teach something."""
+    async def _ask(self, client: Any, request: Request) -> tuple[Mapping[str, str], Any]:
+        """Send, and send again without what is refused, as long as refusals teach something.
+
+        The answer's headers and the answer.
+        """
+        heard = listener(request)
         for left in reversed(range(LESSONS)):
             body = wire.body(request, self.model, self.refused, self.spec.options)
             try:
-                return await client.messages.with_raw_response.create(**body.typed, extra_body=body.extra)
+                return await (_heard(client, body, heard) if heard is not None else _whole(client, body))
             except Exception as error:
                 if not left or not self._learn(error, body):
                     raise fault(error, self.name, self.model) from error
@@ -145,6 +144,26 @@ class AnthropicBackend(Backend):
         client, self._client = self._client, None
         if client is not None:
             await client.close()
+
+
+async def _whole(client: Any, body: Body) -> tuple[Mapping[str, str], Any]:
+    """The answer in one piece."""
+    raw = await client.messages.with_raw_response.create(**body.typed, extra_body=body.extra)
+    answer = raw.parse()
+    return raw.headers, await answer if inspect.isawaitable(answer) else answer
+
+
+async def _heard(client: Any, body: Body, heard: Listener) -> tuple[Mapping[str, str], Any]:
+    """The answer in pieces; ``heard`` is told the text so far."""
+    text = ""
+    async with client.messages.stream(**body.typed, extra_body=body.extra) as pieces:
+        async for piece in pieces.text_stream:
+            text += piece
+            heard(text)
+        answer = await pieces.get_final_message()
+    if answer.stop_reason is None:
+        raise ConnectionLost("the answer broke off in the middle.")
+    return pieces.response.headers, answer
 
 
 def fault(error: Exception, who: str, model: str) -> LLMError:

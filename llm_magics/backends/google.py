@@ -12,8 +12,9 @@ from llm_magics import prices
 from llm_magics.backends import google_wire as wire
 from llm_magics.backends.base import Backend, Secrets
 from llm_magics.backends.google_errors import SIGN_IN, fault
+from llm_magics.backends.listening import Listener, listener
 from llm_magics.backends.threads import in_thread
-from llm_magics.errors import LLMError, MalformedAnswer, MissingKey, MissingPackage
+from llm_magics.errors import ConnectionLost, LLMError, MalformedAnswer, MissingKey, MissingPackage
 from llm_magics.types import BackendSpec, Capabilities, Embedding, Request, Response, Usage
 
 KEY_PAGE = "https://aistudio.google.com/apikey"
@@ -66,8 +67,10 @@ class GoogleBackend(Backend):
         for _ in range(len(wire.LESSONS) + 1):
             turns, config = wire.body(request, self.refused, self._fields)
             try:
-                answer = await client.aio.models.generate_content(
-                    model=request.model or self.model, contents=turns, config=config
+                answer = await _answer(
+                    client.aio.models,
+                    listener(request),
+                    {"model": request.model or self.model, "contents": turns, "config": config},
                 )
                 break
             except Exception as error:
@@ -213,6 +216,23 @@ class GoogleBackend(Backend):
         client, self._client = self._client, None
         if client is not None:
             await client.aio.aclose()
+
+
+async def _answer(models: Any, heard: Listener | None, asked: dict[str, Any]) -> Any:
+    """The answer; where somebody listens it comes in pieces, the last of which gets all the parts."""
+    if heard is None:
+        return await models.generate_content(**asked)
+    parts: list[Any] = []
+    last: Any = None
+    async for last in await models.generate_content_stream(**asked):
+        content = last.candidates[0].content if last.candidates else None
+        parts += (content.parts or []) if content is not None else []
+        heard("".join(part.text or "" for part in parts if not part.thought))
+    if last is not None and last.candidates and parts:
+        last.candidates[0].content.parts = parts
+    if last is None or not (last.prompt_feedback or (last.candidates and last.candidates[0].finish_reason)):
+        raise ConnectionLost("the answer broke off in the middle.")
+    return last
 
 
 def _credentials(who: str) -> Any:

@@ -39,6 +39,11 @@ _NO_SYSTEM = re.compile(
     re.IGNORECASE,
 )
 _MOST = re.compile(r"(?:less than or equal to|at most|max\w*|between 0 and|<=)\D{0,24}(\d+)", re.IGNORECASE)
+_OWN = {
+    "stream": "the host gives no answer in pieces; it is shown when it is whole.",
+    "stream_options": "the host doesn't count the tokens of an answer in pieces; they are counted here.",
+}
+"""What it means that the host lacks a field which nobody set but us."""
 _TOKENS = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 
 
@@ -131,7 +136,7 @@ class Habits:
             name for name in free if re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", told.message)
         ]
         self.refused.update(named)
-        return tuple(not_sent(name) for name in named)
+        return tuple(_OWN.get(name) or not_sent(name) for name in named)
 
 
 def not_sent(name: str) -> str:

@@ -8,7 +8,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from llm_magics.errors import BackendError, BadRequest, ConnectionLost, MalformedAnswer, Timeout, redact
+from llm_magics.backends.streams import KINDS, Pieces
+from llm_magics.errors import (
+    BackendError,
+    BadRequest,
+    ConnectionLost,
+    LLMError,
+    MalformedAnswer,
+    Timeout,
+    redact,
+)
 
 if TYPE_CHECKING:
     import aiohttp
@@ -51,31 +60,54 @@ class Channel:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE),
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=self.timeout, sock_connect=min(30.0, self.timeout)),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(30.0, self.timeout)),
             proxy=proxy_for(self.host),
         )
         return self._session
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
+    async def post(
+        self, url: str, body: bytes, headers: Mapping[str, str], pieces: Pieces | None = None
+    ) -> Reply:
         """Send ``body``; the answer, whatever its status.
+
+        An answer in pieces is put together by ``pieces``, which tell of it meanwhile.
 
         Raises:
             Timeout: No whole answer in time.
             ConnectionLost: Refused, reset, no such host, or broken before the answer was whole.
         """
-        return await self._send("POST", url, body, headers)
+        return await self._send("POST", url, body, headers, pieces)
 
     async def get(self, url: str, headers: Mapping[str, str]) -> Reply:
         """Fetch ``url``; raises like ``post``."""
         return await self._send("GET", url, None, headers)
 
-    async def _send(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Reply:
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        pieces: Pieces | None = None,
+    ) -> Reply:
         session = self.open()
         try:
-            async with session.request(
-                method, self._url(url), data=body, headers=headers, allow_redirects=False
-            ) as answer:
-                return Reply(answer.status, answer.headers, await answer.read())
+            # One clock of the loop's own: aiohttp's ``total`` starts a timer and looks at it in each step.
+            async with (
+                asyncio.timeout(self.timeout),
+                session.request(
+                    method, self._url(url), data=body, headers=headers, allow_redirects=False
+                ) as answer,
+            ):
+                if pieces is None or answer.status != 200 or answer.content_type not in KINDS:
+                    return Reply(answer.status, answer.headers, await answer.read())
+                pieces.begin()
+                async for part in answer.content.iter_any():
+                    pieces.take(part)
+                body = pieces.whole()
+                return Reply(pieces.status, answer.headers, body)
+        except LLMError:
+            raise
         except Exception as error:
             raise transport_error(error, self.host, self.timeout) from error
 

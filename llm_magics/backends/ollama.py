@@ -13,8 +13,10 @@ from llm_magics.backends.access import Access
 from llm_magics.backends.base import Backend, Secrets
 from llm_magics.backends.failures import failure, said
 from llm_magics.backends.http import Channel, Reply
+from llm_magics.backends.listening import listener
 from llm_magics.backends.openai import OpenAIBackend
 from llm_magics.backends.presets import endpoint
+from llm_magics.backends.streams import OllamaPieces
 from llm_magics.backends.wire import encode
 from llm_magics.errors import ConnectionLost, LLMError, MalformedAnswer, ModelLoadError, ModelNotFound
 from llm_magics.types import FREE, BackendSpec, Capabilities, Embedding, Request, Response, Usage
@@ -70,7 +72,9 @@ class OllamaBackend(Backend):
         """One answer; raises ModelNotFound with the pull to type where the server lacks the model."""
         began = time.perf_counter()
         route, body, notes = wire.body(request, self.model, self.name)
-        whole = await self._post(route, body)
+        heard = listener(request)
+        pieces = OllamaPieces(heard, self.endpoint.host) if heard is not None else None
+        whole = await self._post(route, {**body, "stream": pieces is not None}, pieces)
         return wire.response(request, whole, self.endpoint.host, time.perf_counter() - began, notes)
 
     async def embed(self, texts: Sequence[str]) -> Embedding:
@@ -122,20 +126,22 @@ class OllamaBackend(Backend):
         share = f" {100 * done // total} % of {total / 1e9:.1f} GB" if total and done is not None else ""
         self._progress = f"pulling {self.model}{share} ({step.get('status', '')})"
 
-    async def _post(self, route: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def _post(
+        self, route: str, body: Mapping[str, Any], pieces: OllamaPieces | None = None
+    ) -> Mapping[str, Any]:
         """Send; where the model is missing and may be pulled, pull and send again."""
-        reply = await self._send(route, body)
+        reply = await self._send(route, body, pieces)
         if reply.status == 404 and self.spec.options.get("pull") and "not found" in said(reply.body).message:
             await self._pulled()
-            reply = await self._send(route, body)
+            reply = await self._send(route, body, pieces)
         if reply.status != 200:
             raise self._failure(reply)
         return self._json(reply)
 
-    async def _send(self, route: str, body: Mapping[str, Any]) -> Reply:
+    async def _send(self, route: str, body: Mapping[str, Any], pieces: OllamaPieces | None) -> Reply:
         try:
             return await self.channel.post(
-                f"{self.base_url}{route}", encode(body), await self.access.headers()
+                f"{self.base_url}{route}", encode(body), await self.access.headers(), pieces
             )
         except ConnectionLost as error:
             error.hint = "Is Ollama running? Type in a terminal: ollama serve"

@@ -16,8 +16,10 @@ from llm_magics.backends.base import Backend, Secrets
 from llm_magics.backends.borrowed_client import endpoint_of
 from llm_magics.backends.habits import Habits, not_sent
 from llm_magics.backends.http import Channel, Reply
+from llm_magics.backends.listening import listener
 from llm_magics.backends.presets import PRESETS, Endpoint, endpoint
 from llm_magics.backends.ratelimits import facts
+from llm_magics.backends.streams import CompletionPieces
 from llm_magics.errors import BadRequest, LLMError
 from llm_magics.prompt_formats import prompt_of
 from llm_magics.types import (
@@ -50,6 +52,8 @@ class OpenAIBackend(Backend):
     none, MissingKey at the first call without a key.
     """
 
+    keeps_time = True
+
     def __init__(self, spec: BackendSpec, secrets: Secrets | None = None) -> None:
         super().__init__(spec, secrets)
         self.endpoint = place(spec)
@@ -79,13 +83,15 @@ class OpenAIBackend(Backend):
             return await self._vector(request)
         started = time.perf_counter()
         prompt = prompt_of(request)
+        heard = listener(request)
+        pieces = CompletionPieces(heard, self.endpoint.host) if heard is not None else None
+        streamed = pieces is not None
         if isinstance(prompt, str):
-            route, body = "/completions", partial(self.bodies.text, request, prompt)
+            route, body = "/completions", partial(self.bodies.text, request, prompt, streamed=streamed)
         else:
-            route, body = "/chat/completions", partial(self.bodies.chat, request, prompt)
-        reply, learnt = await self._ask(
-            route, body, partial(self.bodies.fields, request), request.response_format.canonical
-        )
+            route, body = "/chat/completions", partial(self.bodies.chat, request, prompt, streamed=streamed)
+        fields = partial(self.bodies.fields, request, streamed=streamed)
+        reply, learnt = await self._ask(route, body, fields, request.response_format.canonical, pieces)
         notes = tuple(dict.fromkeys(learnt + self.unsupported(request.parameters)))
         return self._read(request, reply, time.perf_counter() - started, notes)
 
@@ -123,7 +129,12 @@ class OpenAIBackend(Backend):
     # -- asking
 
     async def _ask(
-        self, route: str, body: Callable[[], bytes], fields: Callable[[], dict[str, Any]], canonical: str = ""
+        self,
+        route: str,
+        body: Callable[[], bytes],
+        fields: Callable[[], dict[str, Any]],
+        canonical: str = "",
+        pieces: CompletionPieces | None = None,
     ) -> tuple[Reply, tuple[str, ...]]:
         """Send, and send again in a way the host takes, as long as its refusals teach something.
 
@@ -133,7 +144,7 @@ class OpenAIBackend(Backend):
         notes: tuple[str, ...] = ()
         for _ in range(LESSONS):
             sent = self.habits.version
-            reply = await self.channel.post(url, body(), await self.access.headers())
+            reply = await self.channel.post(url, body(), await self.access.headers(), pieces)
             self._note_headers(reply)
             if reply.status == 200:
                 return reply, notes

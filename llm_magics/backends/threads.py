@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 from collections.abc import Callable, Coroutine, Generator
 from functools import partial
@@ -14,10 +15,11 @@ T = TypeVar("T")
 async def in_thread(work: Callable[[], T], name: str = "llm_magics call") -> T:
     """``work()``'s result, made in a thread of its own; what it raises is raised here.
 
+    The thread sees the caller's context variables.
     A cancelled wait returns at once: the thread ends when its work does and nobody listens. The
     standard executors join their threads when the kernel exits, so one stuck call would hang it.
     """
-    loop = asyncio.get_running_loop()
+    loop, context = asyncio.get_running_loop(), contextvars.copy_context()
     done: asyncio.Future[T] = loop.create_future()
 
     def tell(result: T | None, error: BaseException | None) -> None:
@@ -32,7 +34,7 @@ async def in_thread(work: Callable[[], T], name: str = "llm_magics call") -> T:
         result: T | None = None
         error: BaseException | None = None
         try:
-            result = work()
+            result = context.run(work)
         except StopIteration as stop:  # a future refuses it
             error = RuntimeError(f"StopIteration: {stop}")
         except BaseException as caught:  # noqa: BLE001 - it is raised again where the result is awaited

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from llm_magics.backends.base import Backend, Secrets
 from llm_magics.backends.cutting import told
 from llm_magics.backends.hf.writing import PARAMETERS
+from llm_magics.backends.listening import listener
 from llm_magics.backends.model_cache import Key, cache
 from llm_magics.backends.threads import in_thread
 from llm_magics.backends.yes_no import over_half, question
@@ -239,7 +240,8 @@ class TransformersBackend(Backend):
         if given.get("seed") is not None:
             given["seed"] = int(given["seed"]) + like.sample
         most = min(self._most(like, model), model.context - max(map(len, prompts)))
-        written = write(model, prompts, given, max(1, most), stopped)
+        heard = listener(like) if len(prompts) == 1 else None
+        written = write(model, prompts, given, max(1, most), stopped, heard)
         return [
             told(
                 Response(made.text, finish_reason=made.finish, usage=_usage(prompt, made.tokens)), prompt.cut

@@ -41,20 +41,23 @@ class Bodies:
         self._last: tuple[ResponseFormat, Mapping[str, Any], str, int, int] | None = None
         self._head = ""
 
-    def chat(self, request: Request, prompt: Sequence[Message]) -> bytes:
+    def chat(self, request: Request, prompt: Sequence[Message], *, streamed: bool = False) -> bytes:
         """The body of ``/chat/completions``."""
         turns = ",".join(
             f'{{"role":{_encode(role)},"content":{_encode(content)}}}' for role, content in self.turns(prompt)
         )
-        return f'{self.head(request)[:-1]},"messages":[{turns}]}}'.encode("utf-8", "replace")
+        head = self.head(request, streamed=streamed)
+        return f'{head[:-1]},"messages":[{turns}]}}'.encode("utf-8", "replace")
 
-    def text(self, request: Request, prompt: str) -> bytes:
+    def text(self, request: Request, prompt: str, *, streamed: bool = False) -> bytes:
         """The body of ``/completions``, for a prompt that is already as the model reads it."""
-        head = self.head(request)
+        head = self.head(request, streamed=streamed)
         return f'{head[:-1]},"prompt":{_encode(prompt)}}}'.encode("utf-8", "replace")
 
-    def head(self, request: Request) -> str:
+    def head(self, request: Request, *, streamed: bool = False) -> str:
         """Everything but the prompt, as JSON."""
+        if streamed:
+            return _encode(self.settings(request) | self.in_pieces())
         sample = request.sample if "seed" in request.parameters else 0
         model = request.model or self.model
         now = (request.response_format, request.parameters, model, sample, self.habits.version)
@@ -72,9 +75,17 @@ class Bodies:
         whole.update(self.format(request.response_format))
         return whole
 
-    def fields(self, request: Request) -> dict[str, Any]:
+    def in_pieces(self) -> dict[str, Any]:
+        """What asks for an answer in pieces, its tokens counted."""
+        asked = {"stream": True, "stream_options": {"include_usage": True}}
+        if "stream" in self.habits.refused:
+            return {}
+        return {name: value for name, value in asked.items() if name not in self.habits.refused}
+
+    def fields(self, request: Request, *, streamed: bool = False) -> dict[str, Any]:
         """The whole body as fields, for finding the one that a refusal names."""
-        return self.settings(request) | {"messages": dicts(request.messages)}
+        more = self.in_pieces() if streamed else {}
+        return self.settings(request) | more | {"messages": dicts(request.messages)}
 
     def vectors(self, texts: list[str], dimensions: int | None, encoding: str) -> dict[str, Any]:
         """The body of ``/embeddings``; ``encoding`` is how the vectors are to come, empty for the usual."""

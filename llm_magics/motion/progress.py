@@ -166,11 +166,13 @@ def seconds(span: float) -> str:
 class Display:
     """Shows a meter: one updating output in a kernel, one rewritten line in a terminal, else the end only.
 
-    ``show`` False shows nothing at all. Call ``tick`` and ``close`` on the thread that runs the cell.
+    ``show`` False shows nothing at all. In a kernel ``answer`` takes the meter's place as soon as it gives
+    some text. Call ``tick``, ``leave`` and ``close`` on the thread that runs the cell.
     """
 
-    def __init__(self, meter: Meter, *, show: bool = True) -> None:
+    def __init__(self, meter: Meter, *, show: bool = True, answer: Callable[[], str] = lambda: "") -> None:
         self.meter = meter
+        self.answer = answer
         self.updates = 0
         self._drawn = 0.0
         self._began = time.monotonic()
@@ -182,7 +184,13 @@ class Display:
         if self._draw is None or now - max(self._drawn, self._began) < INTERVAL:
             return
         self._drawn = now
-        self._show(self.meter.line(), self.meter.done / max(1, self.meter.total))
+        self._show(self.meter.line(), self.meter.done / max(1, self.meter.total), self.answer())
+
+    def leave(self) -> None:
+        """Leave the answer so far as it is."""
+        if self._draw is not None:
+            self._show(self.meter.line(), None, self.answer())
+            self._draw = None
 
     def close(self, text: str | None = None) -> None:
         """Leave ``text`` (which may be several lines) as the last state; None leaves nothing."""
@@ -191,18 +199,18 @@ class Display:
         self._show(text or "", None)
         self._draw = None
 
-    def _show(self, text: str, share: float | None) -> None:
+    def _show(self, text: str, share: float | None, answer: str = "") -> None:
         """Draw; what can't be drawn any more (a closed stream) must not stop what is paid for."""
         assert self._draw is not None
         self.updates += 1
         try:
-            self._draw(text, share)
+            self._draw(text, share, answer)
         except (OSError, ValueError):
             self._draw = None
 
 
-Draw = Callable[[str, float | None], None]
-"""Draws a text and, while it goes on, the done share of it."""
+Draw = Callable[[str, float | None, str], None]
+"""Draws a text and, while it goes on, the done share of it, or the answer so far in its place."""
 
 
 def _place() -> Draw:
@@ -220,9 +228,10 @@ def _kernel() -> Draw:
     name = f"llm_magics-{next(_ids)}-{time.time_ns():x}"
     shown = False
 
-    def draw(text: str, share: float | None) -> None:
+    def draw(text: str, share: float | None, answer: str) -> None:
         nonlocal shown
-        display(bundle(text, share), raw=True, display_id=name, update=shown)
+        made = markdown(answer) if answer else bundle(text, share)
+        display(made, raw=True, display_id=name, update=shown)
         shown = True
 
     return draw
@@ -240,7 +249,12 @@ def bundle(text: str, share: float | None) -> Mapping[str, Any]:
     }
 
 
-def _terminal(text: str, share: float | None) -> None:
+def markdown(text: str) -> Mapping[str, Any]:
+    """A model's text as mime types: Markdown that holds no HTML of its own."""
+    return {"text/markdown": html.escape(text, quote=False), "text/plain": text}
+
+
+def _terminal(text: str, share: float | None, _answer: str) -> None:
     """Over the last line; the final state stays."""
     import shutil
 
@@ -250,7 +264,7 @@ def _terminal(text: str, share: float | None) -> None:
     sys.stderr.flush()
 
 
-def _stream(text: str, share: float | None) -> None:
+def _stream(text: str, share: float | None, _answer: str) -> None:
     """Not interactive: the end only."""
     if share is None and text:
         sys.stderr.write(text + "\n")

@@ -9,6 +9,7 @@ from typing import Any
 
 from llm_magics import frames
 from llm_magics.api import verbs as api
+from llm_magics.api.chatting import answer_of
 from llm_magics.api.estimates import estimate
 from llm_magics.api.execution import execute, rerun
 from llm_magics.api.reviewing import make_review
@@ -70,7 +71,7 @@ def _chat(cell: Cell) -> Any:
         cell.session,
         plan,
         options,  # type: ignore[arg-type]
-        shape=lambda run: api.keep_turn(cell.session, thread, str(question), run.texts[0]),
+        shape=lambda run: api.keep_turn(cell.session, thread, str(question), answer_of(run)),
         footer=False,
         done=None if into is None else lambda answer: cell.space.bind(into, answer),
     )

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llm_magics.testing import answers
@@ -19,7 +19,7 @@ FIELDS = frozenset(
     | {"frequency_penalty", "presence_penalty", "stop", "seed", "logprobs", "top_logprobs", "n", "stream"}
     | {"user", "logit_bias", "metadata", "store", "reasoning_effort", "tools", "tool_choice", "verbosity"}
     | {"input", "prompt", "dimensions", "encoding_format"}
-    | {"parallel_tool_calls", "service_tier", "prompt_cache_key"}
+    | {"parallel_tool_calls", "service_tier", "prompt_cache_key", "stream_options"}
 )
 """What OpenAI's own chat endpoint takes; ``strict`` refuses anything else."""
 
@@ -65,6 +65,7 @@ class Host:
     tpm: float | None
     usage: bool
     dimensions: int
+    pace: float = 0.0
     quotas: dict[str, Quota] = field(init=False, default_factory=dict)
     number: int = field(init=False, default=0)
 
@@ -82,17 +83,7 @@ class Host:
             made = self.refusal(received, headers) or self.fated(received, fault, headers)
         except Exception as error:  # noqa: BLE001 - a server answers 500, it doesn't die
             made = failure(500, "server_error", "server_error", f"{type(error).__name__}: {error}", headers)
-        if not latency:
-            return made
-        return Reply(
-            made.status,
-            made.body,
-            made.headers,
-            made.content_type,
-            made.delay + latency,
-            made.hangs,
-            made.breaks,
-        )
+        return replace(made, delay=made.delay + latency, pace=self.pace)
 
     # -- saying no
 
@@ -165,9 +156,10 @@ class Host:
             return Reply(307, b"", {**headers, "location": fault.location})
         made = self.routed(received, fault.kind, headers)
         if fault.kind == "cut":
-            return Reply(made.status, made.body, made.headers, breaks=len(made.encode()) - 20)
+            return replace(made, breaks=len(made.encode()) - 20)
         if fault.kind == "truncated":
-            return Reply(made.status, made.body[: len(made.body) // 2], made.headers)
+            half, some = made.body[: len(made.body) // 2], made.pieces[: len(made.pieces) // 2]
+            return replace(made, body=half, pieces=some)
         return made
 
     def routed(self, received: Received, fault: str | None, headers: dict[str, str]) -> Reply:
@@ -191,7 +183,8 @@ class Host:
             )
         if route.endswith("/embeddings"):
             return succeed(self.embedded(body), headers)
-        return succeed(self.completed(body, fault, chat=route.endswith("/chat/completions")), headers)
+        whole = self.completed(body, fault, chat=route.endswith("/chat/completions"))
+        return in_pieces(whole, body, headers) if body.get("stream") else succeed(whole, headers)
 
     def completed(self, body: Mapping[str, Any], fault: str | None, *, chat: bool) -> dict[str, Any]:
         """A chat completion (or, without ``chat``, a plain one)."""
@@ -259,6 +252,30 @@ def spoil(message: dict[str, Any], choice: dict[str, Any], fault: str | None) ->
     elif fault == "filtered_finish":
         message["content"] = ""
         choice["finish_reason"] = "content_filter"
+
+
+def in_pieces(whole: Mapping[str, Any], body: Mapping[str, Any], headers: Mapping[str, str]) -> Reply:
+    """A completion as server-sent events: a chunk a piece of the text, the usage where it was asked for."""
+    choice = whole["choices"][0]
+    said = choice["message"] if "message" in choice else {"content": choice["text"]}
+    text = said.get("content") or ""
+    parts = answers.pieces(text) or [text]
+
+    def chunk(piece: Mapping[str, Any], reason: str | None = None) -> dict[str, Any]:
+        where = {"delta": piece} if "message" in choice else {"text": piece.get("content", "")}
+        shared = {name: whole[name] for name in ("id", "created", "model")}
+        one = {"index": 0, **where, "finish_reason": reason}
+        return {**shared, "object": f"{whole['object']}.chunk", "choices": [one]}
+
+    chunks = [chunk({"role": "assistant", "content": ""}), *(chunk({"content": part}) for part in parts)]
+    if said.get("refusal"):
+        chunks.append(chunk({"refusal": said["refusal"]}))
+    chunks.append(chunk({}, choice["finish_reason"]))
+    if (body.get("stream_options") or {}).get("include_usage") and "usage" in whole:
+        chunks.append({**chunk({}), "choices": [], "usage": whole["usage"]})
+    lines = [json.dumps(each, ensure_ascii=False) for each in chunks]
+    events = tuple(f"data: {line}\n\n".encode("utf-8", "replace") for line in (*lines, "[DONE]"))
+    return Reply(200, headers=headers, content_type="text/event-stream", pieces=events)
 
 
 def spent(prompt: int, answer: int) -> dict[str, Any]:

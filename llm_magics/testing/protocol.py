@@ -39,7 +39,11 @@ class Received:
 
 @dataclass(frozen=True)
 class Reply:
-    """What goes back. ``hangs``: nothing ever does; ``breaks``: the connection ends after that many bytes."""
+    """What goes back.
+
+    ``hangs``: nothing ever does; ``breaks``: the connection ends after that many bytes. ``pieces`` instead of
+    a body go out one by one, ``pace`` seconds apart.
+    """
 
     status: int = 200
     body: bytes = b""
@@ -48,15 +52,26 @@ class Reply:
     delay: float = 0.0
     hangs: bool = False
     breaks: int | None = None
+    pieces: tuple[bytes, ...] = ()
+    pace: float = 0.0
 
     def encode(self) -> bytes:
         """The reply as bytes on the wire."""
+        return self.head() + (b"".join(self.chunks()) if self.pieces else self.body)
+
+    def head(self) -> bytes:
+        """Status line and headers."""
         more = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
+        long = "transfer-encoding: chunked" if self.pieces else f"content-length: {len(self.body)}"
         head = (
             f"HTTP/1.1 {self.status} {REASONS.get(self.status, 'Unknown')}\r\n"
-            f"content-type: {self.content_type}\r\ncontent-length: {len(self.body)}\r\n{more}\r\n"
+            f"content-type: {self.content_type}\r\n{long}\r\n{more}\r\n"
         )
-        return head.encode("latin-1") + self.body
+        return head.encode("latin-1")
+
+    def chunks(self) -> list[bytes]:
+        """The pieces in HTTP's chunked coding, the end included."""
+        return [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in (*self.pieces, b"")]
 
 
 class Conversation(asyncio.Protocol):
@@ -123,6 +138,10 @@ class Conversation(asyncio.Protocol):
     def send(self, reply: Reply) -> None:
         """Write the reply; its time in flight is over."""
         self.timer = None
+        if reply.pace and reply.pieces and reply.breaks is None and self.transport is not None:
+            self.transport.write(reply.head())
+            self.send_slowly(reply.chunks(), reply.pace)
+            return
         self.closed()
         if self.transport is None:
             return
@@ -131,3 +150,14 @@ class Conversation(asyncio.Protocol):
         else:
             self.transport.write(reply.encode()[: reply.breaks])
             self.transport.close() if reply.breaks else self.transport.abort()
+
+    def send_slowly(self, chunks: list[bytes], pace: float) -> None:
+        """The next chunk now, the rest later."""
+        self.timer = None
+        if self.transport is None:
+            return
+        self.transport.write(chunks[0])
+        if not chunks[1:]:
+            self.closed()
+            return
+        self.timer = asyncio.get_running_loop().call_later(pace, self.send_slowly, chunks[1:], pace)

@@ -33,7 +33,8 @@ class Server:
     (``json_schema``, ``json_object``, ``response_format``, ``logprobs``, ``max_tokens``, ``temperature``,
     ...); ``strict`` refuses every field it doesn't know. ``key``: asked of every request. ``rpm`` and
     ``tpm`` are real quotas: a full bucket at the start, refilled evenly, 429 with the real Retry-After.
-    ``latency`` in seconds. ``chaos`` draws faults by seed; ``script(...)`` comes before it.
+    ``latency`` in seconds, ``pace`` between the pieces of an answer that is asked for with ``stream``.
+    ``chaos`` draws faults by seed; ``script(...)`` comes before it.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Server:
         rpm: float | None = None,
         tpm: float | None = None,
         latency: float = 0.0,
+        pace: float = 0.0,
         chaos: Chaos | None = None,
         usage: bool = True,
         dimensions: int = 8,
@@ -56,7 +58,18 @@ class Server:
         port: int = 0,
     ) -> None:
         self.host = Host(
-            answer, chances, models, any_model, key, frozenset(lacks), strict, rpm, tpm, usage, dimensions
+            answer,
+            chances,
+            models,
+            any_model,
+            key,
+            frozenset(lacks),
+            strict,
+            rpm,
+            tpm,
+            usage,
+            dimensions,
+            pace,
         )
         self.latency = latency
         self.chaos = chaos

@@ -13,12 +13,14 @@ be told to misbehave. Then add its class to ``WORLDS`` in ``test_contract.py``. 
         def says(self, text): ...                    # the host's answer from now on
         def misbehave(self, what): ...               # one of testing.FAULTS; skip what can't be had
 
-The words of ``can``: ``text echo one_of many schema embed usage finish faults timeout cancel gone reopen key``.
+The words of ``can``: ``text echo one_of many schema embed usage finish faults timeout cancel gone reopen key
+stream``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import time
 from typing import Any
@@ -26,6 +28,7 @@ from typing import Any
 import pytest
 
 from llm_magics.backends.base import Backend
+from llm_magics.backends.listening import LISTENER
 from llm_magics.errors import (
     AuthError,
     BackendError,
@@ -122,6 +125,37 @@ class Contract:
         assert response.scores is None
         assert not response.cached
         assert response.latency > 0
+
+    async def test_heard(self, world: World, backend: Backend) -> None:
+        """Who listens hears the text grow; the answer is the one that nobody listened to."""
+        world.needs("stream")
+        if "text" in world.can:
+            world.says(f"A long answer: {UNICODE} and that is all.")
+        heard: list[str] = []
+        quiet = await backend.complete(world.ask("weather?", seed=1))
+        token = LISTENER.set(heard.append)
+        try:
+            response = await backend.complete(world.ask("weather?", seed=1))
+        finally:
+            LISTENER.reset(token)
+        assert (response.text, response.finish_reason) == (quiet.text, quiet.finish_reason)
+        assert response.usage == quiet.usage
+        assert heard and response.text.rstrip("\ufffd") == heard[-1]
+        assert all(after.startswith(before) for before, after in itertools.pairwise(heard))
+
+    async def test_a_heard_answer_that_breaks_off(self, world: World, backend: Backend) -> None:
+        """Half an answer is a fault that may pass, never an answer."""
+        world.needs("stream")
+        world.misbehave("cut")
+        token = LISTENER.set(lambda _: None)
+        try:
+            with pytest.raises(ConnectionLost):
+                await backend.complete(world.ask("weather?"))
+            world.misbehave("truncated")
+            with pytest.raises((ConnectionLost, MalformedAnswer)):
+                await backend.complete(world.ask("weather?"))
+        finally:
+            LISTENER.reset(token)
 
     async def test_label(self, world: World, backend: Backend) -> None:
         """A label is one of the choices."""

@@ -22,7 +22,7 @@ class OpenAIWorld(World):
     """A preset of the OpenAI format and the loopback server."""
 
     can = frozenset(
-        "text echo one_of many schema embed usage finish faults timeout cancel gone reopen key".split()  # noqa: SIM905
+        "text echo one_of many schema embed usage finish faults timeout cancel gone reopen key stream".split()  # noqa: SIM905
     )
 
     def open(self) -> None:

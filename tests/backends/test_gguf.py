@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from llm_magics.backends.gguf import GGUFBackend
+from llm_magics.backends.listening import LISTENER
 from llm_magics.backends.llama.trie import Trie, log_sum_exp
 from llm_magics.backends.model_cache import cache
 from llm_magics.backends.registry import create
@@ -296,6 +297,22 @@ async def test_greedy_texts_side_by_side_equal_those_written_alone(tiny_gguf: Pa
 
 
 @pytest.mark.checklist("C2", "R10")
+async def test_who_listens_hears_a_text_token_by_token(tiny_gguf: Path) -> None:
+    """It grows to the answer; rows that nobody listens to, and labels, are written as ever."""
+    asked = backend(tiny_gguf)
+    wanted = request(TEXTS[0], Text(), max_new_tokens=8, temperature=0)
+    heard: list[str] = []
+    quiet = await asked.complete(wanted)
+    token = LISTENER.set(heard.append)
+    try:
+        assert (await asked.complete(wanted)).text == quiet.text
+        await asked.complete(request(TEXTS[1], one_of()))
+    finally:
+        LISTENER.reset(token)
+    assert len(heard) == quiet.usage.output_tokens or len(heard) == quiet.usage.output_tokens - 1
+    assert quiet.text.startswith(heard[-1]) and len(heard[0]) <= len(heard[-1])
+
+
 async def test_sampling_follows_the_rows_own_seed_and_parameters(tiny_gguf: Path) -> None:
     """Same seed, same text; another seed, another; no seed: the request itself decides."""
     hot = {"temperature": 5.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "max_new_tokens": 12}

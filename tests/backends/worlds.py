@@ -28,7 +28,7 @@ from tests.servers.provider import Provider, serve
 KEY = "key-of-the-test"
 IN_KERNEL = Path(__file__).resolve().parents[1] / "servers" / "in_kernel"
 """Stand-ins for packages that run in the kernel."""
-ALL = "text echo one_of many schema usage finish faults timeout cancel gone reopen"
+ALL = "text echo one_of many schema usage finish faults timeout cancel gone reopen stream"
 
 
 class ProviderWorld(World):
@@ -197,7 +197,7 @@ class TransformersWorld(World):
     """A tiny model of random weights: nobody can tell it what to say."""
 
     name = "transformers"
-    can = frozenset(["usage", "reopen"])
+    can = frozenset(["usage", "reopen", "stream"])
 
     def open(self) -> None:
         pytest.importorskip("torch", reason="torch is not installed")

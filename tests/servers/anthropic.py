@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+from llm_magics.testing.answers import pieces
 from llm_magics.testing.faults import Fault
 from llm_magics.testing.protocol import Received
-from tests.servers.provider import Provider, Refused, only, tokens
+from tests.servers.provider import Provider, Refused, events, only, tokens
 
 MESSAGE = (
     "model messages max_tokens system stop_sequences stream metadata output_config temperature top_p top_k "
@@ -97,6 +98,29 @@ class Anthropic(Provider):
                 "cache_creation_input_tokens": 0,
             },
         }
+
+    def in_pieces(self, received: Received, answer):
+        if not received.json.get("stream"):
+            return None
+        start = {
+            **answer,
+            "content": [],
+            "stop_reason": None,
+            "usage": {**answer["usage"], "output_tokens": 1},
+        }
+        chunks = [{"type": "message_start", "message": start}]
+        for n, block in enumerate(answer["content"]):
+            chunks.append(
+                {"type": "content_block_start", "index": n, "content_block": {"type": "text", "text": ""}}
+            )
+            for part in pieces(block["text"]):
+                delta = {"type": "text_delta", "text": part}
+                chunks.append({"type": "content_block_delta", "index": n, "delta": delta})
+            chunks.append({"type": "content_block_stop", "index": n})
+        reason = {"stop_reason": answer["stop_reason"], "stop_sequence": None}
+        spent = {"output_tokens": answer["usage"]["output_tokens"]}
+        chunks += [{"type": "message_delta", "delta": reason, "usage": spent}, {"type": "message_stop"}]
+        return events(chunks, named=True)
 
     def schema(self, body):
         """The schema in force, checked for what the API does not take."""

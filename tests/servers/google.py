@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from llm_magics.testing.answers import vector
+from llm_magics.testing.answers import pieces, vector
 from llm_magics.testing.faults import Fault
 from llm_magics.testing.protocol import Received
-from tests.servers.provider import Provider, Refused, only, tokens
+from tests.servers.provider import Provider, Refused, events, only, tokens
 
 GENERATE = "contents systemInstruction generationConfig safetySettings tools toolConfig cachedContent labels"
 CONFIG = (
@@ -72,6 +72,7 @@ class Google(Provider):
         self.model(found[1])
         verbs = {
             "generateContent": self.generate,
+            "streamGenerateContent": self.generate,
             "countTokens": self.count,
             "batchEmbedContents": self.embed,
             "predict": self.predict,
@@ -126,6 +127,20 @@ class Google(Provider):
             "modelVersion": "test-model-001",
             "responseId": f"resp-{self.number}",
         }
+
+    def in_pieces(self, received: Received, answer):
+        if not received.route.endswith(":streamGenerateContent"):
+            return None
+        first = answer["candidates"][0] if answer.get("candidates") else {}
+        if "content" not in first:
+            return events([answer])
+        spent = {"usageMetadata": {**answer["usageMetadata"], "candidatesTokenCount": 1}}
+        chunks = [
+            {"candidates": [{"content": {"role": "model", "parts": [{"text": part}]}, "index": 0}], **spent}
+            for part in pieces(first["content"]["parts"][0]["text"])
+        ]
+        end = {**first, "content": {"role": "model", "parts": [{"text": ""}]}}
+        return events([*chunks, {**answer, "candidates": [end]}])
 
     def schema(self, config):
         """The schema in force, in JSON Schema's lower-case words."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from llm_magics.testing.answers import label_logprobs, vector
+from llm_magics.testing.answers import label_logprobs, pieces, vector
 from llm_magics.testing.faults import Fault
 from llm_magics.testing.protocol import Received, Reply
 from tests.servers.provider import Provider, Refused, only, tokens
@@ -86,8 +86,8 @@ class Ollama(Provider):
 
     def made(self, body, asked: str, fault: str):
         only(body.get("options", {}), OPTIONS, "options")
-        if body.get("stream") is not False:
-            raise Refused(400, "", "this stand-in does not stream")
+        if not isinstance(body.get("stream"), bool):
+            raise Refused(400, "", "this stand-in wants to know whether to stream")
         if tokens(asked) > body.get("options", {}).get("num_ctx", self.context):
             raise self.refusal(Fault("context"))
         text = self.text(asked, body.get("format"), fault)
@@ -105,6 +105,22 @@ class Ollama(Provider):
             label = json.loads(text)["label"]
             made["logprobs"] = label_logprobs(text, label, self.chances, body["top_logprobs"])
         return made
+
+    def in_pieces(self, received: Received, answer):
+        if not received.json.get("stream") or received.route == "/api/embed":
+            return None
+        chat, last = "message" in answer, {**answer}
+        text = last.pop("message")["content"] if chat else last.pop("response")
+        said = [
+            {"message": {"role": "assistant", "content": p}} if chat else {"response": p}
+            for p in pieces(text)
+        ]
+        end = {"message": {"role": "assistant", "content": ""}} if chat else {"response": ""}
+        lines = [*({"model": answer["model"], **one, "done": False} for one in said), {**last, **end}]
+        parts = tuple(
+            json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") + b"\n" for line in lines
+        )
+        return Reply(200, content_type="application/x-ndjson", pieces=parts)
 
     def embed(self, body, fault: str):
         only(body, "model input truncate options keep_alive dimensions", "request")

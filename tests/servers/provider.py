@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from llm_magics.testing import Server
@@ -59,9 +60,7 @@ class Provider:
         except Refused as refused:
             body = json.dumps(self.error(refused)).encode()
             made = Reply(refused.status, body, headers)
-        return Reply(
-            made.status, made.body, made.headers, made.content_type, latency, made.hangs, made.breaks
-        )
+        return replace(made, delay=latency)
 
     def met(self, received: Received, fault: Fault | None, headers: dict[str, str]) -> Reply:
         kind = fault.kind if fault else ""
@@ -77,11 +76,18 @@ class Provider:
             raise self.refusal(fault)
         if self.key and self.key_of(received) != self.key:
             raise self.refusal(Fault("auth"))
-        body = json.dumps(self.route(received, kind), ensure_ascii=False).encode("utf-8", "replace")
+        answer = self.route(received, kind)
+        body = json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace")
+        whole = self.in_pieces(received, answer) or Reply(200, body)
         if kind == "truncated":
-            return Reply(200, body[: len(body) // 2], headers)
-        whole = Reply(200, body, headers)
-        return Reply(200, body, headers, breaks=len(whole.encode()) - 20) if kind == "cut" else whole
+            half, some = body[: len(body) // 2], whole.pieces[: len(whole.pieces) // 2]
+            whole = replace(whole, body=b"" if some else half, pieces=some)
+        whole = replace(whole, headers=headers)
+        return replace(whole, breaks=len(whole.encode()) - 20) if kind == "cut" else whole
+
+    def in_pieces(self, received: Received, answer: Mapping[str, Any]) -> Reply | None:
+        """The answer in pieces, where that was asked for."""
+        return None
 
     def model(self, name: str) -> str:
         """The model if it is served."""
@@ -101,6 +107,14 @@ class Provider:
             return f"echo: {asked}"
         made = instance(schema, asked)
         return made if isinstance(made, str) else json.dumps(made, ensure_ascii=False)
+
+
+def events(chunks: Sequence[Mapping[str, Any]], *, named: bool = False) -> Reply:
+    """Chunks as server-sent events, ``named`` by their type."""
+    heads = [f"event: {chunk['type']}\n" if named else "" for chunk in chunks]
+    lines = zip(heads, (json.dumps(chunk, ensure_ascii=False) for chunk in chunks), strict=True)
+    parts = tuple(f"{head}data: {line}\r\n\r\n".encode("utf-8", "replace") for head, line in lines)
+    return Reply(200, content_type="text/event-stream", pieces=parts)
 
 
 def only(body: Mapping[str, Any], known: str, where: str) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Event
 from typing import Any, NamedTuple
 
 from llm_magics.backends.hf.loading import Writer
 from llm_magics.backends.hf.prompting import Prompt
+from llm_magics.backends.listening import Listener
 
 WORDS: Mapping[str, str] = {
     "temperature": "temperature",
@@ -40,9 +41,17 @@ class Written(NamedTuple):
 
 
 def write(
-    writer: Writer, prompts: Sequence[Prompt], given: Mapping[str, Any], most: int, stopped: Event
+    writer: Writer,
+    prompts: Sequence[Prompt],
+    given: Mapping[str, Any],
+    most: int,
+    stopped: Event,
+    heard: Listener | None = None,
 ) -> list[Written]:
-    """An answer a prompt, in order, all with the same parameters. Ends early once ``stopped`` is set."""
+    """An answer a prompt, in order, all with the same parameters. Ends early once ``stopped`` is set.
+
+    ``heard`` is told the first prompt's text so far.
+    """
     from transformers import LogitsProcessorList, StoppingCriteriaList
 
     torch = writer.torch
@@ -62,7 +71,7 @@ def write(
             max_new_tokens=most,
             pad_token_id=writer.tokenizer.pad_token_id,
             logits_processor=LogitsProcessorList(_penalties(writer, given, width)),
-            stopping_criteria=StoppingCriteriaList([_stopper(torch, stopped)]),
+            stopping_criteria=StoppingCriteriaList([_stopper(torch, stopped, _teller(writer, width, heard))]),
         )
     ends = _ends(writer)
     return [_read(writer, row[width:].tolist(), ends, stops, most) for row in out]
@@ -87,11 +96,23 @@ def _stops(given: Mapping[str, Any]) -> list[str]:
     return [stop] if isinstance(stop, str) else [str(each) for each in stop or () if str(each)]
 
 
-def _stopper(torch: Any, stopped: Event) -> Any:
-    """A stopping criterion that ends every row once nobody waits for them."""
+def _teller(writer: Writer, width: int, heard: Listener | None) -> Callable[[Any], object]:
+    """Tells ``heard`` the first row's text behind the prompt."""
+
+    def tell(ids: Any) -> None:
+        if heard is not None:
+            text = writer.tokenizer.decode(ids[0][width:].tolist(), skip_special_tokens=True)
+            heard(text.rstrip("\ufffd"))  # a letter cut in two
+
+    return tell
+
+
+def _stopper(torch: Any, stopped: Event, tell: Callable[[Any], object]) -> Any:
+    """A stopping criterion that ends every row once nobody waits for them, and tells of each step."""
 
     def criterion(ids: Any, scores: Any, **_: Any) -> Any:
         del scores
+        tell(ids)
         return torch.full((ids.shape[0],), stopped.is_set(), dtype=torch.bool, device=ids.device)
 
     return criterion

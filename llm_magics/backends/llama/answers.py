@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from llm_magics.backends.cutting import told
+from llm_magics.backends.listening import listener
 from llm_magics.backends.llama.local_model import LocalModel
 from llm_magics.backends.llama.memory import common
 from llm_magics.backends.llama.nearness import label as label_by_nearness
@@ -183,6 +184,7 @@ async def _text(model: LocalModel, request: Request) -> Response:
         _sampling(request),
         _stops(given.get("stop")),
         _grammar(model, request),
+        listener(request),
     )
     written: Written = await _done(model, work)
     made = _response(written.text, prompt, written.reused, finish=written.finish, output=written.tokens)

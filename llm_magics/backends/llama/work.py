@@ -8,6 +8,7 @@ from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from llm_magics.backends.listening import Listener
 from llm_magics.backends.llama.trie import Tree
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Scored:
 class Writing(Work):
     """Continue a prompt by up to ``most`` tokens. ``sampling`` holds the parameters, seed among them.
 
-    ``stop`` are byte strings that end the text. The answer is a Written.
+    ``stop`` are byte strings that end the text, ``heard`` is told the text so far. The answer is a Written.
     """
 
     prompt: NDArray[Any]
@@ -79,6 +80,7 @@ class Writing(Work):
     sampling: Mapping[str, Any] = field(default_factory=dict)
     stop: tuple[bytes, ...] = ()
     grammar: str = ""
+    heard: Listener | None = None
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,8 @@ class Draft:
             self.text, self.finish = self.text[: min(found)], "stop"
         elif len(self.tokens) >= self.work.most:
             self.finish = "length"
+        if self.work.heard is not None:
+            self.work.heard(self.text.decode("utf-8", "ignore"))
 
     def written(self) -> Written:
         """The finished text; a letter cut in two at its end is left out."""

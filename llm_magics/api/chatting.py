@@ -1,0 +1,41 @@
+"""A chat's answer, shown while it is written."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from llm_magics.api.run import Run
+from llm_magics.backends.listening import LISTENER
+from llm_magics.motion.engine import Engine
+from llm_magics.parsing import without_thinking
+
+
+class Books(Protocol):
+    """What is needed of the session."""
+
+    @property
+    def engine(self) -> Engine:
+        """The engine."""
+
+
+_TAGS = ("<think>", "<thinking>", "<reasoning>", "<thought>")
+
+
+async def listened(books: Books, run: Run) -> None:
+    """Carry a plan of one text out; ``run.partial`` is what it is so far, without the model's thinking."""
+
+    def hear(text: str) -> None:
+        shown = without_thinking(text)
+        # "<thin" is about to be hidden: it is not shown first.
+        run.partial = "" if any(tag.startswith(shown) for tag in _TAGS) else shown
+
+    plan, token = run.plan, LISTENER.set(hear)
+    try:
+        await books.engine.run(plan.asks(), plan.task, plan.backend, plan.target, plan.options, run.deliver)
+    finally:
+        LISTENER.reset(token)
+
+
+def answer_of(run: Run) -> str:
+    """The answer of a plan of one text, without the model's thinking."""
+    return str(run.row_columns[run.plan.output][0])
