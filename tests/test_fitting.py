@@ -65,6 +65,9 @@ def test_truncated_rows_say_how_much_was_left_out(server: Server, options: dict[
     sent = [r.json["messages"] for r in server.requests]
     assert len({messages[0]["content"] for messages in sent}) == 1
     assert max(tokens.count(m[-1]["content"]) for m in sent) <= 65
+    last = sessions.current().last
+    assert "1 row was longer than 60 tokens: cut at the end; label_cut has the characters" in last.report()
+    assert last.manifest()["too_long"] == {"policy": "truncate", "room": 60, "rows": 1}
 
 
 @pytest.mark.checklist("R9")
@@ -82,6 +85,40 @@ def test_split_rows_are_put_together(server: Server, options: dict[str, Any]) ->
     assert server.count > 4
     assert "characters" in server.requests[-1].json["messages"][-1]["content"]
     assert short["summary_status"].tolist() == ["ok", "ok"]
+
+
+@pytest.mark.checklist("R9", "T2")
+def test_parts_of_several_labels_are_united(server: Server, options: dict[str, Any]) -> None:
+    """One label a row goes by vote in true/false columns too."""
+    frame = pd.DataFrame({"text": ["a goal", LONG]})
+    labels = ["sport", "money", "war"]
+    many = label(frame, labels, on="text", multi=True, too_long="split", **options)
+    assert many["label"].tolist() == [["sport"], ["sport", "money"]]
+    wide = label(frame, labels, on="text", multi=True, wide=True, too_long="split", **options)
+    assert wide[["is_sport", "is_money", "is_war"]].values.tolist()[1] == [True, True, False]
+    one = label(frame, labels, on="text", wide=True, too_long="split", **options)
+    assert one[["is_sport", "is_money", "is_war"]].values.tolist()[1] == [False, True, False]
+
+
+@pytest.mark.checklist("R9", "G4")
+def test_summaries_too_long_themselves_are_summarized_in_parts(options: dict[str, Any]) -> None:
+    """Each round fits the room; a model that makes nothing shorter ends it, and nothing is lost."""
+
+    def half(request: dict[str, Any]) -> str:
+        words = request["messages"][-1]["content"].split()
+        return " ".join(words[: -(-len(words) // 2)])
+
+    text = " ".join(f"word{n}" for n in range(300))
+    with Server(answer=half) as halving:
+        model = create(BackendSpec("custom_url", "test-model", base_url=halving.url), None)
+        done = summarize([text], too_long="split", **{**options, "model": model})
+        assert max(tokens.count(r.json["messages"][-1]["content"]) for r in halving.requests) <= 65
+    assert done["summary_cut"].item() > 10 and tokens.count(done["summary"].item()) <= 60
+    with Server(answer=lambda request: request["messages"][-1]["content"]) as stubborn:
+        model = create(BackendSpec("custom_url", "test-model", base_url=stubborn.url), None)
+        whole = summarize([text], too_long="split", **{**options, "model": model})
+        assert stubborn.count < 50
+    assert "word0" in whole["summary"].item() and "word299" in whole["summary"].item()
 
 
 @pytest.mark.checklist("R9")

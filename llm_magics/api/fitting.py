@@ -7,17 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, TypeAlias
 
 from llm_magics import tokens
-from llm_magics.api import calibration
+from llm_magics.api.combining import can_combine, combined
 from llm_magics.api.run import Plan, Run
 from llm_magics.errors import ContextOverflow, UsageError
 from llm_magics.motion.engine import Ask, Engine, Options
 from llm_magics.prices import together
 from llm_magics.prompts import text_of
-from llm_magics.tasks.extract import Entities, Extract
-from llm_magics.tasks.generate import Generate
-from llm_magics.tasks.label import Label
 from llm_magics.tasks.presets import Summary
-from llm_magics.types import Result, Status
+from llm_magics.types import Result
 
 Policy: TypeAlias = Literal["truncate", "split", "fail"]
 POLICIES: tuple[Policy, ...] = ("truncate", "split", "fail")
@@ -83,7 +80,7 @@ def fitted(plan: Plan, policy: str, room: int | None) -> Plan:
         raise UsageError(f"--too-long {policy}?", hint=f"--too-long {'|'.join(POLICIES)}")
     if plan.work is not None or plan.samples > 1:
         raise UsageError("--too-long goes with one plain answer a row.", hint="Leave out the other depths.")
-    if policy == "split" and not _can_combine(plan):
+    if policy == "split" and not can_combine(plan.task):
         raise UsageError(f"{plan.task.name} can't be split.", hint="--too-long truncate or --too-long fail")
     fit = Fit(policy, room or _room(plan), _column(plan), plan.backend.model)
     columns = (*plan.columns, f"{plan.output.rstrip('_')}_cut")
@@ -120,13 +117,6 @@ def _column(plan: Plan) -> str:
     return max(length, key=length.__getitem__)
 
 
-def _can_combine(plan: Plan) -> bool:
-    task = plan.task
-    if isinstance(task, Generate):
-        return task.name in ("summarize", "translate")
-    return isinstance(task, Label | Entities) or (isinstance(task, Extract) and task.model is None)
-
-
 def _work(fit: Fit) -> Callable[[Books, Run], Coroutine[Any, Any, None]]:
     async def carry_out(books: Books, run: Run) -> None:
         plan = run.plan
@@ -140,23 +130,40 @@ def _work(fit: Fit) -> Callable[[Books, Run], Coroutine[Any, Any, None]]:
                 if len(parts) == 1:
                     cut[ask.index] = 0
                     yield ask
-                elif fit.policy == "truncate":
-                    cut[ask.index] = sum(map(len, parts[1:]))
-                    yield _with(ask, fit.column, parts[0])
                 else:
                     long.append(ask)
+                    if fit.policy == "truncate":
+                        cut[ask.index] = sum(map(len, parts[1:]))
+                        yield _with(ask, fit.column, parts[0])
 
         def take(result: Result) -> None:
             run.deliver(_marked(result, mark, cut.pop(result.index)))
 
         await books.engine.run(short(), plan.task, plan.backend, plan.target, plan.options, take)
-        for ask in long:
-            if fit.policy == "fail":
+        if fit.policy == "fail":
+            for ask in long:
                 run.deliver(Result(ask.index, "failed", error=_overflow(fit, ask)))
-        if fit.policy == "split" and long:
-            await _split(books, run, fit, long, mark)
+        if fit.policy == "split":
+            await Split(books, run, fit, mark).carry_out(long)
+        _record(run, fit, len(long), mark)
 
     return carry_out
+
+
+_BECAME = {
+    "truncate": "cut at the end; {mark} has the characters left out",
+    "split": "read in parts and put together; {mark} has how many",
+    "fail": "not sent",
+}
+
+
+def _record(run: Run, fit: Fit, rows: int, mark: str) -> None:
+    """Say under the result, and in the manifest, what became of the rows that were too long."""
+    run.details["too_long"] = {"policy": fit.policy, "room": fit.room, "rows": rows}
+    if rows:
+        what = "1 row was" if rows == 1 else f"{rows:,} rows were"
+        became = _BECAME[fit.policy].format(mark=mark)
+        run.notes.setdefault(f"{what} longer than {fit.room:,} tokens: {became}")
 
 
 def _overflow(fit: Fit, ask: Ask) -> ContextOverflow:
@@ -175,130 +182,69 @@ def _marked(result: Result, mark: str, value: int) -> Result:
     return replace(result, values={**result.values, mark: value}) if result.values else result
 
 
-async def _split(books: Books, run: Run, fit: Fit, long: Sequence[Ask], mark: str) -> None:
-    """Ask about every part of the long rows; put a row together when it has all of them."""
-    plan = run.plan
-    parts = {ask.index: fit.parts(text_of(ask.row[fit.column])) for ask in long}
-    owners = [(ask, n) for ask in long for n in range(len(parts[ask.index]))]
-    asks = (_with(ask, fit.column, parts[ask.index][n], at) for at, (ask, n) in enumerate(owners))
-    found: dict[int, Result] = {}
-    options = _left(plan, run.meter.cost)
-    await books.engine.run(
-        asks,
-        plan.task,
-        plan.backend,
-        plan.target,
-        options,
-        lambda result: found.update({result.index: result}),
-    )
-    again: list[Ask] = []
-    held: dict[int, list[Result]] = {}
-    for at, (ask, _) in enumerate(owners):
-        held.setdefault(ask.index, []).append(found[at])
-    whole: dict[int, Result] = {}
-    for ask in long:
-        made = _combined(plan, ask.index, held[ask.index], parts[ask.index])
-        whole[ask.index] = made
-        if isinstance(plan.task, Summary) and made.values:
-            again.append(_with(ask, fit.column, str(made.values[plan.output])))
-    if again:
-        spent = sum(result.usage.cost or 0.0 for result in found.values())
-        await books.engine.run(
-            again,
-            plan.task,
-            plan.backend,
-            plan.target,
-            _left(plan, run.meter.cost + spent),
-            lambda result: whole.update({result.index: _sum(result, held[result.index])}),
-        )
-    for index, result in whole.items():
-        run.deliver(_marked(result, mark, len(parts[index])))
+class Split:
+    """Asks about every part of long rows; a row is delivered as soon as it has all of its parts.
+
+    Summaries of parts are summarized again, in parts where they are too long themselves, as long as that
+    makes them shorter.
+    """
+
+    def __init__(self, books: Books, run: Run, fit: Fit, mark: str) -> None:
+        self.books, self.run, self.fit, self.mark = books, run, fit, mark
+        self.counts: dict[int, int] = {}
+        self.earlier: dict[int, Result] = {}
+
+    async def carry_out(self, long: Sequence[Ask]) -> None:
+        """Round by round until every row is delivered."""
+        left = {ask.index: ask for ask in long}
+        while left:
+            left = await self._round(left)
+
+    async def _round(self, left: Mapping[int, Ask]) -> dict[int, Ask]:
+        """Ask about all parts; the rows to ask about once more, with their new text."""
+        plan, column = self.run.plan, self.fit.column
+        parts = {index: self.fit.parts(text_of(ask.row[column])) for index, ask in left.items()}
+        places = [(index, n) for index, texts in parts.items() for n in range(len(texts))]
+        asks = (_with(left[i], column, parts[i][n], at) for at, (i, n) in enumerate(places))
+        found: dict[int, dict[int, Result]] = {index: {} for index in left}
+        again: dict[int, Ask] = {}
+
+        def take(result: Result) -> None:
+            index, n = places[result.index]
+            found[index][n] = result
+            if len(found[index]) == len(parts[index]):
+                text = self._whole(index, [found[index][n] for n in range(len(parts[index]))], parts[index])
+                if text is not None:
+                    again[index] = _with(left[index], column, text)
+
+        await self.books.engine.run(asks, plan.task, plan.backend, plan.target, self._options(), take)
+        return again
+
+    def _whole(self, index: int, results: Sequence[Result], texts: Sequence[str]) -> str | None:
+        """Deliver the row; or, summaries of parts, the text to summarize next."""
+        task = self.run.plan.task
+        made = combined(task, index, results, texts)
+        if index in self.earlier:
+            made = _sum(made, self.earlier[index])
+        self.counts.setdefault(index, len(texts))
+        joined = str(made.values.get(task.output)) if isinstance(task, Summary) and made.values else ""
+        if joined and len(texts) > 1 and len(joined) < sum(map(len, texts)):
+            self.earlier[index] = made
+            return joined
+        self.earlier.pop(index, None)
+        self.run.deliver(_marked(made, self.mark, self.counts[index]))
+        return None
+
+    def _options(self) -> Options:
+        """The run's options with what is left of its budget."""
+        options = self.run.plan.options
+        if options.max_cost is None:
+            return options
+        spent = self.run.meter.cost + sum(result.usage.cost or 0.0 for result in self.earlier.values())
+        return replace(options, max_cost=max(0.0, options.max_cost - spent))
 
 
-def _left(plan: Plan, spent: float) -> Options:
-    """The run's options with what is left of its budget."""
-    most = plan.options.max_cost
-    return plan.options if most is None else replace(plan.options, max_cost=max(0.0, most - spent))
-
-
-def _sum(result: Result, parts: Sequence[Result]) -> Result:
-    """The result with what its parts took on the books."""
-    used = together([part.usage for part in parts] + [result.usage])
-    return replace(result, usage=used, attempts=result.attempts + sum(part.attempts for part in parts))
-
-
-def _combined(plan: Plan, index: int, results: Sequence[Result], texts: Sequence[str]) -> Result:
-    """One result from those of the parts; failed where a part failed: half a row is not the row."""
-    used = together([result.usage for result in results])
-    bad = next((result for result in results if result.status == "failed"), None)
-    attempts = sum(result.attempts for result in results)
-    if bad is not None:
-        return Result(index, "failed", error=bad.error, usage=used, attempts=attempts)
-    read = [(result, text) for result, text in zip(results, texts, strict=True) if result.values]
-    if not read:
-        return Result(index, "skipped", usage=used, attempts=attempts)
-    values = _values(plan, read)
-    status: Status = "repaired" if any(result.status != "ok" for result, _ in read) else "ok"
-    return Result(index, status, values, read[0][0].response, usage=used, attempts=attempts)
-
-
-def _values(plan: Plan, read: Sequence[tuple[Result, str]]) -> Mapping[str, Any]:
-    task = plan.task
-    found = [result.values for result, _ in read]
-    if isinstance(task, Label):
-        return _label(task, read)
-    if isinstance(task, Entities):
-        return {
-            task.output: _shifted(
-                [(values[task.output], text) for values, (_, text) in zip(found, read, strict=True)]
-            )
-        }
-    if isinstance(task, Extract) and task.many:
-        return {task.columns[0]: [record for values in found for record in values[task.columns[0]]]}
-    if isinstance(task, Extract):
-        return {name: _first([values[name] for values in found]) for name in task.columns}
-    return {plan.output: "\n\n".join(str(values[plan.output]) for values in found)}
-
-
-def _label(task: Label, read: Sequence[tuple[Result, str]]) -> Mapping[str, Any]:
-    """Chances averaged by length where all parts have them; else votes; of several labels the union."""
-    found = [result.values for result, _ in read]
-    scores = [result.response.scores if result.response else None for result, _ in read]
-    if task.many or task.wide:
-        if task.wide:
-            return {name: any(values[name] for values in found) for name in found[0]}
-        names = {name for values in found for name in values[task.output]}
-        return {**found[0], task.output: [name for name in task.labels.names if name in names]}
-    if all(scores) and not task.explain:
-        mean = _mean(
-            [(dict(chances or {}), len(text)) for chances, (_, text) in zip(scores, read, strict=True)]
-        )
-        return task.scored(mean)
-    best, share = calibration.vote([values[task.output] for values in found], task.labels.names)
-    winner = next(values for values in found if values[task.output] == best)
-    return {**winner, task.output: best, f"{task.output}_confidence": share}
-
-
-def _mean(parts: Sequence[tuple[Mapping[str, float], int]]) -> dict[str, float]:
-    whole = sum(weight for _, weight in parts)
-    names = dict.fromkeys(name for chances, _ in parts for name in chances)
-    return {name: sum(chances.get(name, 0.0) * weight for chances, weight in parts) / whole for name in names}
-
-
-def _shifted(parts: Sequence[tuple[Sequence[Mapping[str, Any]], str]]) -> list[dict[str, Any]]:
-    """Spans of the parts with offsets into the whole text."""
-    spans, offset = [], 0
-    for found, text in parts:
-        spans += [{**span, "start": span["start"] + offset, "end": span["end"] + offset} for span in found]
-        offset += len(text)
-    return spans
-
-
-def _first(values: Sequence[Any]) -> Any:
-    """The first value that says something; lists are joined, each item once."""
-    if all(isinstance(value, list) for value in values):
-        joined: list[Any] = []
-        for value in values:
-            joined += [item for item in value if item not in joined]
-        return joined
-    return next((value for value in values if value is not None), None)
+def _sum(result: Result, earlier: Result) -> Result:
+    """The result with what was spent on its row before."""
+    used = together([earlier.usage, result.usage])
+    return replace(result, usage=used, attempts=result.attempts + earlier.attempts)
