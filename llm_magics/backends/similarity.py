@@ -177,16 +177,20 @@ def _learn(prior: Vectors, levels: Vectors, lessons: _Lessons | None) -> Vectors
     the prior, with the step that the curvature's bound allows. No chance is involved.
     """
     import numpy as np
+    from threadpoolctl import threadpool_limits
 
     if lessons is None:
         return prior
+    vectors = lessons.vectors
     target = np.eye(len(prior), dtype=np.float32)[lessons.choices]
-    step = 1 / (np.linalg.norm(lessons.vectors, 2) ** 2 + PRIOR)
     slopes = prior.copy()
-    for _ in range(_STEPS):
-        chances = _softmax(lessons.vectors @ slopes.T + levels)
-        pull = np.where(lessons.positive[:, None], chances - target, _away(chances, target))
-        slopes -= step * (pull.T @ lessons.vectors + PRIOR * (slopes - prior))
+    # Hundreds of thin products: threads would spend five times the work on waiting for each other.
+    with threadpool_limits(limits=1):
+        step = 1 / (float(np.linalg.eigvalsh(vectors.T @ vectors)[-1]) + PRIOR)
+        for _ in range(_STEPS):
+            chances = _softmax(vectors @ slopes.T + levels)
+            pull = np.where(lessons.positive[:, None], chances - target, _away(chances, target))
+            slopes -= step * (pull.T @ vectors + PRIOR * (slopes - prior))
     return slopes
 
 
