@@ -15,7 +15,7 @@ from typing import Any
 
 from llm_magics.types import FREE, Price, Usage
 
-LOCAL = frozenset({"gguf", "transformers", "embedded", "vllm", "vllm_local", "ollama", "process", "echo"})
+LOCAL = frozenset({"gguf", "transformers", "embedded", "vllm", "vllm_local", "ollama", "echo"})
 """Namespaces whose models run on somebody's own machine."""
 
 _PAGES = {

@@ -77,7 +77,8 @@ class Child:
         except LLMError:
             raise
         except BaseException as error:
-            raise ModelLoadError(f"the loader raised {type(error).__name__}: {error}") from error
+            said = f"the loader raised {type(error).__name__}: {error}"
+            raise ModelLoadError(said, hint=_hint(str(message.get("loader") or ""))) from error
         can = {**asdict(made.capabilities), "parameters": None}
         return {"can": can, "model": made.model}
 
@@ -109,6 +110,12 @@ def _loaded(message: Mapping[str, Any]) -> Backend:
     if message.get("loader"):
         return member(envelope.imported(message["loader"])(), given)
     return member(envelope.unpack_spec(message["spec"]), given)
+
+
+def _hint(loader: str) -> str:
+    """How to see all of a loader's error."""
+    module, _, name = loader.partition(":")
+    return f"All of it, in this notebook: import {module}; {module}.{name}()" if name else ""
 
 
 def listen(source: Any, take: Callable[[Mapping[str, Any]], None], ended: Callable[[], None]) -> None:

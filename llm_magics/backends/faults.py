@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from llm_magics.backends.failures import Said, kind_of, request_id, retry_after, short
-from llm_magics.errors import BackendError, BadRequest, ConnectionLost, LLMError, Timeout
+from llm_magics.errors import BackendError, BadRequest, ConnectionLost, ContentFiltered, LLMError, Timeout
 
 TIMEOUT_HINT = "Give it longer: --timeout SECONDS"
 
@@ -42,6 +42,8 @@ def from_exception(error: BaseException, *, who: str, model: str = "") -> LLMErr
         mapped = ConnectionLost(
             f"{who} can't be reached ({said}).", hint="Is the server running, and the URL right?"
         )
+    elif "contentfilter" in name:
+        mapped = ContentFiltered(f"{who}: {said}", hint="The provider's filter refused this row.")
     else:
         mapped = BadRequest(
             f"{who} raised {said}", hint="It is the function's own error; run it once by hand."

@@ -159,8 +159,9 @@ def transport_error(error: Exception, host: str, timeout: float) -> BackendError
         return ConnectionLost(
             f"nothing answers at {host}: {what}", hint="Is the server running, and the URL right?"
         )
-    if isinstance(error, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError | OSError):
-        return ConnectionLost(f"the connection to {host} broke: {what}")
     if isinstance(error, aiohttp.ClientResponseError):
         return MalformedAnswer(f"{host} does not speak HTTP as it should: {what}")
+    unsendable = (aiohttp.InvalidURL, aiohttp.RedirectClientError, aiohttp.NonHttpUrlClientError)
+    if isinstance(error, aiohttp.ClientError | OSError) and not isinstance(error, unsendable):
+        return ConnectionLost(f"the connection to {host} broke: {what}")
     return BadRequest(f"the request to {host} could not be made: {type(error).__name__}: {what}")

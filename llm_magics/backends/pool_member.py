@@ -12,8 +12,8 @@ from llm_magics import tokens
 from llm_magics.backends.base import Backend
 from llm_magics.backends.faults import from_exception
 from llm_magics.backends.members import addressed
-from llm_magics.errors import LLMError, RateLimited, Timeout
-from llm_magics.limits import Limiter
+from llm_magics.errors import LLMError, Overloaded, RateLimited, Timeout
+from llm_magics.limits import Limiter, Permit
 from llm_magics.types import Embedding, Request, Response
 
 PATIENCE = 3
@@ -39,6 +39,7 @@ class Member:
         self.gate: Limiter | None = None
         self._asked = 0
         self._limits = ExitStack()
+        self._waiting: set[asyncio.Future[Permit]] = set()
 
     @property
     def free(self) -> bool:
@@ -86,7 +87,9 @@ class Member:
         """What the call gives, or fails with: in turn, in time, and told to the limiter."""
         outcome: Any = None
         with self._held() as gate:
-            permit = await gate.acquire(tokens.count(text, self.backend.model) if gate.weighs else 0.0)
+            permit = await self._turn(gate, text)
+            if permit is None:
+                return self.fault or Overloaded(f"{self.backend.name} has no time.")
             try:
                 outcome = await self._timed(call)
                 gate.observe(self.backend.observe())
@@ -96,6 +99,23 @@ class Member:
         for each in _each(outcome):
             self._note(each)
         return outcome
+
+    async def _turn(self, gate: Limiter, text: str) -> Permit | None:
+        """A turn under the limiter; None for those that still wait when the member begins to rest."""
+        weight = tokens.count(text, self.backend.model) if gate.weighs else 0.0
+        turn = asyncio.ensure_future(gate.acquire(weight))
+        self._waiting.add(turn)
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                gate.release(turn.result())
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            return None
+        finally:
+            self._waiting.discard(turn)
 
     async def _timed(self, call: Callable[[], Awaitable[Any]]) -> Any:
         try:
@@ -127,12 +147,17 @@ class Member:
             return
         self.fault = outcome
         if outcome.fatal:
-            self.rests_until = float("inf")
+            self._rest(float("inf"))
         elif outcome.retryable:
             self.failures += 1
             if isinstance(outcome, RateLimited) or self.failures >= PATIENCE:
-                asked = getattr(outcome, "retry_after", None) or min(REST, 2.0**self.failures)
-                self.rests_until = asyncio.get_running_loop().time() + asked
+                self._rest(getattr(outcome, "retry_after", None) or min(REST, 2.0**self.failures))
+
+    def _rest(self, seconds: float) -> None:
+        """Take nothing more for a while; those that wait go to the others."""
+        self.rests_until = asyncio.get_running_loop().time() + seconds
+        for turn in self._waiting:
+            turn.cancel()
 
 
 def _each(outcome: Any) -> Sequence[Any]:

@@ -97,9 +97,9 @@ class ProcessBackend(Backend):
             self.deaths += child is not self._buried  # the rows that were with it die one death
             self._buried = child
             if self.deaths >= DEATHS:
-                raise ModelLoadError(
-                    f"{error.message} This was the {self.deaths}. time.", hint=error.hint
-                ) from error
+                said = f"{error.message} That is {self.deaths} times in a row."
+                hint = error.hint or "What it runs ends its process: run it here to see why."
+                raise ModelLoadError(said, hint=hint) from error
             raise
         self.deaths = 0
         return told

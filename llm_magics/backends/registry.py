@@ -248,8 +248,17 @@ class Registry:
         """A pool's (or a process's) ``members`` as whole specs in place of names."""
         if "members" not in spec.options:
             return spec
-        members = tuple(self._with_members(self.resolve(member)) for member in spec.options["members"])
+        try:
+            members = tuple(self._with_members(self.resolve(member)) for member in spec.options["members"])
+        except NotFound as error:
+            raise NotFound(
+                f"{spec.name} can't be asked: {error.message}", hint=f"Add that one, or {spec.name} anew."
+            ) from error
         return replace(spec, options={**spec.options, "members": members})
+
+    def holders(self, name: str) -> list[str]:
+        """The pools and processes that have ``name`` as a member."""
+        return [holder for holder, spec in self._specs.items() if name in spec.options.get("members", ())]
 
     def _check_name(self, name: str) -> None:
         if not NAME.fullmatch(name):

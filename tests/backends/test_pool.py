@@ -1,6 +1,7 @@
 """Several backends that share rows or generations."""
 
 import asyncio
+import threading
 
 import pandas as pd
 import pytest
@@ -21,6 +22,7 @@ from llm_magics.errors import (
     UsageError,
 )
 from llm_magics.limits import START
+from llm_magics.notebook.config_magics import config_command
 from llm_magics.testing import Server
 from llm_magics.testing.chat import Quota
 from llm_magics.types import BackendSpec, Limits, Message, Price, Request, Usage
@@ -202,6 +204,34 @@ async def test_a_member_s_time_is_its_own():
     assert all(answer.text.startswith("good") for answer in answers)
 
 
+@pytest.mark.checklist("B10", "K6")
+async def test_who_waits_for_a_member_goes_to_the_others_when_it_begins_to_rest():
+    """Also what stood in line before it said no; a cancelled row takes its place in the line with it."""
+    said_no, asked = threading.Event(), threading.Event()
+
+    def slow(prompt):
+        asked.set()
+        said_no.wait(30)
+        raise RateLimited("slow down", retry_after=3600)
+
+    crew = pool(member("slow", slow, limits=Limits(concurrency=1)), member("good"))
+    mine = [each for each in (ask(f"row {i}") for i in range(30)) if crew.order(each)[0] is crew.members[0]]
+    work = [asyncio.create_task(crew.complete(each)) for each in mine]
+    while not asked.is_set() or len(crew.members[0].gate._waiting) < len(mine) - 1:
+        await asyncio.sleep(0.01)
+    gate = crew.members[0].gate
+    work[-1].cancel()
+    said_no.set()
+    answers = await asyncio.wait_for(asyncio.gather(*work[:-1]), 20)
+    assert all(answer.text.startswith("good") for answer in answers)
+    assert {note for a in answers for note in a.notes} == {
+        "slow was slowed down by its host; good took its share."
+    }
+    with pytest.raises(asyncio.CancelledError):
+        await work[-1]
+    assert gate.in_flight == 0
+
+
 # -- with real hosts, under the engine
 
 
@@ -212,7 +242,7 @@ def hosts():
     with Server(lambda request: "first") as one, Server(lambda request: "second") as two:
         registry = current().registry
         for name, server in (("one", one), ("two", two)):
-            registry.add(BackendSpec("custom_url", "m", name=name, base_url=server.url))
+            registry.add(BackendSpec("custom_url", f"model-{name}", name=name, base_url=server.url))
         registry.add(BackendSpec("pool", "one+two", name="both", options={"members": ["one", "two"]}))
         yield one, two
     end()
@@ -291,6 +321,17 @@ def test_a_changed_member_is_a_changed_pool(hosts):
     current().registry.add(BackendSpec("custom_url", "m", name="two", base_url=one.url))
     out = generate(rows(8, 8), "{text}", model="both")
     assert two.count == 0 and set(out["generation"]) == {"first"}
-    current().registry.remove("two")
-    with pytest.raises(NotFound, match="two"):
+    assert "both can't be asked without it" in str(config_command(current(), "remove two"))
+    with pytest.raises(NotFound, match="both can't be asked: no model 'two'"):
         generate(rows(8), "{text}", model="both")
+
+
+@pytest.mark.checklist("B10", "G3")
+def test_each_generation_says_which_model_wrote_it(hosts):
+    """Two and one of three, as they were split; distilabel's key holds the member's model."""
+    generate(rows(4), "{text}", num_generations=3, model="both")
+    outputs = current().last.outputs
+    assert {"model-one", "model-two"} == set(outputs["model_name"])
+    assert all(part.nunique() == 2 for _, part in outputs.groupby("row")["model_name"])
+    wrote = {"first": "model-one", "second": "model-two"}
+    assert outputs["raw_output"].map(wrote).tolist() == outputs["model_name"].tolist()
