@@ -227,7 +227,12 @@ def _depth(p: LineParser) -> None:
     p.add_argument("--calibrate", action="store_true", help="correct the chances, by --truth or by bias")
     p.add_argument("--agree", type=float, metavar="SHARE", help="let a cheap labeller take the sure rows")
     p.add_argument("--sure", type=float, metavar="P", help="how sure --agree has to be (default 0.9)")
-    p.add_argument("--with", dest="cheap", metavar="MODEL", help="embedding model of --dynamic and --agree")
+    p.add_argument(
+        "--with",
+        dest="cheap",
+        metavar="MODEL",
+        help="embedding model of --dynamic and --agree; for --agree also a small model",
+    )
 
 
 def _extract(p: LineParser) -> None:

@@ -350,6 +350,33 @@ def test_retry_asks_only_for_what_failed(k: Kernel, server: Server) -> None:
     assert value(k, "fixed.label_status.tolist()") == ["ok", "ok", "ok", "skipped", "ok"]
 
 
+@pytest.mark.checklist("R3")
+def test_retry_fills_the_name_and_the_frame_of_the_first_run(k: Kernel, server: Server) -> None:
+    """-o is bound anew, --inplace goes into the user's frame again; unusable answers are asked for anew."""
+    server.script("bad_request")
+    k.run("%llm label tickets.body --labels billing,outage,how-to -o once -q")
+    assert "failed" in value(k, "once.label_status.tolist()")
+    k.run("%llm retry")
+    assert value(k, "once.label_status.tolist()") == ["ok", "ok", "ok", "skipped", "ok"]
+    assert server.count == 4
+
+    server.forget()
+    server.script("off_label", "off_label")
+    k.run("few = tickets.head(1).copy()\n%llm label few.body --labels billing,outage --inplace -q")
+    assert value(k, "few.label_status.tolist()") == ["failed"]
+    k.run("%llm retry")
+    assert value(k, "few.label_status.tolist()") == ["ok"]
+
+
+def test_none_is_one_of_the_labels_or_can_be_told_from_them(k: Kernel, server: Server) -> None:
+    """One clear error before anything is sent."""
+    out = k.run("%llm label tickets.body --labels billing,Other --none other", check=False)
+    assert "can't be told apart" in out.text and "--none 'Other'" in out.text
+    assert server.count == 0
+    k.run("%llm label tickets.body --labels billing,Other --none Other -q")
+    assert "- Other: none of the other labels" in server.bodies[0]["messages"][0]["content"]
+
+
 @pytest.mark.checklist("T12")
 def test_truth_scores_the_labels(k: Kernel, server: Server) -> None:
     """Accuracy and macro-F1 in the footer, the confusion in llm.last.evaluation."""

@@ -56,7 +56,8 @@ class Depth:
     each row's nearest with ``dynamic``. ``votes``: samples a row, the majority counts. ``calibrate``
     takes the model's bias off its chances, or with a column of true labels fits their temperature.
     ``agree``: the share of labels that a cheap labeller's must share with the model's, with the
-    probability ``sure``. ``cheap``: the model of the embeddings, for ``dynamic`` and ``agree``.
+    probability ``sure``. ``cheap``: the model of the embeddings, for ``dynamic`` and ``agree``; for
+    ``agree`` also a small model that labels rows itself.
     """
 
     examples: Any = ()
@@ -254,12 +255,27 @@ def _deepened(
         near = _as(NearestLabel, task)
         return near, _lookup(near, examples, depth, _embedder(session, depth))
     if depth.agree is not None:
-        agreement = Agreement(depth.agree, _embedder(session, depth), depth.sure)
-        return _as(CascadeLabel, task, model=backend.name), agreement.work()
+        return _as(CascadeLabel, task, model=backend.name), _agreement(session, depth, backend).work()
     if depth.calibrate:
         task = replace(task, scores=True)
         return task, calibrated(task, truth)
     return task, None
+
+
+def _agreement(session: Session, depth: Depth, backend: Backend) -> Agreement:
+    """The promise, with who is to stand in for the model: a small model, or embeddings."""
+    assert depth.agree is not None
+    if depth.cheap is None:
+        return Agreement(depth.agree, _embedder(session, depth), depth.sure)
+    cheap = session.backend(depth.cheap, "label")
+    if not cheap.capabilities.text:
+        return Agreement(depth.agree, _embedder(session, depth), depth.sure)
+    if (cheap.name, cheap.base_url) == (backend.name, backend.base_url):
+        raise UsageError(
+            f"--with {depth.cheap}: that is the model itself.",
+            hint="Name a cheaper model, or embeddings: --with embedded::wordllama",
+        )
+    return Agreement(depth.agree, cheap, depth.sure, plans.target(cheap, {}, DETERMINISTIC))
 
 
 def _as(kind: type[Any], task: Label, **more: Any) -> Any:

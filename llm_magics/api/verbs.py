@@ -63,7 +63,8 @@ def label(
         agree: let a cheap labeller take the rows it is sure of, so that this share of all labels is
             the model's own with the probability ``sure``; ``label_by`` says who labelled a row.
         propose: without labels, let the model propose at most so many from a sample; they are printed.
-        cheap: the embedding model of ``dynamic`` and ``agree``; else the one of the role embed.
+        cheap: the embedding model of ``dynamic`` and ``agree``; else the one of the role embed. For
+            ``agree`` also a small model that gives probabilities: it labels the rows itself.
         options: see ``plans.Common``.
 
     Returns the frame with the columns ``label``, ``label_confidence`` (where one is known),

@@ -6,7 +6,7 @@ import pytest
 
 from llm_magics.errors import AnswerError
 from llm_magics.tasks.base import Target
-from llm_magics.tasks.label import Label
+from llm_magics.tasks.label import NONE_MEANS, Label
 from llm_magics.types import Choice, OneOf, Response, Schema
 
 TARGET = Target("openai", "m")
@@ -87,9 +87,12 @@ def test_a_reask_says_what_was_wrong_and_is_another_request() -> None:
 
 
 def test_none_is_a_choice_of_its_own_and_stands_last() -> None:
-    """--none other."""
+    """--none other; or the one that is listed already, told what it means."""
     assert task(none="other").labels.names == ("a", "b", "other")
     assert task(none="a").labels.names == ("a", "b")
+    first, second = task(none="a").all_choices
+    assert first.description == f"the first; {NONE_MEANS}" and first.examples == ("like a",)
+    assert task(none="b").all_choices[1].description == NONE_MEANS
 
 
 @pytest.mark.checklist("T2")
