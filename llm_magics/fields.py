@@ -107,8 +107,9 @@ def _field(number: int, line: str) -> Field:
     match = _HEAD.match(line)
     if match is None:
         raise UsageError(f"line {number}: {line.strip()!r} is no field.", hint=HOW)
-    name = match["quoted"] or match["name"]
-    kind = match["kind"].strip()
+    name, kind = match["quoted"] or match["name"], match["kind"].strip()
+    if not kind and not match["quoted"] and name[-1:] in ("!", "?"):  # a ! where there is no type
+        name, kind = name[:-1], name[-1]
     required = kind.endswith("!")
     made = typed(name, kind.rstrip("!?").strip() or "str", number)
     return replace(made, description=(match["about"] or "").strip(), required=required)

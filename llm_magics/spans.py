@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from llm_magics.prompts import text_of
+
 PALETTE = ("#a6cee3", "#fdbf6f", "#b2df8a", "#fb9a99", "#cab2d6", "#ffff99", "#d9d9d9", "#e0c3a0")
 """Light enough that black text on them keeps a contrast of 10:1 and more (ColorBrewer's Paired, softened)."""
 
@@ -76,12 +78,15 @@ def plain(spans: Any) -> list[Span]:
 
 
 class SpansView:
-    """Texts with their entities marked, and a legend; everything in them is escaped."""
+    """Texts with their entities marked, and a legend; everything in them is escaped.
+
+    ``texts`` and ``spans`` are columns of one frame, nulls among them; ``limit`` texts are shown.
+    """
 
     def __init__(
-        self, texts: Sequence[str], spans: Sequence[Any], labels: Sequence[str] = (), limit: int = 50
+        self, texts: Iterable[Any], spans: Iterable[Any], labels: Sequence[str] = (), limit: int = 50
     ) -> None:
-        self.rows = [(text, plain(found)) for text, found in zip(texts, spans, strict=True)]
+        self.rows = [(text_of(text), plain(found)) for text, found in zip(texts, spans, strict=True)]
         seen = (span.label for _, found in self.rows for span in found)
         self.labels = list(dict.fromkeys([*labels, *seen]))
         self.limit = limit
@@ -100,7 +105,7 @@ class SpansView:
     def to_html(self) -> str:
         """A fragment that needs no script and no style sheet."""
         colours = {label: PALETTE[i % len(PALETTE)] for i, label in enumerate(self.labels)}
-        legend = " ".join(_mark(html.escape(label), label, colours) for label in self.labels)
+        legend = " ".join(_mark(html.escape(label), label, colours, named=False) for label in self.labels)
         shown = "".join(
             f'<p style="white-space:pre-wrap;line-height:1.8">{marked(text, spans, colours)}</p>'
             for text, spans in self.rows[: self.limit]
@@ -122,10 +127,12 @@ def marked(text: str, spans: Sequence[Span], colours: Mapping[str, str]) -> str:
     return "".join([*pieces, html.escape(text[end:])])
 
 
-def _mark(escaped: str, label: str, colours: Mapping[str, str]) -> str:
+def _mark(escaped: str, label: str, colours: Mapping[str, str], *, named: bool = True) -> str:
     name = html.escape(label, quote=True)
     colour = colours.get(label, PALETTE[0])
+    # The name stands beside each mark: colour alone tells too little, and eight colours may come again.
+    beside = f'<span style="font-size:0.7em;padding-left:4px"> {name}</span>' if named else ""
     return (
         f'<mark title="{name}" style="background:{colour};color:#000;border-radius:3px;padding:0 3px">'
-        f'{escaped}<span style="font-size:0.7em;padding-left:4px"> {name}</span></mark>'
+        f"{escaped}{beside}</mark>"
     )

@@ -116,11 +116,12 @@ def test_extract_takes_a_pydantic_model_of_the_notebook(world: tuple[Kernel, Ser
 def test_spans_are_exact_and_shown_escaped(world: tuple[Kernel, Server]) -> None:
     """S15: Ann in "Annie met Ann" is the second word."""
     k, _ = world
-    k.run("%%llm extract notes.body --spans -o tagged\nperson: names of people")
+    shown = k.run("%%llm extract notes.body --spans -o tagged\nperson: names of people")
+    assert any("Annie met <mark" in d.get("text/html", "") for d in shown.displays)
     found = value(k, "tagged['spans'].tolist()")
     assert found[1] == [{"start": 10, "end": 13, "label": "person", "text": "Ann"}]
     assert found[2] is None
-    out = k.run("from llm_magics import SpansView\nSpansView(tagged['body'].fillna(''), tagged['spans'])")
+    out = k.run("from llm_magics import SpansView\nSpansView(tagged['body'], tagged['spans'])")
     assert "Annie met <mark" in out.value["text/html"]
 
 
@@ -203,6 +204,25 @@ def test_several_models_side_by_side(world: tuple[Kernel, Server]) -> None:
     assert value(k, "both['topic_embedded_wordllama'].notna().sum().item()") == 3
     assert "fast and embedded::wordllama agree on" in out.text and "kappa" in out.text
     assert "one model" in k.run("%llm label notes.body --labels a,b -m fast,fast -b", check=False).text
+    assert "no model 'nope'" in k.run("%llm label notes.body --labels a,b -m fast,nope", check=False).text
+    dry = k.run("%llm label notes.body --labels a,b -m fast,embedded::wordllama -n")
+    assert dry.text.count("calls") == 2
+
+
+def test_models_side_by_side_agree_on_sets_ratings_and_fields(world: tuple[Kernel, Server]) -> None:
+    """Each kind of answer is compared as what it is; wide columns and fields bear the model's name in front."""
+    k, server = world
+    k.run(f"%llm_config add other --openai {server.url} --id small")
+    sets = k.run("%llm label notes.body --labels price,people -m fast,other --multi --wide --as about_ -o w")
+    assert "agree on 100.0% of 3 rows, sharing 100.0% of their labels" in sets.text
+    assert "about_fast_price" in value(k, "w.columns.tolist()")
+    rated = k.run("%%llm judge notes.body -m fast,other\nclear?")
+    assert "0.00 apart on average" in rated.text
+    found = k.run("%%llm extract notes.body -m fast,other -o e\nitem\nprice float")
+    assert "find the same over 3 rows: item 100.0%, price 100.0%" in found.text
+    assert "other_price" in value(k, "e.columns.tolist()")
+    asked = k.run("%llm label notes.body --propose 3 -m fast,other", check=False)
+    assert "--propose goes with one model" in asked.text
 
 
 @pytest.mark.checklist("T9", "T12")

@@ -150,3 +150,13 @@ def test_whatever_a_model_says_becomes_the_types_or_an_error(answer: dict[str, o
     assert all(isinstance(item, str) for item in record["defects"])
     assert record["tone"] in (None, "calm", "angry")
     assert record["bought"] is None or isinstance(record["bought"], dt.date)
+
+
+def test_a_mark_after_a_bare_name_means_the_field() -> None:
+    """``product!: the name`` is a text that must be there; a quoted name keeps its signs."""
+    fields = parse_fields('product!: the name\nprice?\n"is it!"')
+    assert [(field.name, field.kind, field.required) for field in fields] == [
+        ("product", "str", True),
+        ("price", "str", False),
+        ("is it!", "str", False),
+    ]

@@ -12,9 +12,9 @@ PACKAGE = Path(__file__).resolve().parents[1] / "llm_magics"
 
 FLOORS: tuple[str, ...] = (
     "types errors",
-    "prompts parsing parser parameters limits prompt_formats spans tokens",
-    "choices fields frames arguments settings bundles",
-    "prices",
+    "prompts parsing parser parameters limits prompt_formats tokens",
+    "choices fields frames arguments settings bundles spans",
+    "prices pydantic_models",
     "tasks backends store",
     "widgets",
     "testing",

@@ -30,7 +30,8 @@ class Agreement:
     def __str__(self) -> str:
         shared = "" if self.overlap is None else f", sharing {self.overlap:.1%} of their labels"
         whose = "Cohen's kappa" if self.overlap is None else "mean Cohen's kappa"
-        return f"agree on {self.same:.1%} of {self.rows:,} rows{shared} ({whose} {self.kappa:.2f})"
+        rows = "1 row" if self.rows == 1 else f"{self.rows:,} rows"
+        return f"agree on {self.same:.1%} of {rows}{shared} ({whose} {self.kappa:.2f})"
 
 
 def agreement(first: Sequence[Word | None], second: Sequence[Word | None]) -> Agreement | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Unpack
 
 from llm_magics import frames
@@ -13,6 +13,7 @@ from llm_magics.api.run import Plan, Run
 from llm_magics.api.session import Session, current
 from llm_magics.errors import UsageError
 from llm_magics.fields import KINDS, Field, fields_of
+from llm_magics.pydantic_models import is_model, model_fields
 from llm_magics.tasks.extract import Entities, Extract
 
 
@@ -34,7 +35,7 @@ def plan_extract(
     if many and common.get("inplace"):
         raise UsageError("--many makes a row per record; it can't add columns in place.", hint="Use -o NAME.")
     model = fields if is_model(fields) else None
-    known = () if model is not None else fields_of(fields if fields is not None else "")
+    known = model_fields(model) if model is not None else fields_of(fields if fields is not None else "")
     column = plans.text_column(given)
     task: Entities | Extract
     if spans:
@@ -55,8 +56,8 @@ def plan_extract(
         common,
         inputs=(column,),
         parameters={"temperature": 0},
-        categories={} if many or spans else _categories(known, task),
-        kinds={} if many or spans else _kinds(known, task),
+        categories={} if many or spans else _categories(task),
+        kinds={} if many or spans else _kinds(task),
         shape=_exploded(task) if isinstance(task, Extract) and many else None,
     )
 
@@ -95,17 +96,17 @@ async def extract_async(data: Any, fields: Any, **arguments: Any) -> Any:
     return await extract(data, fields, **arguments, background=True)
 
 
-def is_model(fields: Any) -> bool:
-    """Whether these fields are a pydantic model class."""
-    return isinstance(fields, type) and hasattr(fields, "model_validate") and hasattr(fields, "model_fields")
+def _typed(task: Any) -> Iterator[tuple[str, Field]]:
+    """Each column with its field."""
+    return ((task.prefix + name, field) for name, field in zip(task.names, task.fields, strict=True))
 
 
-def _categories(known: tuple[Field, ...], task: Any) -> dict[str, tuple[str, ...]]:
-    return {task.prefix + field.name: field.options for field in known if field.kind == "one of"}
+def _categories(task: Any) -> dict[str, tuple[str, ...]]:
+    return {name: field.options for name, field in _typed(task) if field.kind == "one of"}
 
 
-def _kinds(known: tuple[Field, ...], task: Any) -> dict[str, str]:
-    return {task.prefix + field.name: field.kind for field in known if field.kind in KINDS[:6]}
+def _kinds(task: Any) -> dict[str, str]:
+    return {name: field.kind for name, field in _typed(task) if field.kind in KINDS[:6]}
 
 
 def _exploded(task: Extract) -> Callable[[Run], Any]:
@@ -120,9 +121,7 @@ def _exploded(task: Extract) -> Callable[[Run], Any]:
         made = {task.prefix + name: [record.get(name) for record in flat] for name in task.names}
         rest = {name: [values[row] for row in rows] for name, values in columns.items()}
         frame = frames.repeat_rows(run.plan.frame, rows)
-        native = frames.attach(
-            frame, {**made, **rest}, _categories(task.fields, task), _kinds(task.fields, task)
-        )
+        native = frames.attach(frame, {**made, **rest}, _categories(task), _kinds(task))
         if hasattr(native, "attrs"):
             native.attrs["llm_magics"] = run.manifest()
         return native

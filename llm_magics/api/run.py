@@ -256,7 +256,17 @@ class Run:
             columns[f"{self._name}_error"] = [_first(group) for group in columns[f"{self._name}_error"]]
             if plan.gather is not None:
                 columns = plan.gather(columns)
+            else:
+                columns |= self._without_skipped(columns)
         return plan.frame, {name: self._spread(values) for name, values in columns.items()}
+
+    def _without_skipped(self, columns: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+        """The generations of a row that was not asked about are null, not a list of nulls."""
+        skipped = [status == "skipped" for status in columns[f"{self._name}_status"]]
+        return {
+            name: [None if none else value for value, none in zip(columns[name], skipped, strict=True)]
+            for name in self.plan.columns
+        }
 
     def _spread(self, values: Sequence[Any]) -> list[Any]:
         """Values of the chosen rows over all rows of the frame; the others are null."""

@@ -30,6 +30,8 @@ def _over_rows(cell: Cell) -> Any:
     build = ROW_TASKS[cell.call.command.name]
     if names := side_by_side.models(cell.flags.model):
         frame = side_by_side.run(cell, names, build)
+        if cell.flags.dry_run:
+            return frame
         if into is not None:
             cell.space.bind(into, frame)
         return shown.frame(frame, cell.session.last, cell.flags.format, quiet=cell.flags.quiet)

@@ -13,6 +13,8 @@ from IPython.display import Markdown, display
 from llm_magics.api.run import Run
 from llm_magics.motion.jobs import Job
 from llm_magics.notebook.listing import Listing
+from llm_magics.spans import SpansView
+from llm_magics.tasks.extract import Entities
 
 
 class Footer:
@@ -55,10 +57,28 @@ def frame(result: Any, run: Run | None, wanted: str | None, *, quiet: bool) -> A
     def show() -> None:
         if not quiet:
             _show(result, wanted)
+            if run is not None and wanted in (None, "table", "widget"):
+                _beside(run)
             display(Footer(text))
 
     _hook(result, show)
     return result
+
+
+MARKED = 5
+"""Texts that are shown with their entities marked."""
+
+
+def _beside(run: Run) -> None:
+    """What a table can't show: entities in their texts, of the first texts that have some."""
+    plan, task = run.plan, run.plan.task
+    if not isinstance(task, Entities):
+        return
+    pairs = zip(plan.frame.values(task.column), run.row_columns[task.output], strict=True)
+    found = [pair for pair in pairs if pair[1]]
+    if found:
+        texts, spans = zip(*found, strict=True)
+        display(SpansView(texts, spans, task.labels.names, MARKED))
 
 
 def job(running: Job, *, widgets: bool) -> Job:

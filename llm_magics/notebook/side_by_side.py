@@ -10,9 +10,10 @@ from itertools import combinations
 from typing import Any
 
 from llm_magics.api.agreement import agreement
+from llm_magics.api.estimates import Estimate, estimate
 from llm_magics.api.execution import execute
 from llm_magics.api.label_columns import LabelColumns, Word
-from llm_magics.api.run import Run
+from llm_magics.api.run import Plan, Run
 from llm_magics.arguments import Call
 from llm_magics.errors import UsageError
 from llm_magics.notebook.cell import Cell
@@ -33,11 +34,11 @@ def models(given: str | None) -> list[str]:
 def run(cell: Cell, names: list[str], build: Callable[[Cell], Asked]) -> Any:
     """Run the cell for each model in turn; the frame has a column (or a set of columns) per model.
 
-    The last run's report says what each took and how far labels agree. Raises UsageError for what goes
-    with one model alone.
+    The last run's report says what each took and how far they agree; ``--max-cost`` is for all of them. With
+    ``--dry-run`` an estimate each. Raises UsageError for what goes with one model alone.
     """
     flags = cell.flags
-    for alone in ("background", "inplace", "dry_run", "show_code"):
+    for alone in ("background", "inplace", "show_code"):
         if getattr(flags, alone, False):
             said = alone.replace("_", "-")
             raise UsageError(f"--{said} goes with one model.", hint=f"-m {names[0]}")
@@ -47,20 +48,37 @@ def run(cell: Cell, names: list[str], build: Callable[[Cell], Asked]) -> Any:
             hint="Propose with one model, edit its labels in a cell's body, then compare.",
         )
     # All plans are made before anything is sent: a name that is wrong costs nothing.
-    for name in names:
-        build(_for_model(cell, name)).plan.frame.require_whole("a comparison of models")
+    asked = [build(_for_model(cell, name)) for name in names]
+    for one in asked:
+        one.plan.frame.require_whole("a comparison of models")
+    if flags.dry_run:
+        return Estimates(estimate(one.plan, cell.session.store) for one in asked)
     runs: list[Run] = []
     result: Any = None
-    for name in names:
-        asked = build(
-            _for_model(cell, name) if result is None else _over(_for_model(cell, name), runs[0], result)
-        )
-        result = execute(cell.session, asked.plan, cell.common(), footer=False)  # type: ignore[arg-type]
+    for name, first in zip(names, asked, strict=True):
+        plan = first.plan if result is None else build(_over(_for_model(cell, name), runs[0], result)).plan
+        result = execute(cell.session, _within(plan, runs), cell.common(), footer=False)  # type: ignore[arg-type]
         last = cell.session.last
         assert last is not None
         runs.append(last)
     _summarise(runs)
     return result
+
+
+class Estimates(tuple[Estimate, ...]):
+    """What each model would cost, a line each."""
+
+    def __repr__(self) -> str:
+        return "\n".join(map(str, self))
+
+
+def _within(plan: Plan, runs: list[Run]) -> Plan:
+    """The plan with what the models before it left of the budget."""
+    most = plan.options.max_cost
+    if most is None:
+        return plan
+    left = max(0.0, most - sum(run.usage.cost or 0.0 for run in runs))
+    return replace(plan, options=replace(plan.options, max_cost=left))
 
 
 def _for_model(cell: Cell, name: str) -> Cell:
@@ -162,4 +180,5 @@ def _fields_alike(a: Run, b: Run) -> str:
         f"{name} {sum(left[x][row] == right[y][row] for row in read) / len(read):.1%}"
         for name, x, y in columns
     )
-    return f" find the same over {len(read):,} rows: {', '.join(shares)}"
+    rows = "1 row" if len(read) == 1 else f"{len(read):,} rows"
+    return f" find the same over {rows}: {', '.join(shares)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,6 +11,7 @@ from llm_magics.errors import AnswerError
 from llm_magics.fields import Field, described, read_record, schema_of
 from llm_magics.parsing import Labels
 from llm_magics.prompts import text_of
+from llm_magics.pydantic_models import checked
 from llm_magics.spans import locate
 from llm_magics.tasks.base import Parsed, Row, Target, again, answered, asked_again
 from llm_magics.tasks.schemas import record
@@ -33,8 +34,8 @@ class Extract:
     """Find ``fields`` in the text of ``column``: a column each, named ``prefix`` + the field's name.
 
     ``many``: a list of records in the one column ``records``, for the caller to spread over rows.
-    ``model`` is a pydantic model class instead of fields: its schema is asked for, and the answer goes
-    through its validation. An answer that doesn't fit is asked for once more, with what was wrong.
+    ``model`` is a pydantic model class whose ``fields`` these are: its schema is asked for, and the answer
+    goes through its validation. An answer that doesn't fit is asked for once more, with what was wrong.
     """
 
     fields: tuple[Field, ...]
@@ -73,7 +74,7 @@ class Extract:
             else "Find these fields in the text. Answer with one JSON object that has exactly these keys."
         )
         lines = [aim, _GROUND, *([self.guidance] if self.guidance else []), "", "Fields:"]
-        return (Message("system", "\n".join([*lines, *self._described()])),)
+        return (Message("system", "\n".join([*lines, *described(self.fields)])),)
 
     def request(self, row: Row, target: Target, sample: int = 0) -> Request | None:
         """Ask for the row's fields; None for a null or blank text."""
@@ -105,14 +106,7 @@ class Extract:
     def _record(self, value: Any) -> tuple[dict[str, Any], bool]:
         if self.model is None:
             return read_record(self.fields, value)
-        return dict(self.model.model_validate(value).model_dump()), False
-
-    def _described(self) -> Sequence[str]:
-        if self.model is None:
-            return list(described(self.fields))
-        properties: Mapping[str, Mapping[str, Any]] = self.model.model_json_schema()["properties"]
-        lines = (f"- {name}: {about.get('description', '')}" for name, about in properties.items())
-        return [line.rstrip(": ") for line in lines]
+        return checked(self.model, value), False
 
 
 @dataclass(frozen=True)

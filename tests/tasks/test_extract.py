@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from decimal import Decimal
+from enum import Enum
+from typing import Literal
+
 import pytest
 from pydantic import BaseModel
 from pydantic import Field as About
 
 from llm_magics.errors import AnswerError
 from llm_magics.fields import parse_fields
+from llm_magics.pydantic_models import checked, model_fields
 from llm_magics.tasks.base import Target, Task
 from llm_magics.tasks.extract import Entities, Extract
 from llm_magics.types import Response, Schema
@@ -91,7 +97,7 @@ class Order(BaseModel):
 @pytest.mark.checklist("G5")
 def test_a_pydantic_model_stands_in_for_fields() -> None:
     """Its schema is asked for, its validation decides, its message is what the model hears."""
-    task = Extract((), "text", model=Order)
+    task = Extract(model_fields(Order), "text", model=Order)
     request = ask(task)
     assert task.columns == ("number", "parts")
     assert "$defs" in request.response_format.schema
@@ -99,6 +105,54 @@ def test_a_pydantic_model_stands_in_for_fields() -> None:
     assert parsed.values == {"number": 3, "parts": [{"name": "lamp", "price": 2.0}]}
     with pytest.raises(AnswerError, match=r"parts\.0\.price.*greater than or equal to 0"):
         task.parse(request, Response(text='{"number": 3, "parts": [{"name": "lamp", "price": -2}]}'))
+
+
+class Tone(Enum):
+    """How it sounds."""
+
+    calm = "calm"
+    angry = "angry"
+
+
+class Everything(BaseModel):
+    """One of each."""
+
+    when: dt.date | None
+    at: dt.datetime
+    tone: Tone | None = None
+    size: Literal["small", "large"]
+    tags: set[str] = set()
+    price: Decimal
+    either: int | str
+    maker: Part | None = None
+    called: str = About(alias="calledBy", description="who asks")
+
+
+@pytest.mark.checklist("G5")
+def test_a_model_tells_the_prompt_and_the_columns_its_types() -> None:
+    """As fields of a body do: kinds, options, nulls, objects; dates stay dates, enums become their values."""
+    fields = {field.name: field for field in model_fields(Everything)}
+    kinds = {name: (field.kind, field.required) for name, field in fields.items()}
+    assert kinds == {
+        "when": ("date", False),
+        "at": ("datetime", True),
+        "tone": ("one of", False),
+        "size": ("one of", True),
+        "tags": ("list", False),
+        "price": ("str", True),
+        "either": ("str", True),
+        "maker": ("object", False),
+        "calledBy": ("str", True),
+    }
+    assert fields["tone"].options == ("calm", "angry") and fields["maker"].fields[1].kind == "float"
+    prompt = ask(Extract(tuple(fields.values()), "text", model=Everything)).messages[0].content
+    assert (
+        "- tone (one of calm, angry, or null)" in prompt and "  - price (number, or null): in euros" in prompt
+    )
+    answer = {"when": "2024-05-01", "at": "2024-05-01T10:00:00", "tone": "calm", "size": "small"}
+    found = checked(Everything, answer | {"price": "9.50", "either": 3, "tags": ["x"], "calledBy": "Ann"})
+    assert found["when"] == dt.date(2024, 5, 1) and found["at"] == dt.datetime(2024, 5, 1, 10)
+    assert (found["tone"], found["price"], found["tags"], found["called"]) == ("calm", "9.50", ["x"], "Ann")
 
 
 @pytest.mark.checklist("T10")
