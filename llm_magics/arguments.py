@@ -259,6 +259,7 @@ def _translate(p: LineParser) -> None:
 def _judge(p: LineParser) -> None:
     p.add_argument("--context", metavar="COL", help="a column shown beside the text")
     p.add_argument("--scale", type=_scale, metavar="LOW-HIGH", help="the scale of ratings (default 1-5)")
+    _together(p)
     common(p)
 
 
