@@ -12,6 +12,7 @@ import pytest
 
 from llm_magics import embed, generate, label
 from llm_magics.api.session import end
+from llm_magics.errors import NotFound, UsageError
 from llm_magics.lloom import EmbedModel, Model, OpenAIModel, lloom
 from llm_magics.testing import Server
 from llm_magics.types import Limits, Price
@@ -191,7 +192,7 @@ async def test_an_instance_has_the_steps_under_their_names(tmp_path):
     """Without a model: the embedded default finds, scores and exports."""
     texts = ["the delivery was late", "late delivery again", "I was charged twice", "charged two times",
              "the delivery came late", "they charged me twice"] * 4  # fmt: skip
-    frame = pd.DataFrame({"id": range(24), "text": texts})
+    frame = pd.DataFrame({"id": [f"d{i}" for i in range(24)], "text": texts})
     before = threading.active_count()
     made = lloom(df=frame, text_col="text", id_col="id")
     with pytest.raises(Exception, match="no concepts yet"):
@@ -200,9 +201,23 @@ async def test_an_instance_has_the_steps_under_their_names(tmp_path):
     assert len(found) >= 1 and made.show_selected() == [c.name for c in found.selected]
     scores = await made.score()
     assert len(scores) == 24 * len(found.selected)
+    assert "doc_id" not in scores and set(scores["id"]) == set(frame["id"])
     await made.add("charged", "Does the text tell of being charged twice?")
     assert "charged" in made.show_selected()
     assert len(made.export_df()) == len(found)
     path = made.save(str(tmp_path), "mine")
     assert Path(path).is_file() and made.export_json()
     assert threading.active_count() - before < 50
+
+
+async def test_what_is_typed_wrong_is_told_at_once():
+    """A column that isn't there, and what gen takes there and has no meaning here."""
+    with pytest.raises(NotFound, match="txt"):
+        lloom(df=DF, text_col="txt")
+    with pytest.raises(NotFound, match="no_id"):
+        lloom(df=DF, text_col="text", id_col="no_id")
+    made = lloom(df=DF, text_col="text")
+    with pytest.raises(UsageError, match="filter_n_quotes, n_synth can't be set here") as caught:
+        await made.gen(None, {"filter_n_quotes": 2}, 2)
+    assert "max_concepts" in caught.value.hint
+    assert len(await made.gen(seed="late", debug=False, max_concepts=1)) >= 1

@@ -22,13 +22,18 @@ def wide(concepts: ConceptSet) -> Any:
     return pd.DataFrame(columns, index=pd.Index(concepts.documents.labels, name="document"), dtype=float)
 
 
-def long(concepts: ConceptSet) -> Any:
-    """A row for each document asked about a ticked concept, with LLooM's column names and status, error."""
+def long(concepts: ConceptSet, id_col: str | None = None) -> Any:
+    """A row for each document asked about a ticked concept, with LLooM's column names and status, error.
+
+    Documents go by their own index (``doc_id``), or by the column ``id_col``, under its name.
+    """
     import pandas as pd
 
+    named = concepts.documents
+    ids = named.labels if id_col is None else named.frame.values(id_col)
     rows = [
         {
-            "doc_id": concepts.documents.labels[row],
+            "doc_id": ids[row],
             "text": concepts.documents.texts[row],
             "concept_id": concept.id,
             "concept_name": concept.name,
@@ -44,7 +49,7 @@ def long(concepts: ConceptSet) -> Any:
         for row, score in enumerate(concepts.column(concept.id).scores)
         if score is not None
     ]
-    return pd.DataFrame(rows, columns=_LONG)
+    return pd.DataFrame(rows, columns=_LONG).rename(columns={"doc_id": id_col or "doc_id"})
 
 
 _LONG = [

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from llm_magics import frames
 from llm_magics.errors import UsageError
 from llm_magics.induction.concept_set import ConceptSet
 from llm_magics.induction.pipeline import concepts
+from llm_magics.induction.tables import long
 
 MOST = 20
 """Concepts that ``gen`` keeps at most; LLooM's own target number."""
@@ -34,6 +36,9 @@ class Instance:
         debug: bool = False,
         max_cost: float | None = None,
     ) -> None:
+        frame, _ = frames.read(df, "df", text_col)
+        if id_col is not None:
+            frame.require(id_col)
         self.df = df
         self.text_col = text_col
         self.id_col = id_col
@@ -59,26 +64,45 @@ class Instance:
         self,
         seed: str | None = None,
         params: Mapping[str, Any] | None = None,
-        *,
+        n_synth: int = 1,
         custom_prompts: Mapping[str, str | None] | None = None,
         auto_review: bool = True,
+        debug: bool | None = None,
+        *,
         max_concepts: int = MOST,
         **options: Any,
     ) -> ConceptSet:
         """Distill, cluster, synthesize and (``auto_review``) review; scores come with ``score``.
 
-        ``params`` takes LLooM's ``n_concepts``. ``custom_prompts`` replaces a step's wording, None skips it.
+        ``custom_prompts`` replaces a step's wording, None skips it. ``debug`` needs nothing here: no step
+        asks for input, and each can be looked at. Raises UsageError for what has no meaning here.
         """
-        most = int((params or {}).get("n_concepts") or max_concepts)
+        _refuse(params, n_synth)
         stage = "review" if auto_review else "synthesize"
         self._concepts = self._run(
-            stage=stage, seed_term=seed or "", max_concepts=most, prompts=custom_prompts, **options
+            stage=stage, seed_term=seed or "", max_concepts=max_concepts, prompts=custom_prompts, **options
         )
         return self._concepts
 
-    async def gen_auto(self, max_concepts: int = 8, seed: str | None = None, **options: Any) -> Any:
+    async def gen_auto(
+        self,
+        max_concepts: int = 8,
+        seed: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        n_synth: int = 1,
+        custom_prompts: Mapping[str, str | None] | None = None,
+        debug: bool | None = None,
+        **options: Any,
+    ) -> Any:
         """All steps at once, scores included; returns the score table."""
-        self._concepts = self._run(stage="score", seed_term=seed or "", max_concepts=max_concepts, **options)
+        _refuse(params, n_synth)
+        self._concepts = self._run(
+            stage="score",
+            seed_term=seed or "",
+            max_concepts=max_concepts,
+            prompts=custom_prompts,
+            **options,
+        )
         return self.get_score_df()
 
     def _run(self, **asked: Any) -> ConceptSet:
@@ -110,8 +134,8 @@ class Instance:
         return [concept.name for concept in self.concepts.selected]
 
     def get_score_df(self) -> Any:
-        """One row a document and concept: score, rationale, highlight, status, error."""
-        return self.concepts.scores_long
+        """One row a document (by ``id_col``) and concept: score, rationale, highlight, status, error."""
+        return long(self.concepts, self.id_col)
 
     def export_df(self) -> Any:
         """One row a concept, with LLooM's columns."""
@@ -136,6 +160,16 @@ class Instance:
         path = Path(folder) / f"{file_name}.json"
         self.concepts.save(path)
         return path
+
+
+def _refuse(params: Mapping[str, Any] | None, n_synth: int) -> None:
+    """LLooM's two ways to make more or fewer concepts, which are one number here."""
+    said = [*(params or ()), *(["n_synth"] if n_synth != 1 else ())]
+    if said:
+        raise UsageError(
+            f"{', '.join(said)} can't be set here.",
+            hint="How many concepts: gen(max_concepts=12). What a step says of a text: custom_prompts={...}",
+        )
 
 
 def lloom(df: Any, text_col: str, id_col: str | None = None, **models: Any) -> Instance:
