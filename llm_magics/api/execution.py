@@ -132,6 +132,8 @@ def _close(session: Session, run: Run, error: BaseException | None) -> None:
 def _interrupted(run: Run) -> str:
     if run.partial:
         return "Interrupted: llm.last.partial is the answer so far. Run the cell again to ask anew."
+    if not run.meter.done:
+        return "Interrupted before the first row was done. Run the cell again to go on."
     return f"Interrupted: {run.meter.rows} done and kept. Run the cell again to go on; llm.last.df has them."
 
 
