@@ -12,8 +12,17 @@ from llm_magics.errors import AnswerError
 
 _THINKING = re.compile(r"<(think|thinking|reasoning|thought)>.*?(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
 _FENCE = re.compile(r"```[\w+-]*[ \t]*\n?(.*?)(?:```|\Z)", re.DOTALL)
-_NOT_WORD = re.compile(r"[\W_]+")
-_LINE_COMMENT = re.compile(r"(?m)(?<![:\"'])//[^\n]*$")
+_SIGN = re.compile(
+    r"(?P<kept>(?<=\w)[+#]+"  # C++, C#, A+
+    r"|(?<!\w)[-+](?=\d)"  # -1
+    r"|(?<=\b\w)-(?!\w)"  # A-
+    r"|(?<![\w\-=])(?:[<>]=?|[\u2264\u2265])\s*(?=\d)"  # <5
+    r"|(?<=\d)\s*%)"
+    r"|[\W_]"
+)
+"""Signs that belong to a name, kept, and those that only stand around names or between their words."""
+_AROUND = " \t\r\n.,;:!?\"'`*_\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\u2039\u203a\u300c\u300d"
+_COMMENT = re.compile(r"(\"(?:\\.|[^\"\\])*\")|(?<![:'])//[^\n]*|/\*.*?\*/|(?<=[\s,])#[^\n]*", re.DOTALL)
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
 _LEAD = re.compile(
     r"^\s*(?:final\s+)?(?:answer|labels?|category|class|output|result)\s*(?:is\b|[:=]|->)\s*",
@@ -51,9 +60,22 @@ def visible(text: str) -> str:
 
 
 def fold(name: str) -> str:
-    """A label as it is compared: width, case, quotes, punctuation and separators don't count."""
-    folded = unicodedata.normalize("NFKC", name).casefold()
-    return _NOT_WORD.sub(" ", folded).strip() or folded.strip()
+    """A label as it is compared: width, case, quotes, punctuation and separators don't count.
+
+    Signs that tell names apart do: those of ``C++``, ``C#``, ``A-``, ``-1``, ``<5``, ``50%``.
+    """
+    return fold_keeping_words(name) or unicodedata.normalize("NFKC", name).casefold().strip()
+
+
+def fold_keeping_words(text: str) -> str:
+    """Running text folded as labels are, for looking labels up inside it."""
+    plain = unicodedata.normalize("NFKC", text).casefold().replace("\u2212", "-")
+    return " ".join(_SIGN.sub(_kept, plain).split())
+
+
+def _kept(match: re.Match[str]) -> str:
+    sign = (match["kept"] or "").strip()
+    return f" {sign}" if sign[:1] in ("<", ">", "\u2264", "\u2265") else sign or " "
 
 
 class Labels:
@@ -67,15 +89,19 @@ class Labels:
         self._folded = folded
         longest = sorted((f for f, name in folded.items() if name), key=len, reverse=True)
         words = "|".join(re.escape(f) for f in longest)
-        self._inside = re.compile(rf"(?<!\w)(?:{words})(?!\w)") if words else None
+        self._inside = re.compile(rf"(?<![\w+\-<>\u2264\u2265])(?:{words})(?![\w+#%-])") if words else None
 
     def match(self, answer: Any) -> str | None:
         """The listed label that this one value names, or None."""
-        if not isinstance(answer, str):
-            return str(answer) if str(answer) in self.names and not isinstance(answer, bool) else None
-        if answer in self.names:
-            return answer
-        return self._folded.get(fold(_LEAD.sub("", answer)))
+        if isinstance(answer, float) and answer.is_integer():
+            answer = int(answer)
+        if answer is None or isinstance(answer, list | Mapping):
+            return None
+        said = str(answer)
+        for exact in (said, said.strip(_AROUND)):
+            if exact in self.names:
+                return exact
+        return self._folded.get(fold(_LEAD.sub("", said)))
 
     def mentioned(self, text: str) -> list[str]:
         """The labels that stand in the text as whole words and are not negated, each once."""
@@ -94,29 +120,22 @@ class Labels:
         return any(_NEGATION.search(folded[: m.start()]) for m in self._inside.finditer(folded))
 
 
-def fold_keeping_words(text: str) -> str:
-    """Running text folded as labels are, for looking labels up inside it."""
-    return _NOT_WORD.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
-
-
 def one_label(text: str, labels: Labels) -> tuple[str, bool]:
     """The label an answer names, and whether it had to be picked out of prose.
 
     Raises AnswerError where the answer names none of the labels, or more than one.
     """
     answer = visible(text)
-    direct = labels.match(answer)
-    if direct is not None:
-        return direct, False
     for value in _candidates(answer):
         name = labels.match(value)
         if name is not None:
             return name, False
-    return _from_prose(answer, labels), True
+    return _from_prose(_told(answer), labels), True
 
 
 def _candidates(answer: str) -> Iterable[Any]:
-    """The values that the answer's JSON, or its last line, may hold as the label."""
+    """What may be the label as it stands: the answer, the value in its JSON, its last line."""
+    yield answer
     found, value = loose_json(answer)
     if found:
         inner = _unwrap(value)
@@ -129,15 +148,24 @@ def _candidates(answer: str) -> Iterable[Any]:
         yield lines[-1]
 
 
+def _told(answer: str) -> str:
+    """Where a label may stand among other words: the value in the answer's JSON, not a reason beside it."""
+    found, value = loose_json(answer)
+    inner = _unwrap(value) if found else None
+    if isinstance(inner, str):
+        return inner
+    return ", ".join(map(str, inner)) if isinstance(inner, list) else answer
+
+
 def _unwrap(value: Any) -> Any:
-    """The label inside ``{"label": ...}``, or an object of one entry."""
-    if not isinstance(value, Mapping):
-        return value
-    lowered = {str(key).casefold(): item for key, item in value.items()}
-    for key in ANSWER_KEYS:
-        if key in lowered:
-            return lowered[key]
-    return next(iter(value.values())) if len(value) == 1 else None
+    """The label inside ``{"label": ...}``, or an object of one entry; None where there is none."""
+    while isinstance(value, Mapping):
+        lowered = {str(key).casefold(): item for key, item in value.items()}
+        key = next((key for key in ANSWER_KEYS if key in lowered), None)
+        if key is None and len(value) != 1:
+            return lowered.get("name")
+        value = lowered[key] if key is not None else next(iter(value.values()))
+    return value
 
 
 def _from_prose(answer: str, labels: Labels) -> str:
@@ -157,11 +185,11 @@ def many_labels(text: str, labels: Labels, most: int | None = None) -> tuple[lis
     Raises AnswerError where it names things but none that is listed.
     """
     answer = visible(text)
-    values = _several(answer)
+    values, told = _several(answer, labels)
     names = [labels.match(value) for value in values]
     known = [name for name in labels.names if name in names]
     if values and not known:
-        known = labels.mentioned(answer) if not labels.negated(answer) else []
+        known = labels.mentioned(told) if not labels.negated(told) else []
         if not known:
             raise AnswerError(f"the answer {answer[:80]!r} holds none of the labels", answer=answer)
         return known[:most], True
@@ -169,14 +197,25 @@ def many_labels(text: str, labels: Labels, most: int | None = None) -> tuple[lis
     return kept, None in names or len(kept) < len(known)
 
 
-def _several(answer: str) -> list[Any]:
-    if fold(answer) in {"none", "no labels", "none of them", "nothing", ""}:
-        return []
+_NOTHING = frozenset({"none", "no labels", "none of them", "nothing", ""})
+
+
+def _several(answer: str, labels: Labels) -> tuple[list[Any], str]:
+    """What may be labels, and the text that they may be part of. Raises AnswerError for another object."""
+    if (alone := labels.match(answer)) is not None:
+        return [alone], answer
+    if fold(answer) in _NOTHING:
+        return [], answer
     found, value = loose_json(answer)
-    if found:
-        inner = _unwrap(value)
-        return inner if isinstance(inner, list) else [] if inner is None else [inner]
-    return [part for part in re.split(r"[,;\n|]+", _LEAD.sub("", answer)) if fold(part)]
+    if not found:
+        return [part for part in re.split(r"[,;\n|]+", _LEAD.sub("", answer)) if fold(part)], answer
+    if isinstance(value, Mapping) and all(isinstance(item, bool) for item in value.values()):
+        return [name for name, holds in value.items() if holds], ""  # {"a": true, "b": false}
+    inner = _unwrap(value)
+    if inner is None and isinstance(value, Mapping) and None not in value.values():
+        raise AnswerError(f"the answer {answer[:80]!r} is no list of labels", answer=answer)
+    items = inner if isinstance(inner, list) else [] if inner is None else [inner]
+    return [_unwrap(item) for item in items], ", ".join(map(str, items))
 
 
 def loose_json(text: str, objects: Objects | None = None) -> tuple[bool, Any]:
@@ -205,7 +244,7 @@ def _load(text: str, objects: Objects | None) -> tuple[bool, Any]:
 
 def _mend(text: str) -> str:
     """JSON with comments, trailing commas, single or typographic quotes, Python's words, made plain."""
-    text = _TRAILING_COMMA.sub(r"\1", _LINE_COMMENT.sub("", text))
+    text = _TRAILING_COMMA.sub(r"\1", _COMMENT.sub(lambda m: m[1] or " ", text))
     text = text.translate({0x201C: '"', 0x201D: '"', 0x201E: '"', 0x00AB: '"', 0x00BB: '"'})
     if '"' not in text:
         text = text.replace("'", '"')

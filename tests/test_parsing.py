@@ -91,10 +91,11 @@ def test_every_label_survives_its_own_exact_answer(names: list[str], data: st.Da
 
 
 def test_labels_that_fold_alike_match_exactly_only() -> None:
-    """'A' and 'a' are two labels; 'A.' is neither for sure."""
+    """'A' and 'a' are two labels; 'a.' is the second, '(a)' is neither for sure."""
     labels = Labels(["A", "a"])
     assert labels.match("a") == "a"
-    assert labels.match("a.") is None
+    assert labels.match("a.") == "a"
+    assert labels.match("(a)") is None
 
 
 @pytest.mark.checklist("T2")
