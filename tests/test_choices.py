@@ -61,3 +61,9 @@ def test_any_body_is_choices_or_a_usage_error(body: str) -> None:
         return
     assert len(found) >= 2
     assert all(c.name.strip() for c in found)
+
+
+def test_signs_tell_labels_apart() -> None:
+    """Scores and grades can be labels."""
+    for names in (["-1", "0", "1"], ["A", "A-", "A+"], ["C", "C++", "C#"], ["<5", ">5"], ["50", "50%"]):
+        assert [choice.name for choice in choices(names)] == names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
@@ -118,3 +119,112 @@ def test_json_is_found_inside_prose(value: dict, prose: str) -> None:
     """The last balanced object of an answer is its JSON."""
     lead = prose.replace("{", "").replace("[", "").replace('"', "").replace("}", "").replace("]", "")
     assert loose_json(f"{lead} {json.dumps(value)}") == (True, value)
+
+
+SETS = (
+    ("positive", "negative", "neutral"),
+    ("bug", "bug report", "feature request"),
+    ("ok", "not ok"),
+    ("C++", "C#", "C"),
+    ("-1", "0", "1"),
+    ("A+", "A", "A-"),
+    ("<5", ">5", "5"),
+    ("true", "false"),
+    ("none", "some"),
+    ("\u65e5\u672c", "\u4e2d\u56fd"),
+    ("don't know", "know"),
+    ("\u00fcber", "uber"),
+    ("food, drink", "other"),
+)
+QUOTES = (
+    '""',
+    "''",
+    "``",
+    "\u201c\u201d",
+    "\u201e\u201c",
+    "\u00ab\u00bb",
+    "\u00bb\u00ab",
+    "\u2039\u203a",
+    "\u300c\u300d",
+)
+
+
+def dressed(name: str, other: str) -> list[str]:
+    """One label as models give it; ``other`` only stands where it is not the answer."""
+    whole = json.dumps({"label": name})
+    return [
+        *(f"{quotes[0]}{name}{quotes[1]}" for quotes in QUOTES),
+        *(f" {name} ", f"{name}.", f"**{name}**", f"Label: {name}", f"Final answer: {name}"),
+        *(whole, json.dumps({"label": name}, ensure_ascii=False), json.dumps([name]), str([name])),
+        *(f"```json\n{whole}\n```", f"Sure!\n```json\n{whole}\n```\nHope it helps."),
+        f"<think>{other}?</think>{name}",
+        f"<think>\n{other} or {name}\n</think>\n\n{whole}",
+        f"I considered {{a,b}}. {whole}",
+        f'{{"label": {json.dumps(name)} // not {other}\n}}',
+        f'{{"label": {json.dumps(name)} /* not {other} */}}',
+        f'{{"label": {json.dumps(name)},}}',
+        f'{{"reason": "because of {other}", "label": {json.dumps(name)}}}',
+        f'{{"label": {{"name": {json.dumps(name)}}}}}',
+        f"Reasoning about it.\n\n{name}",
+    ]
+
+
+@pytest.mark.checklist("T6")
+@pytest.mark.parametrize("names", SETS, ids=" ".join)
+def test_each_label_is_found_in_every_dress(names: tuple[str, ...]) -> None:
+    """S2, S11: fences, thinking, prose, quotes of many languages, comments; signs tell names apart."""
+    for name in names:
+        other = next(each for each in names if each != name)
+        for answer in dressed(name, other):
+            assert one_label(answer, Labels(names))[0] == name, answer
+
+
+@pytest.mark.checklist("T6")
+@given(st.sampled_from(SETS), st.data())
+def test_around_a_label_there_may_be_anything_and_it_stays_a_listed_one(
+    names: tuple[str, ...], data: st.DataObject
+) -> None:
+    """Whatever stands around: a listed label or an error, of one label and of several."""
+    inner = data.draw(st.sampled_from([answer for name in names for answer in dressed(name, names[0])]))
+    answer = data.draw(st.text(max_size=12)) + inner + data.draw(st.text(max_size=12))
+    with contextlib.suppress(AnswerError):
+        assert one_label(answer, Labels(names))[0] in names
+    try:
+        found, _ = many_labels(answer, Labels(names))
+    except AnswerError:
+        return
+    assert set(found) <= set(names) and len(set(found)) == len(found)
+
+
+@pytest.mark.checklist("T6")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '{"label": "banana", "reason": "not positive, rather negative"}',
+        '{"label": ["positive", "negative"]}',
+        '{"label": null}',
+        '{"positive": 0.6, "negative": 0.4}',
+        "<think>surely positive",
+        "positive, or else negative",
+    ],
+)
+def test_a_label_that_is_not_the_answer_is_not_taken_for_it(answer: str) -> None:
+    """D11: a reason, a choice of two, a thought that breaks off."""
+    with pytest.raises(AnswerError):
+        one_label(answer, LABELS)
+
+
+@pytest.mark.checklist("T2")
+def test_several_labels_in_other_shapes() -> None:
+    """Flags, a listed "none", a comma inside a name, objects; an object of something else is an error."""
+    assert many_labels('{"positive": true, "negative": false, "neutral": true}', LABELS)[0] == [
+        "positive",
+        "neutral",
+    ]
+    assert many_labels("none", Labels(["none", "some"])) == (["none"], False)
+    assert many_labels("food, drink", Labels(["food, drink", "other"])) == (["food, drink"], False)
+    assert many_labels('[{"label": "neutral"}]', LABELS)[0] == ["neutral"]
+    assert many_labels('{"labels": null}', LABELS) == ([], False)
+    for strange in ('{"positive": 0.6, "negative": 0.4}', '{"labels": ["banana"], "reason": "negative"}'):
+        with pytest.raises(AnswerError):
+            many_labels(strange, LABELS)
