@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
-from llm_magics.errors import LLMError, UsageError
+from llm_magics.errors import UsageError
+from llm_magics.widgets.following import follow
 
 if TYPE_CHECKING:
     from llm_magics.widgets.explorer import Explorer
-
-FOLLOW = 0.4
-"""Seconds between looks at a job under way."""
 
 
 class Actions:
@@ -134,25 +131,17 @@ class Actions:
     def follow(self, job: Any) -> None:
         """Show a job's progress until it ends; a newer job takes the line over."""
         self.job = job
-        self.explorer.say(job.progress)
-        threading.Thread(target=self._watch, args=(job,), daemon=True, name="llm_magics explorer").start()
 
-    def _watch(self, job: Any) -> None:
-        while True:
-            try:
-                job.result(timeout=FOLLOW)
-            except TimeoutError:
-                if self.job is job:
-                    self.explorer.say(f"{job.progress} (Score stops it)")
-                continue
-            except (LLMError, KeyboardInterrupt) as error:
-                said = getattr(error, "message", None) or str(error)
-            else:
-                said = "Scored."
-            break
-        if self.job is job:
-            self.explorer.refresh()
-            self.explorer.say(said)
+        def going(progress: str) -> None:
+            if self.job is job:
+                self.explorer.say(f"{progress} (Score stops it)")
+
+        def ended(_result: Any, wrong: str | None) -> None:
+            if self.job is job:
+                self.explorer.refresh()
+                self.explorer.say(wrong or "Scored.")
+
+        follow(job, going, ended)
 
     def export(self) -> None:
         """Write ``concepts.json`` and ``concepts.html`` into the working folder."""
