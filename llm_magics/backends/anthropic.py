@@ -8,14 +8,14 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from llm_magics import prices
 from llm_magics.backends import anthropic_wire as wire
 from llm_magics.backends.anthropic_wire import Body
-from llm_magics.backends.base import Backend, Secrets
+from llm_magics.backends.base import Secrets
 from llm_magics.backends.failures import Said, kind_of, retry_after, short
 from llm_magics.backends.faults import TIMEOUT_HINT
 from llm_magics.backends.listening import Listener, listener
 from llm_magics.backends.ratelimits import facts
+from llm_magics.backends.sdk import SDKBackend
 from llm_magics.backends.threads import in_thread
 from llm_magics.errors import (
     AuthError,
@@ -23,7 +23,6 @@ from llm_magics.errors import (
     ConnectionLost,
     LLMError,
     MalformedAnswer,
-    MissingKey,
     MissingPackage,
     Overloaded,
     QuotaExhausted,
@@ -31,14 +30,13 @@ from llm_magics.errors import (
 )
 from llm_magics.types import EMPTY, BackendSpec, Capabilities, Request, Response
 
-KEY_PAGE = "https://platform.claude.com/settings/keys"
 LESSONS = 6
 """Refusals one request may teach us before the last one stands as its error."""
 
 _CREDIT = re.compile(r"credit balance|billing", re.IGNORECASE)
 
 
-class AnthropicBackend(Backend):
+class AnthropicBackend(SDKBackend):
     """Claude models by API key.
 
     Labels and schemas are served by the API's own structured output where the model has it, else by
@@ -47,14 +45,12 @@ class AnthropicBackend(Backend):
     ``metadata``, ``service_tier``) are passed on as they are.
     """
 
+    key_variable = "ANTHROPIC_API_KEY"
+    key_page = "https://platform.claude.com/settings/keys"
     capabilities = Capabilities(one_of=True, schema=True, parameters=frozenset(wire.WORDS) | wire.OURS)
 
     def __init__(self, spec: BackendSpec, secrets: Secrets | None = None) -> None:
         super().__init__(spec, secrets)
-        self.price = spec.price or prices.price(spec.namespace, spec.model)
-        self.refused: set[str] = set()
-        self.notes: tuple[str, ...] = ()
-        self._client: Any = None
         self._headers: Mapping[str, str] = EMPTY
 
     async def open(self) -> None:
@@ -91,11 +87,7 @@ class AnthropicBackend(Backend):
             return False
         said = str(getattr(error, "api_message", None) or error)
         names = wire.lesson(said, body.extra)
-        self.refused.update(names)
-        if names:
-            note = f"{self.name} takes no {', '.join(names)}; sent without."
-            self.notes = tuple(dict.fromkeys((*self.notes, note)))
-        return bool(names)
+        return self._learned(names, f"takes no {', '.join(names)}; sent without")
 
     async def count_tokens(self, request: Request) -> int:
         """The tokens of a request's prompt, by the API's own count (free of charge)."""
@@ -120,24 +112,9 @@ class AnthropicBackend(Backend):
                 base_url=self.spec.base_url or None,
                 timeout=self.limits.timeout,
                 max_retries=0,  # the engine does that, and sees what happens
-                default_headers={name: self._resolved(value) for name, value in self.spec.headers.items()},
+                default_headers=self._headers_given(),
             )
         return self._client
-
-    def _key(self) -> str:
-        reference = self.spec.key or "env:ANTHROPIC_API_KEY"
-        key = self.secrets.resolve(reference) if self.secrets else None
-        if not key:
-            raise MissingKey(
-                f"{self.name} needs an API key ({reference}).",
-                hint=f"{KEY_PAGE} gives one; then: %llm_config key set ANTHROPIC_API_KEY",
-            )
-        return key
-
-    def _resolved(self, value: str) -> str:
-        """A header's value, or the secret it refers to."""
-        found = self.secrets.resolve(value) if self.secrets and ":" in value else None
-        return value if found is None else found
 
     async def close(self) -> None:
         """Close the connections; the next call opens them again, with the key as it is then."""

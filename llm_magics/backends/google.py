@@ -8,16 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from llm_magics import prices
 from llm_magics.backends import google_wire as wire
-from llm_magics.backends.base import Backend, Secrets
+from llm_magics.backends.base import Secrets
 from llm_magics.backends.google_errors import SIGN_IN, fault
 from llm_magics.backends.listening import Listener, listener
+from llm_magics.backends.sdk import SDKBackend
 from llm_magics.backends.threads import in_thread
 from llm_magics.errors import ConnectionLost, LLMError, MalformedAnswer, MissingKey, MissingPackage
 from llm_magics.types import BackendSpec, Capabilities, Embedding, Request, Response, Usage
-
-KEY_PAGE = "https://aistudio.google.com/apikey"
 
 LOCATION = "global"
 """Where Vertex models are asked unless ``location`` says otherwise."""
@@ -26,7 +24,7 @@ GEMINI_BATCH = 100
 """Texts the Gemini API embeds in one call."""
 
 
-class GoogleBackend(Backend):
+class GoogleBackend(SDKBackend):
     """Gemini models: ``gemini::`` with an API key, ``vertex::`` with a project and its credentials.
 
     ``spec.options``: ``project`` and ``location`` (Vertex), ``credentials`` (an object of google-auth;
@@ -36,6 +34,8 @@ class GoogleBackend(Backend):
     API has under its own name (``thinking_config``, ``safety_settings``) are passed on.
     """
 
+    key_variable = "GEMINI_API_KEY"
+    key_page = "https://aistudio.google.com/apikey"
     capabilities = Capabilities(
         one_of=True,
         schema=True,
@@ -47,11 +47,7 @@ class GoogleBackend(Backend):
 
     def __init__(self, spec: BackendSpec, secrets: Secrets | None = None) -> None:
         super().__init__(spec, secrets)
-        self.price = spec.price or prices.price(spec.namespace, spec.model)
         self.is_vertex = spec.namespace == "vertex"
-        self.refused: set[str] = set()
-        self.notes: tuple[str, ...] = ()
-        self._client: Any = None
         self._fields: frozenset[str] = frozenset()
         if self.is_vertex:
             self.base_url = spec.base_url or f"vertex:{self._project()}/{self._location()}"
@@ -88,11 +84,7 @@ class GoogleBackend(Backend):
         if getattr(error, "code", None) != 400:
             return False
         names, sentence = wire.lesson(str(getattr(error, "message", "") or error), config)
-        if not names:
-            return False
-        self.refused.update(names)
-        self.notes = tuple(dict.fromkeys((*self.notes, f"{self.name} {sentence}.")))
-        return True
+        return self._learned(names, sentence)
 
     async def embed(self, texts: Sequence[str]) -> Embedding:
         """Vectors, each text in full, as many a call as the API takes."""
@@ -178,7 +170,7 @@ class GoogleBackend(Backend):
         options: dict[str, Any] = {
             "timeout": int(self.limits.timeout * 1000),
             "retry_options": {"attempts": 1},
-            "headers": {name: self._resolved(value) for name, value in self.spec.headers.items()},
+            "headers": self._headers_given(),
         }
         if self.spec.base_url:
             options["base_url"] = self.spec.base_url.rstrip("/")
@@ -191,21 +183,6 @@ class GoogleBackend(Backend):
 
     def _location(self) -> str:
         return str(self.spec.options.get("location") or os.environ.get("GOOGLE_CLOUD_LOCATION") or LOCATION)
-
-    def _key(self) -> str:
-        reference = self.spec.key or "env:GEMINI_API_KEY"
-        key = self.secrets.resolve(reference) if self.secrets else None
-        if not key:
-            raise MissingKey(
-                f"{self.name} needs an API key ({reference}).",
-                hint=f"{KEY_PAGE} gives one; then: %llm_config key set GEMINI_API_KEY",
-            )
-        return key
-
-    def _resolved(self, value: str) -> str:
-        """A header's value, or the secret it refers to."""
-        found = self.secrets.resolve(value) if self.secrets and ":" in value else None
-        return value if found is None else found
 
     def _fault(self, error: Exception) -> LLMError:
         """Any exception of the SDK as one of ours."""

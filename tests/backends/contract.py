@@ -348,6 +348,15 @@ class Contract:
         assert "%llm_config key set" in caught.value.hint
         await backend.close()
 
+    async def test_a_header_that_refers_to_nothing(self, world: World) -> None:
+        """A header's reference is never sent as it is typed: MissingKey, before anything goes out."""
+        world.needs("key")
+        backend = world.backend(headers={"x-team": "env:NO_SUCH_KEY"})
+        with pytest.raises(MissingKey, match="NO_SUCH_KEY") as caught:
+            await backend.complete(world.ask("hello"))
+        assert "%llm_config key set" in caught.value.hint
+        await backend.close()
+
     async def test_no_secret_in_sight(self, world: World, backend: Backend) -> None:
         """No key in a repr or an error."""
         world.needs("key")

@@ -1,0 +1,63 @@
+"""What backends over a provider's SDK share: key and headers by reference, and fields that models refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, ClassVar
+
+from llm_magics import prices
+from llm_magics.backends.base import Backend, Secrets
+from llm_magics.errors import MissingKey
+from llm_magics.settings.keys import is_reference
+from llm_magics.types import BackendSpec
+
+
+class SDKBackend(Backend):
+    """A backend with one client of an SDK, made by the first call.
+
+    ``key_variable`` is where its key is unless the spec says otherwise, ``key_page`` where one gets it.
+    ``refused`` are fields that the model has refused: left out from then on, and said in ``notes``.
+    """
+
+    key_variable: ClassVar[str] = ""
+    key_page: ClassVar[str] = ""
+
+    def __init__(self, spec: BackendSpec, secrets: Secrets | None = None) -> None:
+        super().__init__(spec, secrets)
+        self.price = spec.price or prices.price(spec.namespace, spec.model)
+        self.refused: set[str] = set()
+        self.notes: tuple[str, ...] = ()
+        self._client: Any = None
+
+    def _key(self) -> str:
+        reference = self.spec.key or f"env:{self.key_variable}"
+        key = self.secrets.resolve(reference) if self.secrets else None
+        if not key:
+            raise MissingKey(
+                f"{self.name} needs an API key ({reference}).",
+                hint=f"{self.key_page} gives one; then: %llm_config key set {self.key_variable}",
+            )
+        return key
+
+    def _headers_given(self) -> dict[str, str]:
+        """The user's own headers, references resolved. Raises MissingKey for one that leads nowhere."""
+        return {name: self._resolved(name, value) for name, value in self.spec.headers.items()}
+
+    def _resolved(self, name: str, value: str) -> str:
+        if not is_reference(value):
+            return value
+        found = self.secrets.resolve(value) if self.secrets else None
+        if not found:
+            where = value.partition(":")[2]
+            raise MissingKey(
+                f"the header {name} of {self.name} has no value ({value}).",
+                hint=f"%llm_config key set {where}",
+            )
+        return found
+
+    def _learned(self, fields: Collection[str], sentence: str) -> bool:
+        """Leave these fields out from now on, and say so; False where there are none."""
+        if fields:
+            self.refused.update(fields)
+            self.notes = tuple(dict.fromkeys((*self.notes, f"{self.name} {sentence}.")))
+        return bool(fields)
