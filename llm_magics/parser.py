@@ -138,7 +138,11 @@ class LineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of argparse's print and exit."""
-        raise UsageError(f"{self.prog}: {message}.", hint=self._usage())
+        hint = self._usage()
+        if "expected one argument" in message:  # argparse takes -1 for a flag
+            flag = message.removeprefix("argument ").partition(":")[0].rpartition("/")[2]
+            hint = f"A value that starts with a dash is joined on: {flag}=-1\n{hint}"
+        raise UsageError(f"{self.prog}: {message}.", hint=hint)
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         """Raise instead of leaving the kernel."""

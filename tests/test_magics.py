@@ -670,3 +670,20 @@ def test_unload_ends_the_thread_and_takes_the_magics_away(world: tuple[Kernel, S
     assert value(made, "'llm' in globals()") is False
     made.run("%load_ext llm_magics")
     assert "label" in made.run("%llm help").stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ("--k 3", "--k says how many examples"),
+        ("--sure 0.95", "--sure is for --agree"),
+        ("--with fast", "--with is for --agree and --dynamic"),
+        ("--explain --explain-after", "don't go together"),
+        ("--labels -1,0", "--labels=-1"),
+    ],
+)
+def test_no_flag_of_label_is_without_effect(k: Kernel, server: Server, flags: str, said: str) -> None:
+    """A flag that would do nothing is an error that says what it is for."""
+    out = k.run(f"%llm label tickets.body --labels billing,outage {flags}", check=False)
+    assert said in out.text
+    assert server.count == 0

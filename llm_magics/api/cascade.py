@@ -39,9 +39,9 @@ class Agreement:
 
     def __post_init__(self) -> None:
         if not 0 < self.target < 1:
-            raise UsageError(f"--agree {self.target} is no share of rows.", hint="--agree 0.95")
+            raise UsageError(f"--agree {self.target:g} is no share of rows.", hint="--agree 0.95")
         if not 0.5 <= self.confidence < 1:
-            raise UsageError(f"--sure {self.confidence} is no confidence.", hint="--sure 0.9")
+            raise UsageError(f"--sure {self.confidence:g} is no confidence.", hint="--sure 0.9")
 
     def work(self) -> Callable[[Books, Run], Coroutine[Any, Any, None]]:
         """How a plan with this promise is carried out."""

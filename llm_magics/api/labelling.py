@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -15,8 +14,8 @@ from llm_magics.api.corrected import calibrated
 from llm_magics.api.embedding import Books, unit_vectors
 from llm_magics.api.evaluation import require_known
 from llm_magics.api.examples import NEAREST, Gold, Nearest, fixed, folds, gold, shots
-from llm_magics.api.execution import execute
-from llm_magics.api.plans import Common
+from llm_magics.api.plans import DETERMINISTIC, Common
+from llm_magics.api.proposing import propose_labels
 from llm_magics.api.run import Plan, Run
 from llm_magics.api.session import Session
 from llm_magics.backends.base import Backend
@@ -26,11 +25,7 @@ from llm_magics.prompts import text_of
 from llm_magics.tasks.cascade import CascadeLabel
 from llm_magics.tasks.few_shot import NearestLabel
 from llm_magics.tasks.label import RANDOM, Label
-from llm_magics.tasks.propose import COLUMN, Propose, sampled
 from llm_magics.types import Choice
-
-DETERMINISTIC: Mapping[str, Any] = {"temperature": 0}
-"""What labels are asked with where the backend takes it: one text, one label."""
 
 Work = Callable[[Books, Run], Coroutine[Any, Any, None]]
 
@@ -128,40 +123,6 @@ def plan_label(
     )
 
 
-SHOWN = 60
-"""Texts that labels are proposed from."""
-
-
-def propose_labels(
-    session: Session, given: plans.Source, most: int, guidance: str, common: Common
-) -> tuple[Choice, ...]:
-    """Labels the model proposes from a random sample of the texts; said, so that a person can edit them.
-
-    Raises UsageError, and what the backend raises; Unsupported where it writes no text.
-    """
-    if common.get("dry_run"):
-        raise UsageError(
-            "--propose asks the model first, a dry run sends nothing.",
-            hint="Give the labels, or leave -n out.",
-        )
-    if most < 2:
-        raise UsageError("--propose takes two or more.", hint="--propose 8")
-    values = given.frame.values(plans.text_column(given))
-    texts = [text for row in given.rows if (text := text_of(values[row])).strip()]
-    chance = random.Random(common.get("random_state", 0))  # noqa: S311 - a reproducible sample
-    some = sampled(chance.sample(texts, min(SHOWN, len(texts))))
-    backend = plans.backend_for(session, common, "label", "schema")
-    asking: Common = {"on_error": "raise", "name": "the proposal"}
-    source = plans.source([some], asking)
-    task = Propose(most, guidance)
-    made = plans.plan(session, source, task, backend, asking, inputs=(COLUMN,), parameters=DETERMINISTIC)
-    run: Run = execute(session, made, {"progress": False}, shape=lambda run: run)
-    found: tuple[Choice, ...] = tuple(run.row_columns[task.output][0])
-    print("Proposed labels (edit them in a cell's body):")
-    print("\n".join(f"{choice.name}: {choice.description}" for choice in found))
-    return found
-
-
 def _check(
     given: plans.Source,
     own: Mapping[str, Any],
@@ -194,11 +155,21 @@ def _check(
         raise UsageError(f"--{chosen[0]} is for one label a row.", hint=hint)
     if len(chosen) > 1:
         raise UsageError(f"--{chosen[0]} and --{chosen[1]} don't go together.", hint="Use one of them.")
-    if depth.dynamic and not _has_examples(depth):
-        raise UsageError(
-            "--dynamic looks for the nearest examples, and there are none.",
-            hint="--examples FRAME:text,label",
-        )
+    _check_depth(depth)
+
+
+def _check_depth(depth: Depth) -> None:
+    """No word of the line is without effect. Raises UsageError."""
+    if not _has_examples(depth):
+        hint = "--examples FRAME:text,label"
+        if depth.dynamic:
+            raise UsageError("--dynamic looks for the nearest examples, and there are none.", hint=hint)
+        if depth.k is not None:
+            raise UsageError("--k says how many examples are shown, and there are none.", hint=hint)
+    if depth.agree is None and depth.sure != Depth.sure:
+        raise UsageError("--sure is for --agree.", hint=f"--agree 0.9 --sure {depth.sure:g}")
+    if depth.agree is None and not depth.dynamic and depth.cheap is not None:
+        raise UsageError("--with is for --agree and --dynamic.", hint="The model itself is named by -m.")
 
 
 def _check_none(found: Sequence[Choice], none: str | None) -> None:
@@ -254,12 +225,25 @@ def _deepened(
             raise UsageError("--dynamic and --agree don't go together.", hint="Use one of them.")
         near = _as(NearestLabel, task)
         return near, _lookup(near, examples, depth, _embedder(session, depth))
+    if depth.dynamic and examples is not None:
+        return task, _saying(f"--dynamic: {backend.name} reads no prompts; it learns from all the examples")
     if depth.agree is not None:
         return _as(CascadeLabel, task, model=backend.name), _agreement(session, depth, backend).work()
     if depth.calibrate:
         task = replace(task, scores=True)
         return task, calibrated(task, truth)
     return task, None
+
+
+def _saying(note: str) -> Work:
+    """One plain pass, with a sentence under its result."""
+
+    async def carry_out(books: Books, run: Run) -> None:
+        run.notes.setdefault(note)
+        plan = run.plan
+        await books.engine.run(plan.asks(), plan.task, plan.backend, plan.target, plan.options, run.deliver)
+
+    return carry_out
 
 
 def _agreement(session: Session, depth: Depth, backend: Backend) -> Agreement:

@@ -62,6 +62,9 @@ class Common(TypedDict, total=False):
     name: str
 
 
+DETERMINISTIC: Mapping[str, Any] = {"temperature": 0}
+"""What labels are asked with where the backend takes it: one text, one label."""
+
 NO_MODEL = """Three ways to get a language model:
   an API key        %llm_config key set openai, then %llm_config use gpt-4.1-mini
   a local file      %llm_config add local --gguf PATH, then %llm_config use local

@@ -71,6 +71,8 @@ def _label_arguments(cell: Cell) -> dict[str, Any]:
         value = getattr(flags, name)
         if value:
             own[name] = value
+    if flags.explain and flags.explain_after:
+        raise UsageError("--explain and --explain-after don't go together.", hint="Use one of them.")
     if flags.explain_after:
         own["explain"] = "after"
     if flags.examples:
