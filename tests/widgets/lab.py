@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ class Lab:
             return said[0] == value
 
         try:
-            self.until(holds, 20)
+            self.until(holds)
         except AssertionError:
             raise AssertionError(f"{expression}: {said[0]!r}, not {value!r}") from None
 
@@ -110,22 +110,27 @@ class Lab:
         ActionChains(self.driver).send_keys(*pressed).perform()
 
     def press(self, label: str) -> None:
-        """A button of the widget by its text."""
-        for button in self.find(".jupyter-button, .widget-toggle-button"):
-            if button.text.strip() == label:
-                self.js("arguments[0].click()", button)
-                return
-        raise AssertionError(f"no button {label!r}")
+        """A button of the widget by its text, waited for: while a theme loads no text is to be seen."""
+
+        def button() -> Any:
+            found = self.find(".jupyter-button, .widget-toggle-button")
+            return next((one for one in found if one.text.strip() == label), None)
+
+        self.js("arguments[0].click()", self.until(button))
 
     def find(self, selector: str) -> list[Any]:
         return list(self.driver.find_elements("css selector", selector))
 
     def until(self, holds: Callable[[], Any], seconds: float = SLOW) -> Any:
+        from selenium.common.exceptions import StaleElementReferenceException
+
         end = time.monotonic() + seconds
-        while not (value := holds()):
+        while True:
+            with suppress(StaleElementReferenceException):  # drawn anew meanwhile
+                if value := holds():
+                    return value
             assert time.monotonic() < end, f"waited in vain; the page says:\n{self.text()[-2000:]}"
             time.sleep(0.1)
-        return value
 
     def text(self) -> str:
         return str(self.js("return document.querySelector('.jp-Notebook')?.innerText ?? ''"))
