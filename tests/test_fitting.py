@@ -139,3 +139,24 @@ def test_what_cant_be_split_or_measured_is_said(options: dict[str, Any]) -> None
         label(["x"], ["a", "b"], too_long="split", **{**options, "room": None})
     with pytest.raises(UsageError, match="one plain answer"):
         label(["x"], ["a", "b"], votes=3, too_long="truncate", **options)
+
+
+@pytest.mark.checklist("R9")
+@pytest.mark.parametrize("policy", ["truncate", "split", "fail"])
+def test_the_prompts_and_the_estimate_are_of_what_was_sent(
+    server: Server, options: dict[str, Any], policy: str
+) -> None:
+    """A cut text as it was cut, all parts of one in parts, nothing of a row that was not sent."""
+    given = {**options, "too_long": policy}
+    counted = label(["a goal", LONG], ["sport", "money"], dry_run=True, **given)
+    assert server.count == 0
+    label(["a goal", LONG], ["sport", "money"], **given)
+    run = sessions.current().last
+    assert run is not None
+    sent = {body["messages"][-1]["content"] for body in server.bodies}
+    shown = [[m["content"] for m in prompt or () if m["role"] == "user"] for prompt in run.prompts()]
+    assert {text for texts in shown for text in texts} == sent
+    assert counted.calls == len(sent), "equal parts are asked about once"
+    assert len(shown[1]) == {"truncate": 1, "fail": 0}.get(policy, len(shown[1]))
+    assert policy != "split" or "".join(text.removeprefix("Text:\n") for text in shown[1]) == LONG
+    assert len(run.outputs) == 2
