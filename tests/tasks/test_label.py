@@ -92,6 +92,7 @@ def test_none_is_a_choice_of_its_own_and_stands_last() -> None:
     assert task(none="a").labels.names == ("a", "b")
     first, second = task(none="a").all_choices
     assert first.description == f"the first; {NONE_MEANS}" and first.examples == ("like a",)
+    assert second == CHOICES[1]
     assert task(none="b").all_choices[1].description == NONE_MEANS
 
 
