@@ -1,7 +1,6 @@
-"""Texts in groups: a neighbour graph's spectral map, read by density or cut into a given number.
+"""Texts in groups: how many there are is found, or given; what belongs to none is noise.
 
-The graph and its Laplacian eigenvectors are what UMAP starts from, and scikit-learn has them, so no
-heavier package is needed; the figures are in docs/explanation/clustering.md.
+Figures of this and of other ways are in docs/explanation/clustering.md.
 """
 
 from __future__ import annotations
@@ -11,19 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from llm_magics.induction.communities import NOISE, communities, neighbour_graph
+
 if TYPE_CHECKING:
-    from numpy import float32, int64
-    from numpy.typing import NDArray
+    from llm_magics.induction.communities import Labels, Vectors
 
-    Vectors = NDArray[float32]
-    Labels = NDArray[int64]
-
-NOISE = -1
-NEIGHBOURS = 15
 COMPONENTS = 48
-EIGENVECTORS = 20
 FEW = 24
-SAMPLE = 3000
+SAMPLE = 1500
 SAME = 0.35
 """Cosine distance (of centred vectors) up to which a handful of texts count as one group."""
 
@@ -50,16 +44,13 @@ class Clustering:
         return [int(i) for i in (self.labels == NOISE).nonzero()[0]]
 
 
-def cluster(
-    vectors: Vectors, k: int | None = None, *, seed: int = 0, smallest: int | None = None
-) -> Clustering:
+def cluster(vectors: Vectors, k: int | None = None, *, seed: int = 0) -> Clustering:
     """Group vectors of shape (n, d).
 
-    Without ``k``, HDBSCAN (Campello et al. 2013) on the spectral map finds how many groups there are,
-    none smaller than ``smallest`` (default: 1 % of the rows, at least 5), and leaves noise as noise.
-    With ``k``, normalised cuts (cluster QR, Damle et al. 2019) put every row in one of k groups.
-    The same vectors and seed give the same groups. Zero vectors (texts without words) are noise.
-    Over 3,000 rows a seeded sample is grouped and the rest follows its nearest neighbours.
+    Without ``k`` the number of groups is found (see ``communities``), and noise stays noise. With ``k``,
+    normalised cuts (cluster QR, Damle et al. 2019) put every row in one of k groups. The same vectors
+    and seed give the same groups. Zero vectors (texts without words) are noise. Over 1,500 rows a seeded
+    sample is grouped and the rest follows its nearest neighbours.
     """
     import numpy as np
 
@@ -67,7 +58,7 @@ def cluster(
     labels = np.full(len(vectors), NOISE, dtype=np.int64)
     if len(known):
         points = reduced(vectors[known], seed)
-        labels[known] = _sampled(points, lambda part: _group(part, k, seed, smallest), seed)
+        labels[known] = _sampled(points, lambda part: _group(part, k, seed), seed)
     return Clustering(_by_size(labels))
 
 
@@ -85,10 +76,10 @@ def reduced(vectors: Vectors, seed: int = 0) -> Vectors:
     return unit
 
 
-def _group(points: Vectors, k: int | None, seed: int, smallest: int | None) -> Labels:
+def _group(points: Vectors, k: int | None, seed: int) -> Labels:
     if len(points) <= FEW:
         return _few(points, k)
-    return _cut(points, k, seed) if k else _dense(points, seed, smallest)
+    return _cut(points, k, seed) if k else communities(points, seed)
 
 
 def _few(points: Vectors, k: int | None) -> Labels:
@@ -121,43 +112,9 @@ def _cut(points: Vectors, k: int, seed: int) -> Labels:
 
     if k >= len(points) or k == 1:
         return np.arange(len(points)) % k
-    method = SpectralClustering(
-        k,
-        affinity="nearest_neighbors",
-        n_neighbors=min(NEIGHBOURS, len(points) - 1),
-        assign_labels="cluster_qr",
-        random_state=seed,
-    )
+    method = SpectralClustering(k, affinity="precomputed", assign_labels="cluster_qr", random_state=seed)
     with _quiet():
-        return np.asarray(method.fit_predict(points), dtype=np.int64)
-
-
-def _dense(points: Vectors, seed: int, smallest: int | None) -> Labels:
-    import numpy as np
-    from sklearn.cluster import HDBSCAN
-
-    size = smallest or max(5, len(points) // 100)
-    method = HDBSCAN(min_cluster_size=min(size, len(points) // 2), min_samples=5, copy=True)
-    with _quiet():
-        return np.asarray(method.fit_predict(spectral(points, seed)), dtype=np.int64)
-
-
-def spectral(points: Vectors, seed: int = 0) -> Vectors:
-    """The first eigenvectors of the neighbour graph, rows of unit length: shape (n, up to 20)."""
-    import numpy as np
-    from sklearn.manifold import SpectralEmbedding
-
-    method = SpectralEmbedding(
-        min(EIGENVECTORS, len(points) // 3),
-        affinity="nearest_neighbors",
-        n_neighbors=min(NEIGHBOURS, len(points) - 1),
-        random_state=seed,
-    )
-    with _quiet():
-        found = method.fit_transform(points)
-    norms = np.linalg.norm(found, axis=1, keepdims=True)
-    unit: Vectors = found / np.where(norms > 0, norms, 1)
-    return unit
+        return np.asarray(method.fit_predict(neighbour_graph(points)), dtype=np.int64)
 
 
 def _quiet() -> warnings.catch_warnings[None]:
@@ -188,42 +145,3 @@ def _by_size(labels: Labels) -> Labels:
     order = sorted(range(len(found)), key=lambda i: (-counts[i], first[i]))
     renumbered = {int(found[old]): new for new, old in enumerate(order)}
     return np.array([renumbered.get(int(label), NOISE) for label in labels], dtype=np.int64)
-
-
-def layout(vectors: Vectors, *, seed: int = 0) -> Vectors:
-    """A place on a map for each row, shape (n, 2): t-SNE (van der Maaten 2008) of up to 1,500 rows.
-
-    Further rows stand beside their nearest neighbours in that sample. Seeded.
-    """
-    import numpy as np
-
-    points = reduced(vectors, seed)
-    most = 1500
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(points))[:most])
-    places = np.zeros((len(points), 2), dtype=np.float32)
-    places[chosen] = _map(points[chosen], seed)
-    rest = np.setdiff1d(np.arange(len(points)), chosen)
-    if len(rest):
-        places[rest] = _beside(points[rest], points[chosen], places[chosen], seed)
-    return places
-
-
-def _map(points: Vectors, seed: int) -> Any:
-    import numpy as np
-    from sklearn.manifold import TSNE
-
-    if len(points) < 8:
-        angles = np.linspace(0, 2 * np.pi, len(points), endpoint=False)
-        return np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    crowd = min(30.0, (len(points) - 1) / 3)
-    method = TSNE(perplexity=crowd, init="pca", max_iter=300, angle=0.7, random_state=seed, n_jobs=2)
-    return method.fit_transform(points)
-
-
-def _beside(points: Vectors, known: Vectors, places: Vectors, seed: int) -> Any:
-    import numpy as np
-    from sklearn.neighbors import NearestNeighbors
-
-    _, near = NearestNeighbors(n_neighbors=3).fit(known).kneighbors(points)
-    spread = places.std() * 0.02
-    return places[near].mean(axis=1) + np.random.default_rng(seed).normal(0, spread, (len(points), 2))

@@ -155,7 +155,7 @@ class ConceptSet(ConceptList):
     def place(self) -> Any:
         """A place on a map for each document, shape (n, 2); made now where it isn't known."""
         if self.places is None:
-            from llm_magics.induction.clustering import layout
+            from llm_magics.induction.layout import layout
             from llm_magics.induction.parting import word_vectors
 
             vectors = self.vectors if self.vectors is not None else word_vectors(self.documents.texts)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from llm_magics.induction import likeness
-from llm_magics.induction.clustering import layout
 from llm_magics.induction.concept_set import ConceptSet
+from llm_magics.induction.layout import layout
 from llm_magics.induction.manner import Manner, value_of
 from llm_magics.induction.scores import Score as Mark
 from llm_magics.induction.workbench import Workbench

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llm_magics.errors import UsageError
-from llm_magics.induction.clustering import NOISE
+from llm_magics.induction.communities import NOISE
 from llm_magics.induction.documents import Documents
 from llm_magics.induction.manner import Point
 from llm_magics.induction.scorer import estimate_scores

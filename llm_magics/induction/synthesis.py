@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from llm_magics.induction.clustering import NOISE
+from llm_magics.induction.communities import NOISE
 from llm_magics.induction.keywords import criterion_of, keywords, name_of
 from llm_magics.induction.manner import Manner, Point, value_of
 from llm_magics.induction.workbench import Workbench
