@@ -177,7 +177,8 @@ class Model:
 
         Joined piece by piece: the library's own detokenizer tidies blanks before punctuation away.
         """
-        return b"".join(self.piece(token, special=True) for token in tokens.tolist()).decode("utf-8", "ignore")
+        whole = b"".join(self.piece(token, special=True) for token in tokens.tolist())
+        return whole.decode("utf-8", "ignore")
 
     def ends(self, token: int) -> bool:
         """True for the tokens that end an answer."""
