@@ -43,7 +43,7 @@ def groupings(vectors: Any, k: int) -> dict[str, Callable[[], Any]]:
         "PCA + KMeans, k given": lambda: KMeans(k, n_init=10, random_state=0).fit_predict(points),
         "PCA + HDBSCAN": lambda: HDBSCAN(min_cluster_size=smallest, copy=True).fit_predict(points),
         "neighbour graph, cut, k given (ours)": lambda: cluster(vectors, k).labels,
-        "neighbour graph, HDBSCAN (ours, default)": lambda: cluster(vectors).labels,
+        "neighbour graph, communities (ours, default)": lambda: cluster(vectors).labels,
     }
     try:
         import umap
