@@ -200,7 +200,7 @@ async def test_interrupt_then_run_again(slow_gguf: Path, model_cache: ModelCache
         isinstance(end, asyncio.CancelledError)
         for end in await asyncio.gather(*tasks, return_exceptions=True)
     )
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
     assert not any(info.in_use for info in model_cache.entries())
     assert (await tested.complete(label("second"))).parsed in ("positive", "negative")
     model_cache.clear()
