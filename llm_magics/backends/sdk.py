@@ -33,9 +33,10 @@ class SDKBackend(Backend):
         reference = self.spec.key or f"env:{self.key_variable}"
         key = self.secrets.resolve(reference) if self.secrets else None
         if not key:
+            page = "" if self.spec.key else f"{self.key_page} gives one; then: "
             raise MissingKey(
                 f"{self.name} needs an API key ({reference}).",
-                hint=f"{self.key_page} gives one; then: %llm_config key set {self.key_variable}",
+                hint=f"{page}%llm_config key set {reference.partition(':')[2]}",
             )
         return key
 
