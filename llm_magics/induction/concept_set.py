@@ -193,6 +193,10 @@ class ConceptSet(ConceptList):
         """Look for concepts in the uncovered documents, as a Job."""
         return self._bench().grow(self)
 
+    def cover(self, reference: Sequence[str]) -> Any:
+        """The concept of the same meaning for each item of a list, or None, as a Job that gives a dict."""
+        return self._bench().cover(self, reference)
+
     def apply(self, data: Any, on: str | None = None) -> Any:
         """The same concepts over other documents, as a Job that gives a scored ConceptSet."""
         return self._bench().apply(self, Documents.read(data, on or self.documents.column))

@@ -243,7 +243,7 @@ def test_the_uncovered_are_looked_at_again_and_a_reference_is_covered() -> None:
         made.grow().result(30)
         assert calls(server)["distill_summarize"] == 20
         assert len(made.uncovered) < 20 and len(made) > 1
-        assert made.scorer.cover(made, ["cost", "weather"]).result(30) == {"cost": "Price", "weather": None}
+        assert made.cover(["cost", "weather"]).result(30) == {"cost": "Price", "weather": None}
         made.lock("Price")
         gone = made.refine(generic=0.3)
         assert set(gone) == set(made.names) - {"Price"} and [c.name for c in made.selected] == ["Price"]
