@@ -35,11 +35,11 @@ class Engine:
     size = 0
 
     def __init__(self, model: str, options: Mapping[str, Any], name: str) -> None:
-        self.library, self._constraint = _library()
+        self.package, self._constraint = _library()
         self.model, self.name = model, name
         self.lock = threading.Lock()
         try:
-            self.llm: Any = self.library.LLM(model=model, **options)
+            self.llm: Any = self.package.LLM(model=model, **options)
         except Exception as error:
             said = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:300]}"
             hint = "Is the name right, has the GPU room? vllm.LLM's own options: --option max_model_len=8192"
@@ -77,17 +77,17 @@ class Engine:
         if getattr(request.response_format, "scores", False):
             asked["logprobs"] = TOP
         asked["max_tokens"] = max(1, min(_most(request), self.context - taken))
-        return self.library.SamplingParams(**{**self._defaults, **self._held(request), **asked})
+        return self.package.SamplingParams(**{**self._defaults, **self._held(request), **asked})
 
     @cached_property
     def _fields(self) -> frozenset[str]:
         """What this version's ``SamplingParams`` takes."""
-        return frozenset(inspect.signature(self.library.SamplingParams).parameters)
+        return frozenset(inspect.signature(self.package.SamplingParams).parameters)
 
     @cached_property
     def _defaults(self) -> Mapping[str, Any]:
         """Where the model's generation settings differ from vLLM's."""
-        own, plain = self.llm.get_default_sampling_params(), self.library.SamplingParams()
+        own, plain = self.llm.get_default_sampling_params(), self.package.SamplingParams()
         names = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
         return {name: getattr(own, name) for name in names if getattr(own, name) != getattr(plain, name)}
 
