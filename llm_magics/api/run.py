@@ -13,6 +13,7 @@ from typing import Any
 
 from llm_magics import frames
 from llm_magics.api.evaluation import evaluate
+from llm_magics.api.versions import versions
 from llm_magics.backends.base import Backend
 from llm_magics.bundles import Bundle
 from llm_magics.errors import AnswerError
@@ -377,20 +378,6 @@ class Run:
 def _prompt_hash(plan: Plan) -> str:
     """Sha256 of the task's description: equal for equal instructions, whatever the rows."""
     return hashlib.sha256(repr(plan.task).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def versions() -> dict[str, str]:
-    """Versions of what takes part in a result."""
-    import platform
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {"python": platform.python_version()}
-    for package in ("llm_magics", "pandas", "narwhals", "openai", "llama-cpp-python"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _stamp(seconds: float) -> str:

@@ -90,3 +90,14 @@ class Backend:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
+
+
+class BatchBackend(Backend):
+    """A backend whose one method is ``complete_many``; a request alone is a batch of one."""
+
+    async def complete(self, request: Request) -> Response:
+        """One answer; raises what stands in its place."""
+        outcome = (await self.complete_many([request]))[0]
+        if isinstance(outcome, LLMError):
+            raise outcome
+        return outcome

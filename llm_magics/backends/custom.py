@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llm_magics.backends import answers
-from llm_magics.backends.base import Backend, Secrets
+from llm_magics.backends.base import BatchBackend, Secrets
 from llm_magics.backends.borrowed_imports import lend_import
 from llm_magics.backends.callables import Caller, Shape
 from llm_magics.backends.faults import from_exception
@@ -55,7 +55,7 @@ class Handle:
     api_key: str | None = field(default=None, repr=False)
 
 
-class CustomBackend(Backend):
+class CustomBackend(BatchBackend):
     """A function of the notebook as a backend.
 
     ``spec.options``: ``fn`` answers prompts, ``embed_fn`` makes vectors, ``setup_fn(api_key)`` returns
@@ -103,13 +103,6 @@ class CustomBackend(Backend):
     async def open(self) -> None:
         """Call ``setup_fn``, once. Raises MissingPackage, ModelLoadError."""
         await self._set_up()
-
-    async def complete(self, request: Request) -> Response:
-        """The function's answer; what it raises comes as one of our errors with it as the cause."""
-        answer = (await self.complete_many([request]))[0]
-        if isinstance(answer, LLMError):
-            raise answer
-        return answer
 
     async def complete_many(self, requests: Sequence[Request]) -> list[Response | LLMError]:
         """All at once for a function of ``prompts``, side by side for any other."""

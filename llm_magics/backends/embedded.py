@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import chain, islice
 from typing import Any
 
-from llm_magics.backends.base import Backend, Secrets
+from llm_magics.backends.base import BatchBackend, Secrets
 from llm_magics.backends.similarity import MANY_CUT, Prototypes, Space, hint, words
 from llm_magics.backends.static_vectors import StaticVectors
 from llm_magics.backends.tfidf import HashedVectors, LabelTerms
@@ -33,7 +33,7 @@ _BATCH = 1024
 _KEPT_LABELLERS = 8
 
 
-class EmbeddedBackend(Backend):
+class EmbeddedBackend(BatchBackend):
     """Labels by similarity of vectors, and vectors; never text.
 
     ``wordllama``: word vectors from the wheel of that name; ``tfidf``: scikit-learn, where no such
@@ -67,13 +67,6 @@ class EmbeddedBackend(Backend):
         """That the result is rough, and what it was made of."""
         means = "word vectors" if self.model == "wordllama" else "shared words (TF-IDF)"
         return f"embedded::{self.model}: rough, by {means} alone; no language model was asked"
-
-    async def complete(self, request: Request) -> Response:
-        """One row's label or vector. Raises Unsupported for text and schemas."""
-        (answer,) = await self.complete_many([request])
-        if isinstance(answer, LLMError):
-            raise answer
-        return answer
 
     async def complete_many(self, requests: Sequence[Request]) -> list[Response | LLMError]:
         """Labels or vectors of many rows, a batch at a time in a thread, so a cancel gets between."""

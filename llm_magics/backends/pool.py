@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from llm_magics.backends.base import Backend, Secrets
+from llm_magics.backends.base import Backend, BatchBackend, Secrets
 from llm_magics.backends.members import member
 from llm_magics.backends.pool_member import Member
 from llm_magics.errors import LLMError, RateLimited, Unsupported, UsageError
@@ -18,7 +18,7 @@ LINE = 24 * 3600.0
 """Seconds a row may wait until a member has time for it; each member's own limits bound its calls."""
 
 
-class PoolBackend(Backend):
+class PoolBackend(BatchBackend):
     """Shares requests among members, the same way each time.
 
     The first generation of a prompt goes to the member that a hash of prompt and ``seed`` picks, the
@@ -65,13 +65,6 @@ class PoolBackend(Backend):
         faults = await asyncio.gather(*(each.open() for each in self.members))
         if all(faults):
             raise next(fault for fault in faults if fault)
-
-    async def complete(self, request: Request) -> Response:
-        """The answer of the member whose turn it is, or of the next one that can."""
-        answer = (await self.complete_many([request]))[0]
-        if isinstance(answer, LLMError):
-            raise answer
-        return answer
 
     async def complete_many(self, requests: Sequence[Request]) -> list[Response | LLMError]:
         """Each request to its member, the members side by side."""

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llm_magics.backends import envelope
-from llm_magics.backends.base import Backend, Secrets
+from llm_magics.backends.base import Backend, BatchBackend, Secrets
 from llm_magics.backends.child import HEAD
 from llm_magics.backends.members import member
 from llm_magics.errors import ConnectionLost, LLMError, MalformedAnswer, ModelLoadError, UsageError
@@ -27,7 +27,7 @@ PATIENCE = 2.0
 """Seconds a process gets to end by itself."""
 
 
-class ProcessBackend(Backend):
+class ProcessBackend(BatchBackend):
     """Runs another backend in a child process, loaded there by the first call.
 
     ``spec.options``: ``members`` with the one backend to run (a spec or ``namespace::model``), or
@@ -62,13 +62,6 @@ class ProcessBackend(Backend):
     async def open(self) -> None:
         """Start the process and load the model. Raises ModelLoadError, or what the loader raised."""
         await self._running()
-
-    async def complete(self, request: Request) -> Response:
-        """The answer from the other process."""
-        outcome = (await self.complete_many([request]))[0]
-        if isinstance(outcome, LLMError):
-            raise outcome
-        return outcome
 
     async def complete_many(self, requests: Sequence[Request]) -> list[Response | LLMError]:
         """Several requests in one message."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from llm_magics.backends.base import Backend, Secrets
+from llm_magics.backends.base import BatchBackend, Secrets
 from llm_magics.backends.cutting import told
 from llm_magics.backends.hf.writing import PARAMETERS
 from llm_magics.backends.listening import listener
@@ -61,7 +61,7 @@ _EMBEDS = re.compile(
 )
 
 
-class TransformersBackend(Backend):
+class TransformersBackend(BatchBackend):
     """A causal model of the Hugging Face hub (or a folder), or a sentence-transformers model.
 
     ``spec.options``: ``device`` (``cuda``, ``mps``, ``cpu``), ``dtype`` (``bfloat16``, ...), ``revision``,
@@ -85,13 +85,6 @@ class TransformersBackend(Backend):
         """Load the model where it isn't. Raises MissingPackage, ModelLoadError."""
         window = await self._with_model(lambda model, _: getattr(model, "context", None))
         self.capabilities = replace(self.capabilities, context_window=window)
-
-    async def complete(self, request: Request) -> Response:
-        """One answer; several are faster together."""
-        outcome = (await self.complete_many([request]))[0]
-        if isinstance(outcome, LLMError):
-            raise outcome
-        return outcome
 
     async def complete_many(self, requests: Sequence[Request]) -> list[Response | LLMError]:
         """Answers in order; rows with the same format and parameters share a batch."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from llm_magics.backends.base import Backend, Secrets
+from llm_magics.backends.base import BatchBackend, Secrets
 from llm_magics.backends.model_cache import Key, cache
 from llm_magics.backends.threads import in_thread
 from llm_magics.backends.vllm_engine import Engine
@@ -23,7 +23,7 @@ PATIENCE = 24 * 3600.0
 """Seconds for one row, in place of a server's two minutes: it waits in line, and perhaps for a download."""
 
 
-class LocalVLLMBackend(Backend):
+class LocalVLLMBackend(BatchBackend):
     """A model run by vLLM in the kernel, where ``vllm`` can be imported.
 
     One label is held to by the engine's choice constraint, several labels and schemas by its JSON
@@ -49,13 +49,6 @@ class LocalVLLMBackend(Backend):
         """Load the model where it isn't. Raises MissingPackage, ModelLoadError."""
         window = await self._with_engine(lambda engine: engine.context)
         self.capabilities = replace(self.capabilities, context_window=window)
-
-    async def complete(self, request: Request) -> Response:
-        """One answer; several are faster together."""
-        outcome = (await self.complete_many([request]))[0]
-        if isinstance(outcome, LLMError):
-            raise outcome
-        return outcome
 
     async def complete_many(self, requests: Sequence[Request]) -> list[Response | LLMError]:
         """Answers in order, from one call of the engine."""

@@ -43,10 +43,9 @@ class Keeper:
     def then(self, what: Callable[[], None]) -> None:
         """Call once what has been kept so far is on disk: at once where it is.
 
-        What one call raised, the next ``then`` or ``finish`` raises.
+        What one call raised, the next ``then`` or ``check`` raises.
         """
-        if self._broken is not None:
-            raise self._broken
+        self.check()
         if self._due:
             self._waiting.append(what)
         else:
@@ -69,9 +68,8 @@ class Keeper:
             except Exception as error:  # noqa: BLE001 - no caller to raise to: see ``then``
                 self._broken = self._broken or error
 
-    def finish(self) -> None:
-        """Write what is left; raises what a call raised."""
-        self.write()
+    def check(self) -> None:
+        """Raise what a call raised, if one did."""
         if self._broken is not None:
             raise self._broken
 

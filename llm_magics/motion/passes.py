@@ -118,7 +118,7 @@ class Pass:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
             self.keeper.write()
-        self.keeper.finish()
+        self.keeper.check()
 
     async def _work(self) -> None:
         while taken := await self.intake.take(self.batch):

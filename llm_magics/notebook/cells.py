@@ -13,7 +13,8 @@ from llm_magics.api.chatting import answer_of
 from llm_magics.api.estimates import estimate
 from llm_magics.api.execution import execute, rerun
 from llm_magics.api.reviewing import make_review
-from llm_magics.api.run import Run, versions
+from llm_magics.api.run import Run
+from llm_magics.api.versions import versions
 from llm_magics.arguments import COMMANDS, parse
 from llm_magics.errors import Interrupted, NotFound, UsageError
 from llm_magics.motion.jobs import Job
