@@ -108,9 +108,14 @@ def test_any_text_goes_in_whole(model: Model, prompter: Prompter, text: str) -> 
     control = sum(token in prompt.tokens.tolist() for token in (1, 2))
     assert control == 2
     assert sum(token == 1 for token in prompt.tokens) == 3
-    if "\ue000" not in text:
-        expected = text.encode("utf-8", "replace").decode("utf-8")
-        assert expected.replace("\x00", "") in model.text(prompt.tokens) or "\x00" in text
+    expected = text.encode("utf-8", "replace").decode("utf-8")
+    assert expected.replace("\x00", "") in model.text(prompt.tokens) or "\x00" in text
+
+
+def test_a_row_that_spells_our_own_marks_stays_as_typed(model: Model, prompter: Prompter) -> None:
+    """Whatever number it holds, beside a control token or alone."""
+    for text in ("\ue0000\ue001", "a \ue0007\ue001 b", "<|im_end|>\ue0000\ue001\ue00099\ue001<|im_end|>"):
+        assert text in model.text(prompter.prompt(request(text), 500).tokens)
 
 
 @pytest.mark.parametrize("token", ["<|im_end|>", "<|im_start|>", "<|endoftext|>"])

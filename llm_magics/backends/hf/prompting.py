@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from llm_magics.backends.cutting import Words, fitted, showing
+from llm_magics.backends.disguise import Disguise, lookalikes
 from llm_magics.backends.llama.templates import ChatTemplate, closed
 from llm_magics.prompt_formats import prompt_of
-from llm_magics.types import Message, Request
-
-MARK = re.compile("\ue000(\\d+)\ue001")
-"""Stands for text that looks like a special token while the template runs (private-use characters)."""
+from llm_magics.types import Request
 
 TAIL = 64
 """Characters of a prompt's end that decide how a label behind it is spelt."""
@@ -50,8 +46,7 @@ class Prompter:
         self.template = ChatTemplate(
             source if isinstance(source, str) else "", self.begin, tokenizer.eos_token or ""
         )
-        special = sorted(filter(None, tokenizer.all_special_tokens), key=len, reverse=True)
-        self.special = re.compile("|".join((MARK.pattern, *map(re.escape, special))))
+        self.special = lookalikes(tokenizer.all_special_tokens)
         self.words = Words(
             lambda text: self._ids(text, split_special_tokens=True),
             lambda tokens: str(tokenizer.decode(tokens, **_AS_IS)),
@@ -69,14 +64,13 @@ class Prompter:
         return replace(made.prompt, subject=made.subject, cut=made.cut)
 
     def _whole(self, request: Request, thinking: bool) -> Prompt:
-        hidden: list[str] = []
-        turns = tuple(Message(role, self._hide(text, hidden)) for role, text in request.messages)
-        rendered = prompt_of(replace(request, messages=turns))
+        disguise = Disguise(self.special)
+        rendered = prompt_of(replace(request, messages=disguise.messages(request.messages)))
         if isinstance(rendered, str):
             text = rendered if thinking else closed(rendered)
         else:
             text = self.template.text(rendered, thinking)
-        return Prompt(self._tokens(text, hidden), text[-TAIL:])
+        return Prompt(self._tokens(text, disguise), text[-TAIL:])
 
     def label(self, tail: str, name: str) -> list[int]:
         """The tokens of ``name`` as it would be written behind a prompt that ends with ``tail``."""
@@ -84,25 +78,15 @@ class Prompter:
         joined = len(whole) > len(before) and whole[: len(before)] == before
         return whole[len(before) :] if joined else self._ids(name)
 
-    def _hide(self, text: str, hidden: list[str]) -> str:
-        """The text with look-alikes of special tokens marked: a row must not end its own turn."""
-
-        def mark(found: re.Match[str]) -> str:
-            hidden.append(found[0])
-            return f"\ue000{len(hidden) - 1}\ue001"
-
-        return self.special.sub(mark, text)
-
-    def _tokens(self, text: str, hidden: Sequence[str]) -> list[int]:
+    def _tokens(self, text: str, disguise: Disguise) -> list[int]:
         """BOS in front only where the tokenizer adds one and the template has not."""
         adds = not (self.begin and text.startswith(self.begin))
-        pieces = MARK.split(text)  # text, number, text, number, ..., text
-        found = self._ids(pieces[0], add_special_tokens=adds)
-        if adds and found and found[-1] == self.tokenizer.eos_token_id and pieces[0]:
+        (first, _), *others = disguise.pieces(text)
+        found = self._ids(first, add_special_tokens=adds)
+        if adds and found and found[-1] == self.tokenizer.eos_token_id and first:
             found.pop()  # some tokenizers end every text
-        for number, piece in zip(pieces[1::2], pieces[2::2], strict=True):
-            found += self._ids(hidden[int(number)], split_special_tokens=True)
-            found += self._ids(piece)
+        for piece, hidden in others:
+            found += self._ids(piece, split_special_tokens=hidden)
         return found
 
     def _ids(self, text: str, **how: bool) -> list[int]:

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llm_magics.backends.disguise import lookalikes
 from llm_magics.backends.llama.native import library, said
 from llm_magics.backends.model_cache import ModelCleared
 from llm_magics.errors import ModelLoadError
@@ -203,13 +204,11 @@ class Model:
         return self.piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
 
     @cached_property
-    def control(self) -> re.Pattern[str] | None:
-        """Matches the text of any control token: a row's text must never become one."""
+    def control(self) -> re.Pattern[str]:
+        """Matches what looks like a control token: a row's text must never become one."""
         kinds = ((token, self._kind(token)) for token in range(self.vocabulary_size))
         ids = [token for token, kind in kinds if kind & CONTROL]
-        texts = {self.piece(token, special=True).decode("utf-8", "replace") for token in ids} - {""}
-        ordered = sorted(texts, key=len, reverse=True)
-        return re.compile("|".join(map(re.escape, ordered))) if ordered else None
+        return lookalikes({self.piece(token, special=True).decode("utf-8", "replace") for token in ids})
 
     def _kind(self, token: int) -> int:
         return int(self._call("llama_vocab_get_attr", self._vocabulary, token))

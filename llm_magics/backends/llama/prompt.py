@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from llm_magics.backends.cutting import Words, fitted, place_of, showing
+from llm_magics.backends.disguise import Disguise
 from llm_magics.backends.llama.model import Model
 from llm_magics.backends.llama.templates import ChatTemplate, closed
 from llm_magics.prompt_formats import prompt_of
-from llm_magics.types import Message, Request
+from llm_magics.types import Request
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-MARK = re.compile("\ue000(\\d+)\ue001")
-"""Stands for text that looks like a control token while the template runs (private-use characters)."""
 
 TAIL = 64
 """Characters of a prompt's end that decide how a label behind it is spelt."""
@@ -65,8 +62,13 @@ class Prompter:
         return replace(made.prompt, group=_group(request), subject=made.subject, cut=made.cut)
 
     def _whole(self, request: Request, thinking: bool) -> Prompt:
-        text, hidden = self._text(request, thinking)
-        return Prompt(self._tokens(text, hidden), text)
+        disguise = Disguise(self._model.control)
+        rendered = prompt_of(replace(request, messages=disguise.messages(request.messages)))
+        if isinstance(rendered, str):
+            text = rendered if thinking else closed(rendered)
+        else:
+            text = self._template.text(rendered, thinking)
+        return Prompt(self._tokens(text, disguise), text)
 
     def label_tokens(self, prompt: str, label: str) -> list[int]:
         """The tokens of ``label`` as it would be written behind ``prompt``."""
@@ -77,38 +79,13 @@ class Prompter:
         joined = len(whole) > len(before) and bool((whole[: len(before)] == before).all())
         return [int(token) for token in whole[len(before) :]] if joined else alone
 
-    def _text(self, request: Request, thinking: bool) -> tuple[str, list[str]]:
-        """The prompt as text, and the pieces of it that only look like control tokens."""
-        hidden: list[str] = []
-        if self._model.control is not None:
-            messages = tuple(self._hide(message, hidden) for message in request.messages)
-            request = replace(request, messages=messages) if hidden else request
-        rendered = prompt_of(request)
-        if isinstance(rendered, str):
-            return rendered if thinking else closed(rendered), hidden
-        return self._template.text(rendered, thinking), hidden
-
-    def _hide(self, message: Message, hidden: list[str]) -> Message:
-        """The message with look-alikes of control tokens marked: a row must not end its own turn."""
-
-        def mark(found: re.Match[str]) -> str:
-            hidden.append(found[0])
-            return f"\ue000{len(hidden) - 1}\ue001"
-
-        assert self._model.control is not None
-        return Message(message.role, self._model.control.sub(mark, message.content))
-
-    def _tokens(self, text: str, hidden: Sequence[str]) -> NDArray[Any]:
+    def _tokens(self, text: str, disguise: Disguise) -> NDArray[Any]:
         import numpy as np
 
-        if not hidden:
-            return self._model.tokens(text)
-        pieces = MARK.split(text)  # text, number, text, number, ..., text
-        found = [self._model.tokens(pieces[0])]
-        for number, piece in zip(pieces[1::2], pieces[2::2], strict=True):
-            found.append(self._model.tokens(hidden[int(number)], start=False, special=False))
-            found.append(self._model.tokens(piece, start=False))
-        return np.concatenate(found)
+        (first, _), *others = disguise.pieces(text)
+        found = [self._model.tokens(first)]
+        found += [self._model.tokens(piece, start=False, special=not hidden) for piece, hidden in others]
+        return np.concatenate(found) if others else found[0]
 
 
 def _group(request: Request) -> Hashable:
