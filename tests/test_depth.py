@@ -274,3 +274,27 @@ def test_the_last_labels_can_be_reviewed_from_the_line(world: tuple[Kernel, Serv
     assert value(k, "r.df['label_gold'].tolist()")[0] == "people"
     still = k.run("%llm review --static")
     assert not any("application/vnd.jupyter.widget-view+json" in d for d in still.displays)
+
+
+@pytest.mark.checklist("G1")
+def test_a_template_that_shows_an_answer_in_json_goes_out_as_typed(world: tuple[Kernel, Server]) -> None:
+    """S12: braces that name no column are the user's own, in the cell and in --system."""
+    k, server = world
+    server.forget()
+    shown = '{"label": "price", "parts": {"of": ["{"]}, "n": {}}'
+    k.run(f"%%llm generate notes --system '{shown}' -o said\nAnswer like {shown}:\n{{body}}")
+    asked = {tuple(message["content"] for message in body["messages"]) for body in server.bodies}
+    assert (shown, f"Answer like {shown}:\nAnnie met Ann") in asked
+    assert value(k, "said['generation_status'].tolist()") == ["ok", "ok", "skipped", "ok"]
+
+
+@pytest.mark.checklist("B1")
+def test_a_tuned_model_is_used_like_any_other(world: tuple[Kernel, Server]) -> None:
+    """S14: asked for by its whole name, colons and all, with a price."""
+    k, server = world
+    server.forget()
+    tuned = "ft:gpt-4.1-2025-04-14:acme::8h2k"
+    k.run(f"%llm_config add tuned --openai {server.url} --id {tuned}")
+    k.run("%llm label notes.body --labels price,people -m tuned -o by_tuned")
+    assert {body["model"] for body in server.bodies} == {tuned}
+    assert value(k, "by_tuned['label'].dropna().tolist()") == ["price", "people", "price"]

@@ -176,4 +176,4 @@ if __name__ == "__main__":
     table(given.runs)
     curve(given.runs)
     if given.data.is_dir():
-        real(given.data, max(5, given.runs // 10))
+        real(given.data, given.runs)

@@ -1,6 +1,6 @@
 """Zero-shot labels on a local model: rows a second of every way, side by side, one process a way.
 
-    python tests/benchmarks/gguf.py FOLDER [--server llama-server] [--scikit-llm FOLDER] [--rounds 5]
+    python tests/benchmarks/local_models.py FOLDER [--server llama-server] [--scikit-llm FOLDER] [--rounds 5]
 
 FOLDER holds (or gets) the two models: random weights in SmolLM2-135M's and Llama-3.2-1B's shapes with
 real vocabularies, made from ``--vocabularies`` (llama-cpp-python's source package, folder
@@ -425,6 +425,7 @@ def cases(given: Any) -> list[Case]:
 
 def make_models(folder: Path, vocabularies: Path) -> None:
     """The two models, where they are missing."""
+    folder.mkdir(parents=True, exist_ok=True)
     from llm_magics.testing.gguf import LLAMA_1B, SMOL_135M, build, quantize
 
     for name, shape, vocabulary, kind in (
