@@ -16,7 +16,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
-from llm_magics.parsing import loose_json, visible
+from llm_magics.parsing.loose import loose_json, visible
 from llm_magics.types import Message, OneOf, Request, Response, ResponseFormat, Schema
 
 RULE = (

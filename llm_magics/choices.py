@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from llm_magics.errors import UsageError
-from llm_magics.parsing import fold
+from llm_magics.parsing.names import fold
 from llm_magics.prompts import is_null
 from llm_magics.types import Choice
 

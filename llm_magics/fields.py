@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from llm_magics.errors import UsageError, near
-from llm_magics.parsing import Labels
+from llm_magics.parsing.names import Labels
 
 KINDS = ("str", "int", "float", "bool", "date", "datetime", "one of", "object", "list")
 _WORDS = {
@@ -295,8 +295,12 @@ def _int(field: Field, value: Any, path: str) -> tuple[int, bool]:
 
 
 def _float(field: Field, value: Any, path: str) -> tuple[float, bool]:
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value), False
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            if math.isfinite(value):
+                return float(value), False
+        except OverflowError:  # an integer of 400 digits
+            pass
     if isinstance(value, str):
         plain = _MONEY.sub("", value).strip()
         plain = plain.replace(",", "") if _GROUPED.match(plain) else plain

@@ -106,6 +106,8 @@ def test_values_are_read_as_their_type(kind: str, given_: object, value: object,
     [
         ("int", 2.5),
         ("int", True),
+        ("int", 10**400),
+        ("float", 10**400),
         ("float", "1.299,00"),
         ("float", float("nan")),
         ("bool", "maybe"),

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_magics.errors import AnswerError
-from llm_magics.parsing import Labels, loose_json, many_labels, one_label
+from llm_magics.parsing.answers import many_labels, one_label
+from llm_magics.parsing.loose import loose_json
+from llm_magics.parsing.names import Labels
 
 NAMES = ["positive", "negative", "neutral"]
 LABELS = Labels(NAMES)

@@ -7,7 +7,7 @@ from typing import Protocol
 from llm_magics.api.run import Run
 from llm_magics.backends.listening import LISTENER
 from llm_magics.motion.engine import Engine
-from llm_magics.parsing import without_thinking
+from llm_magics.parsing.loose import without_thinking
 
 
 class Books(Protocol):

@@ -20,7 +20,7 @@ from llm_magics.api.run import Plan, Run
 from llm_magics.api.session import Session
 from llm_magics.backends.base import Backend
 from llm_magics.errors import NotFound, UsageError
-from llm_magics.parsing import fold
+from llm_magics.parsing.names import fold
 from llm_magics.prompts import text_of
 from llm_magics.tasks.cascade import CascadeLabel
 from llm_magics.tasks.few_shot import NearestLabel

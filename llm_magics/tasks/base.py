@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from llm_magics.errors import AnswerError
-from llm_magics.parsing import loose_json, visible
+from llm_magics.parsing.loose import loose_json, visible
 from llm_magics.types import TEXT, Message, Request, Response, ResponseFormat, Status
 
 Row: TypeAlias = Mapping[str, Any]

@@ -9,7 +9,7 @@ from typing import Any
 
 from llm_magics.errors import AnswerError
 from llm_magics.fields import Field, described, read_record, schema_of
-from llm_magics.parsing import Labels
+from llm_magics.parsing.names import Labels
 from llm_magics.prompts import text_of
 from llm_magics.pydantic_models import checked
 from llm_magics.spans import locate

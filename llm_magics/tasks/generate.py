@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from llm_magics.errors import AnswerError
-from llm_magics.parsing import without_thinking
+from llm_magics.parsing.loose import without_thinking
 from llm_magics.prompts import Template, text_of
 from llm_magics.tasks.base import Parsed, Row, Target
 from llm_magics.types import Message, Request, Response

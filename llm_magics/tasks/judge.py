@@ -9,7 +9,8 @@ from itertools import combinations
 from typing import Any
 
 from llm_magics.errors import AnswerError
-from llm_magics.parsing import Labels, one_label
+from llm_magics.parsing.answers import one_label
+from llm_magics.parsing.names import Labels
 from llm_magics.prompts import text_of
 from llm_magics.tasks.base import Parsed, Row, Target, again, answered
 from llm_magics.tasks.schemas import record
@@ -69,7 +70,8 @@ class Rate:
         rating: Any = answer.get("rating")
         if isinstance(rating, str) and rating.strip().isdecimal():
             rating = int(rating)
-        whole = isinstance(rating, int | float) and not isinstance(rating, bool) and rating == int(rating)
+        number = isinstance(rating, int | float) and not isinstance(rating, bool)
+        whole = number and (isinstance(rating, int) or rating.is_integer())
         if not whole or not self.low <= int(rating) <= self.high:
             raise AnswerError(
                 f"the rating {rating!r} is no whole number from {self.low} to {self.high}",
@@ -151,8 +153,10 @@ class Compare:
             if verdict is None:
                 raise AnswerError(f"{said['better']!r} is no verdict", answer=response.text)
             return Parsed({self.output: verdict})
-        name, mended = one_label(response.text, _VERDICTS)
-        return Parsed({self.output: name}, "repaired" if mended else "ok")
+        name, from_prose = one_label(response.text, _VERDICTS)
+        if from_prose:  # "First, I look at ..." is no verdict
+            raise AnswerError("the answer is no JSON object", answer=response.text)
+        return Parsed({self.output: name})
 
     def reask(self, request: Request, response: Response, error: AnswerError) -> Request | None:
         """The conversation so far, and what was wrong."""

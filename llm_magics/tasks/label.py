@@ -10,7 +10,9 @@ from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 from llm_magics.errors import AnswerError
-from llm_magics.parsing import Labels, loose_json, many_labels, one_label, visible
+from llm_magics.parsing.answers import many_labels, one_label
+from llm_magics.parsing.loose import loose_json, visible
+from llm_magics.parsing.names import Labels
 from llm_magics.prompts import text_of
 from llm_magics.tasks.base import Parsed, Row, Target, again
 from llm_magics.types import Choice, Message, OneOf, Request, Response, ResponseFormat, Schema
@@ -254,8 +256,8 @@ def _reason_and_label(response: Response) -> tuple[str, str]:
     )
     if not found or not isinstance(value, Mapping):
         return "", response.text
-    label = value.get("label", value.get("labels"))
-    return str(value.get("explanation") or ""), label if isinstance(label, str) else str(label)
+    rest = {key: part for key, part in value.items() if key != "explanation"}
+    return str(value.get("explanation") or ""), json.dumps(rest, ensure_ascii=False)
 
 
 def _explained(task: Label) -> dict[str, Any]:

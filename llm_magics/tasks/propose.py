@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from llm_magics.errors import AnswerError, UsageError
-from llm_magics.parsing import fold
+from llm_magics.parsing.names import fold
 from llm_magics.prompts import text_of
 from llm_magics.tasks.base import Parsed, Row, Target, again, answered
 from llm_magics.tasks.schemas import record

@@ -20,7 +20,15 @@ def test_a_rating_is_a_whole_number_on_the_scale() -> None:
     assert "is it clear?" in request.messages[0].content and "why?" in request.messages[1].content
     parsed = task.parse(request, Response(text='{"reason": "short", "rating": "4"}'))
     assert parsed.values == {"rating": 4, "rating_reason": "short"}
-    for bad in ('{"rating": 6}', '{"rating": 3.5}', '{"rating": true}', "4", ""):
+    for bad in (
+        '{"rating": 6}',
+        '{"rating": 3.5}',
+        '{"rating": true}',
+        '{"rating": NaN}',
+        '{"rating": Infinity}',
+        "4",
+        "",
+    ):
         with pytest.raises(AnswerError):
             task.parse(request, Response(text=bad))
 
@@ -38,8 +46,10 @@ def test_each_pair_is_asked_both_ways_round() -> None:
     assert listed.request({"texts": ["x", "y"]}, TARGET, 0) is not None
     assert listed.request({"texts": ["x", "y"]}, TARGET, 2) is None, "there is no third"
     assert task.parse(None, Response(text='{"reason": "", "better": "Second"}')).values == {"best": "second"}
-    with pytest.raises(AnswerError):
-        task.parse(None, Response(text='{"better": "banana"}'))
+    assert task.parse(None, Response(text="second")).values == {"best": "second"}
+    for strange in ('{"better": "banana"}', "First, I look at how clear both are."):
+        with pytest.raises(AnswerError):
+            task.parse(None, Response(text=strange))
 
 
 @pytest.mark.checklist("G8")

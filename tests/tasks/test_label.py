@@ -116,3 +116,12 @@ def test_an_explanation_comes_before_the_label() -> None:
     assert parsed.values["label_explanation"] == "because"
     with pytest.raises(AnswerError):
         made.parse(ask(made), Response('{"explanation": "because", "label": "zzz"}'))
+
+
+@pytest.mark.checklist("T5", "T6")
+@pytest.mark.parametrize("many", [False, True])
+def test_an_explanation_without_a_label_is_no_label_called_none(many: bool) -> None:
+    """The reason alone: neither the label "none" nor "no label applies" was said."""
+    made = Label((Choice("none"), Choice("some")), "text", many=many, explain=True)
+    with pytest.raises(AnswerError):
+        made.parse(ask(made), Response(text='{"explanation": "it is some kind of text"}'))
