@@ -37,19 +37,27 @@ _SECRET = re.compile(
     r"(?<![A-Za-z0-9])(?:sk|pk|rk|gsk|hf|xai|ghp|nvapi|pplx|key|tok)[-_](?=[A-Za-z_\-]*\d)[A-Za-z0-9_\-]{12,}"
     r"|AIza[0-9A-Za-z_\-]{30,}"
     r"|(?<=Bearer )[^\s\"']{8,}"
-    r"|(?<=api[-_]key[=:])\s*[^\s\"'&]{8,}",
+    r"|(?<=api[-_]key[=:])(?!env:|session:|keyring:|dotenv:|colab:)\s*[^\s\"'&]{8,}",
     re.IGNORECASE,
 )
 
 
-def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """``text`` with anything that is, or looks like, a key replaced by ``***``.
+_hidden: set[str] = set()
+"""Every key that was used in this process: whoever makes a message need not know of them."""
+
+
+def hide(*secrets: str) -> None:
+    """Show these in no message from now on.
 
     Stand-ins such as ``EMPTY`` or ``ollama``, which local servers take for a key, are no secrets.
     """
-    for secret in secrets:
-        if len(secret) >= 8:
-            text = text.replace(secret, "***")
+    _hidden.update(secret for secret in secrets if len(secret) >= 8)
+
+
+def redact(text: str) -> str:
+    """``text`` with anything that is hidden, or looks like a key, replaced by ``***``."""
+    for secret in sorted(_hidden, key=len, reverse=True):  # one may begin with another
+        text = text.replace(secret, "***")
     return _SECRET.sub("***", text)
 
 

@@ -236,7 +236,7 @@ def test_each_setting_takes_its_own_default_and_has_a_meaning(setting: Declared)
 def test_a_url_with_a_password_is_no_setting(project: Path) -> None:
     """Refused before it could be shown or written, and not repeated by the refusal."""
     config = Config({}, project)
-    with pytest.raises(UsageError, match="user name or password") as refused:
+    with pytest.raises(UsageError, match="a user name or a password") as refused:
         config.set("openai.base_url", "https://me:hunter22@host/v1")
     assert "hunter22" not in str(refused.value)
     assert config.get("openai.base_url").value is None

@@ -18,8 +18,8 @@ from llm_magics.notebook import config_reference
 from llm_magics.notebook.config_magics import NOUNS, config_command
 from llm_magics.notebook.listing import Listing
 from llm_magics.settings.config import home
-from llm_magics.settings.keys import TypedKeyError
 from llm_magics.settings.table import SETTINGS
+from llm_magics.settings.typed_keys import TypedKeyError
 from llm_magics.types import Limits, Message, Request, Response
 from tests.kernels import Kernel
 
@@ -477,6 +477,42 @@ def test_a_saved_notebook_holds_no_key(live: Kernel, tmp_path: Path) -> None:
     nbformat.write(notebook, path)
     assert "...KENV" in path.read_text()
     assert FROM_ENV not in path.read_text()
+
+
+@pytest.mark.checklist("C4")
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "%llm_config add x --openai http://h/v1?sig=plain-4711-word --id m",
+        "%llm_config add x --openai http://plain-4711-word@h/v1 --id m",
+        "%llm_config add x --openai http://h/v1 --id m -p api_key=plain-4711-word",
+        "%llm_config add x --openai http://h/v1 --id m --header x-api-key=plain-4711-word",
+        "%llm_config set openai.base_url=http://me:plain-4711-word@h/v1",
+        '%%llm_config\n[backends.x]\nnamespace = "openai"\nmodel = "m"\napi_key = "plain-4711-word"',
+        '%%llm_config\n[backends.x.headers]\nauthorization = "plain-4711-word"',
+        '%%llm_config\n[backends.x]\nnamespace = "openai"\noptions = {token = "plain-4711-word"}',
+        "%%llm_config\n[backends.x\nmodel = \"m\"\nkey = 'plain-4711-word'",
+        "%%llm -p api_key=plain-4711-word\nhello",
+    ],
+)
+def test_a_key_without_the_looks_of_one_is_told_by_its_name(live: Kernel, cell: str) -> None:
+    """It is refused, not repeated, and the cell is not in the history: not even where the rest is malformed."""
+    output = live.run(cell, check=False)
+    assert output.error is not None
+    assert output.error["ename"] == "TypedKeyError"
+    assert "env:" in output.text
+    assert "4711" not in output.text
+    assert "4711" not in live.run("print(In, _i, _ii)\n%history -g").text
+    assert _files_with("plain-4711-word", live) == []
+
+
+@pytest.mark.checklist("C4")
+def test_a_key_in_a_prompt_is_not_sent(live: Kernel) -> None:
+    """One's own key, pasted into a body, would stand in the answer store and with the provider."""
+    output = live.run(f"%%llm\nWhy is {FROM_ENV} refused?", check=False)
+    assert output.error is not None
+    assert output.error["ename"] == "TypedKeyError"
+    assert FROM_ENV not in output.text
 
 
 def test_a_front_end_without_input_gets_one_clear_error(live: Kernel) -> None:

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_magics.errors import NotFound, UsageError, redact
-from llm_magics.settings.keys import Keys, TypedKeyError, check_reference, looks_secret, mask
+from llm_magics.errors import NotFound, UsageError, hide, redact
+from llm_magics.settings.keys import Keys, mask
+from llm_magics.settings.typed_keys import TypedKeyError, check_reference, looks_secret
 
 OPENAI = "sk-proj-0123456789abcdefghijWXYZ"
 
@@ -185,9 +186,11 @@ def test_ordinary_lines_pass(line: str) -> None:
 def test_redaction_knows_every_key_seen() -> None:
     keys = Keys({"A": "first-secret-value", "ANTHROPIC_API_KEY": "second-secret-value"})
     keys.resolve("env:A")
+    keys.steps("anthropic")
     keys.set("x", "third-secret-value")
-    text = keys.redact("first-secret-value second-secret-value third-secret-value fourth")
-    assert text == "*** *** *** fourth"
+    said = "first-secret-value second-secret-value third-secret-value fourth"
+    assert redact(said) == "*** *** *** fourth"
+    assert UsageError(said, hint=said).args == ("*** *** *** fourth",)
 
 
 @pytest.mark.checklist("C4")
@@ -211,4 +214,5 @@ def test_redaction_finds_keys_it_never_saw(secret: str) -> None:
 )
 def test_ordinary_names_survive_redaction(text: str) -> None:
     """Columns and models that only look a little like keys; and a stand-in key is a plain word."""
-    assert redact(text, ["ollama", "EMPTY"]) == text
+    hide("ollama", "EMPTY")
+    assert redact(text) == text

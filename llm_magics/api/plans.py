@@ -18,6 +18,7 @@ from llm_magics.motion.engine import Options
 from llm_magics.parameters import check
 from llm_magics.prompt_formats import formatting_fn, prompt_of
 from llm_magics.settings.config import Config
+from llm_magics.settings.typed_keys import refuse_clear
 from llm_magics.tasks.base import ColumnTask, Target
 from llm_magics.types import Limits
 
@@ -81,10 +82,14 @@ class Source:
 
 
 def source(data: Any, options: Common) -> Source:
-    """Read the data and choose the rows. Raises UsageError, NotFound; also for an option nobody knows."""
+    """Read the data and choose the rows.
+
+    Raises UsageError, NotFound; also for an option nobody knows, TypedKeyError for a key as a parameter.
+    """
     unknown = next((name for name in options if name not in Common.__annotations__), None)
     if unknown is not None:
         raise NotFound.among("option", unknown, Common.__annotations__)
+    refuse_clear(options.get("parameters") or {})
     frame, column = frames.read_parts(data, options.get("name") or "data", options.get("on"))
     if frame.parts is not None:
         chosen = next((name for name in ("where", "head", "sample") if options.get(name) is not None), None)

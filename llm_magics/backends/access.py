@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from llm_magics.backends.base import Secrets
 from llm_magics.backends.borrowed_client import asked, headers_of
 from llm_magics.backends.presets import Endpoint
-from llm_magics.errors import MissingKey
-from llm_magics.settings.keys import VARIABLES, is_reference
+from llm_magics.errors import MissingKey, hide
+from llm_magics.settings.keys import VARIABLES
+from llm_magics.settings.typed_keys import is_reference, names_secret
 from llm_magics.types import BackendSpec
 
 FRESH = 2.0
@@ -28,24 +29,19 @@ class Access:
         self.secrets = secrets
         self._headers: Mapping[str, str] | None = None
         self._until = 0.0
-        self._key = ""
 
     async def headers(self) -> Mapping[str, str]:
         """Content type, key and the user's own headers. Raises MissingKey."""
         now = time.monotonic()
         if self._headers is None or now > self._until:
             self._headers = await self._make()
+            hide(*(value.rpartition(" ")[2] for name, value in self._headers.items() if names_secret(name)))
             self._until = now + FRESH
         return self._headers
 
     def forget(self) -> None:
         """Look everything up again at the next call: the key was refused."""
         self._headers = None
-
-    def shown(self) -> tuple[str, ...]:
-        """What must not stand in any message."""
-        own = (value for name, value in (self._headers or {}).items() if name.lower() not in _PUBLIC)
-        return (self._key, *own)
 
     async def _make(self) -> Mapping[str, str]:
         from multidict import CIMultiDict
@@ -56,9 +52,8 @@ class Access:
         if client is not None:
             headers.update(await headers_of(client))
             return headers
-        self._key = await self._find_key()
-        if self._key:
-            headers.update(self._auth(self._key))
+        if key := await self._find_key():
+            headers.update(self._auth(key))
         headers.update({name: self._value(value) for name, value in self.spec.headers.items()})
         return headers
 
@@ -115,9 +110,6 @@ class Access:
         return MissingKey(
             f"no key for {who} (looked at {', '.join(tried)}).", hint=f"%llm_config key set {name}{other}"
         )
-
-
-_PUBLIC = frozenset({"content-type", "user-agent", "openai-organization", "openai-project"})
 
 
 def _typed_first(reference: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
@@ -105,14 +105,13 @@ def failure(
     *,
     host: str,
     model: str,
-    secrets: Iterable[str] = (),
 ) -> BackendError:
     """An HTTP answer that is no success, as an error."""
     told = said(body)
     kind, hint = kind_of(status, told, model)
     wait = retry_after(headers, told.message)
     return kind(
-        f"{host} answered {status}: {short(told.message, secrets) or 'no reason given'}",
+        f"{host} answered {status}: {short(told.message) or 'no reason given'}",
         hint=hint,
         status=status,
         request_id=request_id(headers),
@@ -160,9 +159,9 @@ def _bad(words: str, model: str) -> tuple[type[BackendError], str]:
     return BadRequest, ""
 
 
-def short(text: str, secrets: Iterable[str] = ()) -> str:
+def short(text: str) -> str:
     """A host's words on one line, without keys, cut to a length that can be read."""
-    clean = redact(" ".join(text.split()), secrets)
+    clean = redact(" ".join(text.split()))
     return clean if len(clean) <= LONGEST else clean[: LONGEST - 4] + " ..."
 
 

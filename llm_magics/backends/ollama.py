@@ -166,7 +166,6 @@ class OllamaBackend(Backend):
             reply.body,
             host=self.endpoint.host,
             model=self.model,
-            secrets=self.access.shown(),
         )
         if isinstance(made, ModelNotFound):
             made.hint = f"Type in a terminal: ollama pull {self.model}"

@@ -163,7 +163,6 @@ class OpenAIBackend(Backend):
 
     def _failure(self, reply: Reply) -> LLMError:
         """The error of a reply that is no success."""
-        secrets = self.access.shown()
         if 300 <= reply.status < 400:
             return redirected(reply, self.endpoint.host)
         if reply.status == 401:
@@ -174,7 +173,6 @@ class OpenAIBackend(Backend):
             reply.body,
             host=self.endpoint.host,
             model=self.model,
-            secrets=secrets,
         )
 
     def _json(self, reply: Reply) -> Any:

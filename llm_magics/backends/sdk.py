@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from llm_magics import prices
 from llm_magics.backends.base import Backend, Secrets
 from llm_magics.errors import MissingKey
-from llm_magics.settings.keys import is_reference
+from llm_magics.settings.typed_keys import is_reference
 from llm_magics.types import BackendSpec
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 from llm_magics import parameters
 from llm_magics.errors import NotFound, UsageError
-from llm_magics.settings.keys import check_reference, is_reference, looks_secret
+from llm_magics.settings.typed_keys import check_reference, refuse_clear, refuse_in_url
 from llm_magics.types import BackendSpec, Limits, Price
 
-_SECRET_NAMES = ("authorization", "api-key", "apikey", "token", "cookie", "secret", "password")
 _FLAT = {"name", "namespace", "model", "base_url", "key"}
 _TABLES = {"headers", "parameters", "limits", "price", "options"}
 
@@ -21,21 +19,15 @@ def check(spec: BackendSpec) -> BackendSpec:
     """``spec`` if it holds no key in clear and no parameter that can't be meant.
 
     Raises:
-        UsageError: A key, a secret header or a URL with credentials; the value is not repeated.
+        TypedKeyError: A key, a secret header or a URL with credentials; the value is not repeated.
     """
     if spec.key:
         check_reference(spec.key)
-    for name, value in spec.headers.items():
-        if not is_reference(value) and (_names_secret(name) or looks_secret(value)):
-            raise UsageError(
-                f"the header {name} holds a key in clear.",
-                hint=f"Say where it is: --header {name}=env:VARIABLE",
-            )
+    refuse_clear(spec.headers, "--header NAME=env:VARIABLE")
+    refuse_clear(spec.parameters)
+    refuse_clear(spec.options)
+    refuse_in_url("the URL", spec.base_url)
     parameters.check(spec.parameters)
-    _check_url(spec.base_url)
-    for name, value in {**spec.parameters, **spec.options}.items():
-        if isinstance(value, str) and looks_secret(value):
-            raise UsageError(f"{name} holds a key in clear.", hint="Say where it is: --key env:VARIABLE")
     return spec
 
 
@@ -114,23 +106,3 @@ def _listed(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _listed(item) for key, item in value.items() if item is not None}
     return [_listed(item) for item in value] if isinstance(value, tuple | list) else value
-
-
-def _names_secret(name: str) -> bool:
-    folded = name.casefold().replace("_", "-")
-    return any(word in folded for word in _SECRET_NAMES)
-
-
-def _check_url(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise UsageError(f"{url!r} is not a URL.") from None
-    if (
-        parts.password
-        or any(_names_secret(k) or k == "key" for k, _ in parse_qsl(parts.query))
-        or looks_secret(url)
-    ):
-        raise UsageError(
-            "the URL holds a key or a password in clear.", hint="Say where it is: --key env:VARIABLE"
-        )

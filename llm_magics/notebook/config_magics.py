@@ -13,6 +13,7 @@ from llm_magics.notebook.config_nouns.noun import MAGIC, Noun, Place, nothing
 from llm_magics.notebook.history import guarded
 from llm_magics.notebook.listing import Listing, Said
 from llm_magics.parser import HelpAsked, command, split, unsilenced
+from llm_magics.settings.typed_keys import refuse_assigned
 
 if TYPE_CHECKING:
     from llm_magics.api.session import Session
@@ -26,6 +27,8 @@ def config_command(session: Session, line: str, cell: str | None = None, shell: 
         TypedKeyError: A key was typed; the cell is gone from the history, and the key was not used.
     """
     with guarded(shell, session.keys, line, cell or ""):
+        session.keys.refuse_secret(cell or "")
+        refuse_assigned(cell or "")
         if cell is not None and cell.strip():
             return _cell(session, line, cell)
         words = split(unsilenced(line)[0])

@@ -6,34 +6,27 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from llm_magics.settings.keys import Keys, TypedKeyError
+from llm_magics.settings.keys import Keys
+from llm_magics.settings.typed_keys import TypedKeyError
 
 BLANK = "# this cell held a key; llm_magics took it out of the history"
 
 
-def refuse_keys(shell: Any, keys: Keys, *typed: str) -> None:
-    """Refuse a key in what was typed; the cell leaves the history.
-
-    Raises:
-        TypedKeyError: A key was typed.
-    """
-    with guarded(shell, keys, *typed):
-        return
-
-
 @contextlib.contextmanager
-def guarded(shell: Any, keys: Keys, *typed: str) -> Iterator[None]:
+def guarded(shell: Any, keys: Keys, line: str, body: str = "") -> Iterator[None]:
     """Refuse a key in what was typed; whoever refuses one inside, the cell leaves the history.
+
+    A body is free text, which may speak of keys: in it only a key of the user's own is refused.
 
     Raises:
         TypedKeyError: A key was typed.
     """
     try:
-        for text in typed:
-            keys.refuse_secret(text)
+        keys.refuse_secret(line)
+        keys.refuse_known(body)
         yield
     except TypedKeyError:
-        forget_cells(shell, [text.strip() for text in typed if text.strip()])
+        forget_cells(shell, [text.strip() for text in (line, body) if text.strip()])
         raise
 
 

@@ -10,7 +10,7 @@ from llm_magics.errors import LLMError
 from llm_magics.notebook.cell import Cell
 from llm_magics.notebook.cells import HANDLERS
 from llm_magics.notebook.config_magics import config_command
-from llm_magics.notebook.history import refuse_keys
+from llm_magics.notebook.history import guarded
 from llm_magics.notebook.namespace import Namespace
 from llm_magics.parser import HelpAsked
 
@@ -18,11 +18,11 @@ from llm_magics.parser import HelpAsked
 def llm(shell: Any, line: str, cell: str | None, local: dict[str, Any]) -> Any:
     """``%llm`` and ``%%llm``."""
     session = _session()
-    refuse_keys(shell, session.keys, line)
     space = Namespace(shell.user_ns, local, shell.user_ns_hidden)
     try:
-        call = parse(line, cell)
-        return HANDLERS[call.command.name](Cell(session, space, call, line))
+        with guarded(shell, session.keys, line, cell or ""):
+            call = parse(line, cell)
+            return HANDLERS[call.command.name](Cell(session, space, call, line))
     except HelpAsked as asked:
         print(asked.text)
         return None

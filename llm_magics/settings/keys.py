@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from llm_magics.errors import MissingPackage, NotFound, UsageError, redact
+from llm_magics.errors import MissingPackage, NotFound, UsageError, hide
+from llm_magics.settings.typed_keys import TypedKeyError, check_reference, looks_secret
 
-SCHEMES = ("env", "session", "keyring", "dotenv", "colab")
 SERVICE = "llm_magics"
 """The service name of our own entries in the system's keyring."""
 
@@ -36,15 +36,12 @@ VARIABLES: Mapping[str, tuple[str, ...]] = {
 REQUIRED = frozenset({"openai", "azure", "hf_endpoint", "anthropic", "gemini"})
 """The namespaces that answer nothing without a key."""
 
-_TYPED = re.compile(
-    r"(?<![A-Za-z0-9])(?:"
-    r"(?:sk|pk|rk)-(?=[\w-]*\d|[\w-]{20})[\w-]{8,}"
-    r"|(?:hf|gsk|xai|ghp|nvapi|pplx)[-_](?=\w*\d)[\w-]{16,}"
-    r"|AIza[\w-]{30,}"
-    r"|Bearer\s+[\w.-]{16,}"
-    r")"
-)
 _DOTENV = re.compile(r"""\s*(?:export\s+)?([\w.]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^#\r\n]*))""")
+
+
+_TYPED_HINT = """Cells are saved: delete the key from this one; make a new key if it was shared.
+Type a key with: %llm_config key set NAME
+or say where it is: --key env:VARIABLE"""
 
 
 @dataclass(frozen=True)
@@ -64,17 +61,6 @@ class Step:
 def mask(secret: str) -> str:
     """The last four characters of a long key, nothing of a short one."""
     return f"...{secret[-4:]}" if len(secret) >= 16 else "..."
-
-
-def is_reference(text: str) -> bool:
-    """True for ``env:NAME`` and the like."""
-    scheme, colon, name = text.partition(":")
-    return bool(colon and name) and scheme in SCHEMES
-
-
-def looks_secret(text: str) -> bool:
-    """True where a text holds something like a key."""
-    return _TYPED.search(text) is not None
 
 
 class Keys:
@@ -103,6 +89,7 @@ class Keys:
         secret = (self._readers[scheme](name) or "").strip()
         if secret:
             self._seen.add(secret)
+            hide(secret)
         return secret or None
 
     def set(self, name: str, value: str, store: Literal["session", "keyring"] = "session") -> str:
@@ -115,6 +102,7 @@ class Keys:
         if not value.strip():
             raise UsageError(f"the key {name!r} is empty; nothing was changed.")
         self._seen.add(value.strip())
+        hide(value.strip())
         if store == "keyring":
             _to_keyring(name, value.strip())
         else:
@@ -176,28 +164,28 @@ class Keys:
         return self._step(reference)
 
     def secrets(self) -> frozenset[str]:
-        """Every key known now, for taking them out of texts."""
+        """Every key known now."""
         variables = (v for names in VARIABLES.values() for v in names)
         environment = {value for v in variables if (value := self._environ.get(v, "").strip())}
         return frozenset(self._seen).union(self._typed.values(), environment)
-
-    def redact(self, text: str) -> str:
-        """``text`` without any key known now."""
-        return redact(text, self.secrets())
 
     def refuse_secret(self, line: str) -> None:
         """Raise where a line holds a key, or something like one; the message doesn't repeat it.
 
         Raises:
-            UsageError: Always in that case.
+            TypedKeyError: Always in that case.
         """
         if looks_secret(line) or any(len(secret) >= 8 and secret in line for secret in self.secrets()):
-            raise TypedKeyError(
-                "a key was typed on the line; it was not used.",
-                hint="Cells are saved: delete the key from this one; make a new key if it was shared.\n"
-                "Type a key with: %llm_config key set NAME\n"
-                "or say where it is: --key env:VARIABLE",
-            )
+            raise TypedKeyError("a key was typed on the line; it was not used.", hint=_TYPED_HINT)
+
+    def refuse_known(self, text: str) -> None:
+        """Raise where a text holds one of the keys known now, unless that may be a plain word.
+
+        Raises:
+            TypedKeyError: Always in that case.
+        """
+        if any(len(secret) >= 16 and not secret.isalpha() and secret in text for secret in self.secrets()):
+            raise TypedKeyError("a key stands in the cell's body; nothing was sent.", hint=_TYPED_HINT)
 
     def _from_environment(self, name: str) -> str | None:
         """A key typed under a variable's name stands in for the variable."""
@@ -209,25 +197,6 @@ class Keys:
         except Exception as error:  # noqa: BLE001  (a locked keyring must not stop the search)
             return Step(reference, note=type(error).__name__)
         return Step(reference, mask(secret) if secret else "")
-
-
-class TypedKeyError(UsageError):
-    """A key was typed where it would be saved."""
-
-
-def check_reference(text: str) -> str:
-    """``text`` if it is a reference.
-
-    Raises:
-        TypedKeyError: Otherwise; the text is not repeated, as it may be a key.
-    """
-    if not is_reference(text):
-        raise TypedKeyError(
-            "a key is named by where it is, never typed: env:VARIABLE, session:NAME, keyring:NAME, "
-            "dotenv:PATH#NAME or colab:NAME.",
-            hint="Keep one for this session with: %llm_config key set NAME",
-        )
-    return text
 
 
 def _service(name: str) -> tuple[str, str]:

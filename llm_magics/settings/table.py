@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from llm_magics.errors import UsageError
 from llm_magics.settings.quantities import size
+from llm_magics.settings.typed_keys import refuse_in_url
 from llm_magics.types import ROLES
 
 PREFIX = "LLM_MAGICS_"
@@ -85,11 +85,7 @@ def _text(setting: Declared, value: Any) -> str:
 
 def _url(setting: Declared, value: Any) -> str:
     text = _text(setting, value)
-    if "@" in urlsplit(text if "://" in text else f"//{text}").netloc:
-        raise UsageError(
-            f"{setting.name} holds a user name or password.",
-            hint="Give the key by reference instead: %llm_config add NAME --openai URL --key env:NAME",
-        )
+    refuse_in_url(setting.name, text)
     return text
 
 

@@ -11,7 +11,7 @@ be told to misbehave. Then add its class to ``WORLDS`` in ``test_contract.py``. 
         def close(self): ...                         # end it, and everything it started
         def backend(self, **changes): ...            # a backend that reaches it; changes go into its spec
         def says(self, text): ...                    # the host's answer from now on
-        def misbehave(self, what): ...               # one of testing.FAULTS; skip what can't be had
+        def misbehave(self, what, message=""): ...   # one of testing.FAULTS; skip what can't be had
 
 The words of ``can``: ``text echo one_of many schema embed usage finish faults timeout cancel gone reopen key
 stream``.
@@ -80,8 +80,8 @@ class World:
         """The host's answer from now on."""
         raise NotImplementedError
 
-    def misbehave(self, what: str) -> None:
-        """The host's fault from now on."""
+    def misbehave(self, what: str, message: str = "") -> None:
+        """The host's fault from now on, in its own words or these."""
         pytest.skip(f"{self.name} can't be made to: {what}")
 
     def gone(self) -> None:
@@ -357,14 +357,19 @@ class Contract:
         assert "%llm_config key set" in caught.value.hint
         await backend.close()
 
-    async def test_no_secret_in_sight(self, world: World, backend: Backend) -> None:
-        """No key in a repr or an error."""
+    async def test_no_secret_in_sight(
+        self, world: World, backend: Backend, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Not in a repr, a log at its most talkative, or the error of a host that repeats the key it got."""
         world.needs("key")
-        world.misbehave("auth")
-        with pytest.raises(AuthError) as caught:
+        caplog.set_level("DEBUG")
+        answer = await backend.complete(world.ask("hello"))
+        world.misbehave("auth", "API key not valid: key-of-the-test")
+        with pytest.raises(AuthError, match="not valid") as caught:
             await backend.complete(world.ask("hello"))
-        for shown in (repr(backend), repr(caught.value), str(caught.value), repr(caught.value.__cause__)):
-            assert "key-of-the-test" not in shown
+        shown = caught.value._render_traceback_()
+        for text in (repr(backend), repr(answer), repr(caught.value), *shown, caplog.text):
+            assert "key-of-the-test" not in text
 
 
 async def until(true: Any, seconds: float = 5.0) -> None:

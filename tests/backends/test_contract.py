@@ -40,8 +40,8 @@ class OpenAIWorld(World):
     def says(self, text: str) -> None:
         self.server.host.answer = lambda _request: text
 
-    def misbehave(self, what: str) -> None:
-        self.server.misbehave(what)
+    def misbehave(self, what: str, message: str = "") -> None:
+        self.server.misbehave(what, message=message)
 
     def gone(self) -> None:
         self.server.stop()

@@ -54,10 +54,10 @@ class ProviderWorld(World):
     def says(self, text: str) -> None:
         self.server.host.said = lambda _asked, _schema: text
 
-    def misbehave(self, what: str) -> None:
+    def misbehave(self, what: str, message: str = "") -> None:
         if what in self.lacking:
             pytest.skip(f"{self.name} has no {what}")
-        self.server.misbehave(what)
+        self.server.misbehave(what, message=message)
 
     def gone(self) -> None:
         self.server.stop()
@@ -130,7 +130,7 @@ class CustomWorld(World):
         loaders.fail(self.fault)
         return f"echo: {prompt}" if self.said is None else self.said
 
-    def misbehave(self, what: str) -> None:
+    def misbehave(self, what: str, message: str = "") -> None:
         if what not in ("ok", "null", "empty", "reset", *loaders.SAID):
             pytest.skip(f"a function has no {what}")
         self.fault = what
@@ -188,8 +188,8 @@ class ProcessWorld(CustomWorld):
     def says(self, text: str) -> None:
         Path(self.path).write_bytes(text.encode())
 
-    def misbehave(self, what: str) -> None:
-        super().misbehave(what)
+    def misbehave(self, what: str, message: str = "") -> None:
+        super().misbehave(what, message)
         Path(self.path + ".fault").write_text(what)
 
 
@@ -241,7 +241,7 @@ class VLLMLocalWorld(TransformersWorld):
     def says(self, text: str) -> None:
         self.state.said = text
 
-    def misbehave(self, what: str) -> None:
+    def misbehave(self, what: str, message: str = "") -> None:
         if what not in ("ok", "empty", "length", "bad_request"):
             pytest.skip(f"an engine in the kernel has no {what}")
         self.state.fault = what

@@ -43,7 +43,7 @@ class Anthropic(Provider):
         }
         refused = super().refusal(fault)
         status, message = said.get(fault.kind, (refused.status, refused.message))
-        return Refused(status, KINDS.get(status, "api_error"), message)
+        return Refused(status, KINDS.get(status, "api_error"), fault.message or message)
 
     def error(self, refused: Refused):
         kind = KINDS.get(refused.status, "api_error")

@@ -51,7 +51,7 @@ class Google(Provider):
         if status is None:
             refused = super().refusal(fault)
             return Refused(refused.status, WORDS.get(refused.status, "UNKNOWN"), refused.message)
-        return Refused(status, WORDS[status], message)
+        return Refused(status, WORDS[status], fault.message or message)
 
     def error(self, refused: Refused):
         details: list[Any] = []

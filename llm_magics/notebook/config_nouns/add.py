@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from llm_magics.backends.registry import parse_spec
 from llm_magics.errors import NotFound, UsageError
 from llm_magics.parser import LineParser, assignment, parameter
-from llm_magics.settings.keys import check_reference
 from llm_magics.settings.quantities import price, window
+from llm_magics.settings.typed_keys import check_reference
 from llm_magics.types import BackendSpec, Limits
 
 _KINDS = ("openai", "azure", "gguf", "call", "pool", "process", "client", "model")

@@ -9,7 +9,7 @@ from llm_magics.errors import UsageError
 from llm_magics.notebook.config_nouns.noun import MAGIC, Noun, Place
 from llm_magics.notebook.listing import Listing, Said
 from llm_magics.parser import LineParser
-from llm_magics.settings.keys import TypedKeyError
+from llm_magics.settings.typed_keys import TypedKeyError
 
 
 def _key_line(p: LineParser) -> None:

@@ -1,0 +1,112 @@
+"""Keys typed in clear: how they are told from references and from other words, and refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from llm_magics.errors import UsageError
+
+SCHEMES = ("env", "session", "keyring", "dotenv", "colab")
+
+_SHAPES = re.compile(
+    r"(?<![A-Za-z0-9])(?:"
+    r"(?:sk|pk|rk)-(?=[\w-]*\d|[\w-]{20})[\w-]{8,}"
+    r"|(?:hf|gsk|xai|ghp|nvapi|pplx)[-_](?=\w*\d)[\w-]{16,}"
+    r"|AIza[\w-]{30,}"
+    r"|Bearer\s+[\w.-]{16,}"
+    r")"
+)
+# ``eos_token``, ``max_tokens`` and ``prompt_cache_key`` are no keys.
+_NAMES = re.compile(
+    r"^(?:key|sig|signature)$|(?:api|access|secret|private|subscription|auth)[-_]?key"
+    r"|(?:secret|password|passwd|authorization|cookie|credential)s?$"
+    r"|(?<!bos.)(?<!eos.)(?<!pad.)(?<!unk.)(?<!sep.)(?<!cls.)(?<!mask.)(?<!stop.)(?<!start.)(?<!end.)token$",
+    re.IGNORECASE,
+)
+_ASSIGNED = re.compile(r"""([\w.-]+)["']?\s*=\s*(?:"([^"\n]*)"|'([^'\n]*)')""")
+
+
+class TypedKeyError(UsageError):
+    """A key was typed where it would be saved."""
+
+
+def is_reference(text: str) -> bool:
+    """True for ``env:NAME`` and the like."""
+    scheme, colon, name = text.partition(":")
+    return bool(colon and name) and scheme in SCHEMES
+
+
+def check_reference(text: str) -> str:
+    """``text`` if it is a reference.
+
+    Raises:
+        TypedKeyError: Otherwise; the text is not repeated, as it may be a key.
+    """
+    if not is_reference(text):
+        raise TypedKeyError(
+            "a key is named by where it is, never typed: env:VARIABLE, session:NAME, keyring:NAME, "
+            "dotenv:PATH#NAME or colab:NAME.",
+            hint="Keep one for this session with: %llm_config key set NAME",
+        )
+    return text
+
+
+def looks_secret(text: str) -> bool:
+    """True where a text holds something like a key."""
+    return _SHAPES.search(text) is not None
+
+
+def names_secret(name: str) -> bool:
+    """True where what goes by this name (a parameter, a header, a part of a URL's query) is a key."""
+    return _NAMES.search(name) is not None
+
+
+def refuse_clear(values: Mapping[str, Any], instead: str = "--key env:VARIABLE") -> None:
+    """Raise where a text among the values, at any depth, is a key by its name or its looks.
+
+    ``instead``: what to type.
+
+    Raises:
+        TypedKeyError: It names the value and doesn't repeat it.
+    """
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            refuse_clear(value, instead)
+        elif isinstance(value, str) and _is_clear(name, value):
+            raise TypedKeyError(f"{name} holds a key in clear.", hint=f"Say where it is: {instead}")
+
+
+def _is_clear(name: str, value: str) -> bool:
+    return bool(value) and not is_reference(value) and (names_secret(name) or looks_secret(value))
+
+
+def refuse_assigned(text: str) -> None:
+    """The same for what a TOML text assigns, well formed or not.
+
+    Raises:
+        TypedKeyError: It names the value and doesn't repeat it.
+    """
+    for name, double, single in _ASSIGNED.findall(text):
+        refuse_clear({name.rpartition(".")[2]: double or single})
+
+
+def refuse_in_url(what: str, url: str) -> None:
+    """The same for a URL's user name, password and query.
+
+    Raises:
+        TypedKeyError: It says ``what`` holds one and doesn't repeat it.
+        UsageError: Not a URL.
+    """
+    try:
+        parts = urlsplit(url if "://" in url else f"//{url}")
+    except ValueError:
+        raise UsageError(f"{what} is no URL: {url!r}.") from None
+    queried = (name for name, _ in parse_qsl(parts.query))
+    if "@" in parts.netloc or any(map(names_secret, queried)) or looks_secret(url):
+        raise TypedKeyError(
+            f"{what} holds a key, a user name or a password in clear.",
+            hint="Give the key by reference instead: %llm_config add NAME --openai URL --key env:VARIABLE",
+        )
