@@ -64,7 +64,6 @@ class Bucket:
         self.rate = UNBOUNDED
         self.level = UNBOUNDED
         self.updated = 0.0
-        self.held_until = 0.0
 
     def limit(self, per_minute: float | None) -> None:
         """What the user allows per minute, None for no limit."""
@@ -82,28 +81,18 @@ class Bucket:
     ) -> None:
         """Take the host's word where it is stricter than our own count.
 
-        ``reset`` is the time until the quota is whole again. In an evenly refilling quota it is what is
-        used up over the rate; a reset much later than that tells of a fixed window, which gives nothing
-        back before its end; one beyond a minute, of a slower quota (requests a day).
+        ``reset`` is the time until the quota is whole again; one far beyond a minute tells of a slower
+        quota (requests a day).
         """
         self.refill(now)
         first = self.hosts is None
-        even = (limit - remaining) / (limit / 60)
-        slower = reset is not None and reset > 90 and remaining < limit
         self.hosts = limit
+        slower = reset is not None and reset > 90 and remaining < limit
         self._resize((limit - remaining) / reset if slower and reset else None)
         self.level = min(self.level, remaining - (in_flight if first else 0))
-        fixed = reset is not None and not slower and reset > 2 * even + 2
-        if fixed and reset is not None and remaining < 1:
-            self.held_until = now + reset
 
     def refill(self, now: float) -> None:
         """Bring the level up to ``now``."""
-        if self.held_until:
-            if now < self.held_until:
-                self.updated = now
-                return
-            self.held_until, self.level = 0.0, self.capacity
         if self.capacity is not UNBOUNDED:
             self.level = min(self.capacity, self.level + (now - self.updated) * self.rate)
         self.updated = now
@@ -113,8 +102,6 @@ class Bucket:
         if self.capacity is UNBOUNDED:
             return 0.0
         self.refill(now)
-        if self.held_until > now:
-            return self.held_until - now
         missing = min(amount, self.capacity) - self.level
         return missing / self.rate if missing > 1e-9 else 0.0
 

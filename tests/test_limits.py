@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llm_magics.errors import ConnectionLost, Overloaded, RateLimited, Timeout
 from llm_magics.limits import Limiter, backoff, over, strictest
 from llm_magics.testing import clock
 from llm_magics.types import Limits
@@ -128,6 +129,59 @@ def test_a_cancelled_turn_is_passed_on():
             assert limiter.in_flight == 0
 
     clock.run(leave())
+
+
+def test_a_turn_that_came_as_its_owner_left_is_given_back():
+    """Cancelled in the very moment of its turn: the permit does not leak."""
+
+    async def leave() -> None:
+        limiter = Limiter(1)
+        with limiter.under(Limits()):
+            held = await limiter.acquire()
+            left = asyncio.create_task(limiter.acquire())
+            await asyncio.sleep(0)
+            limiter.release(held)
+            left.cancel()
+            await asyncio.gather(left, return_exceptions=True)
+            assert limiter.in_flight == 0
+            limiter.release(await asyncio.wait_for(limiter.acquire(), 1))
+
+    clock.run(leave())
+
+
+def test_a_light_request_does_not_overtake_a_heavy_one():
+    """First come, first served: else a long prompt might wait for ever."""
+
+    async def order() -> list[str]:
+        limiter, came = Limiter(), []
+
+        async def one(name: str, tokens: float) -> None:
+            limiter.release(await limiter.acquire(tokens))
+            came.append(name)
+
+        with limiter.under(Limits(tpm=60)):
+            await one("first", 50)
+            heavy = asyncio.create_task(one("heavy", 40))
+            await asyncio.sleep(1)
+            await asyncio.gather(heavy, one("light", 1))
+        return came
+
+    assert clock.run(order()) == ["first", "heavy", "light"]
+
+
+def test_when_a_stricter_run_ends_the_other_goes_on_by_its_own_limits():
+    """What one cell asked for holds no longer than it runs."""
+
+    async def two() -> float:
+        limiter = Limiter()
+        with limiter.under(Limits(rpm=6000)):
+            with limiter.under(Limits(rpm=1)):
+                limiter.release(await limiter.acquire())
+            await asyncio.sleep(0.01)
+            limiter.release(await limiter.acquire())
+        return asyncio.get_running_loop().time()
+
+    assert clock.run(two()) < 1
 
 
 @pytest.mark.checklist("K5")
@@ -321,6 +375,64 @@ def test_a_named_concurrency_starts_there():
     """--concurrency 256 is 256 at once, whatever the backend's own cap."""
     starts = clock.run(asked(Limiter(64), Limits(concurrency=256), 512, latency=1.0))
     assert starts.count(starts[0]) == 256
+
+
+def test_a_named_concurrency_is_never_outgrown():
+    """--concurrency 4 is 4 at once, however well it goes."""
+    starts = clock.run(asked(Limiter(64), Limits(concurrency=4), 100, latency=1.0))
+    assert max(starts.count(start) for start in starts) == 4
+    assert starts[-1] == pytest.approx(24)
+
+
+@pytest.mark.checklist("K6")
+@pytest.mark.parametrize(
+    ("fault", "allowed", "pause"),
+    [
+        (None, 11, (0, 0)),
+        (RateLimited("too fast", retry_after=5.0), 1, (5.0, 5.5)),
+        (RateLimited("too fast"), 1, (0, 1.0)),
+        (RateLimited("tomorrow", retry_after=86_400.0), 1, (0, 1.0)),
+        (Timeout("late"), 7, (0, 0)),
+        (Overloaded("full", status=503, retry_after=3.0), 7, (3.0, 3.0)),
+        (Overloaded("full", status=529), 7, (0, 0)),
+        (Overloaded("a bug", status=500), 10, (0, 0)),
+        (ConnectionLost("reset"), 10, (0, 0)),
+    ],
+)
+def test_what_each_fault_says_of_the_hosts_room(fault, allowed, pause):
+    """429 starts again at one and pauses, a full host takes 0.7 of it, a bug over there changes nothing."""
+
+    async def go() -> tuple[float, float]:
+        limiter = Limiter(64, start=10)
+        with limiter.under(Limits()):
+            permit = await limiter.acquire()
+            limiter.heard(permit, fault)
+            limiter.release(permit)
+        return limiter.concurrency.allowed, limiter.paused_until
+
+    found, until = clock.run(go())
+    assert found == pytest.approx(allowed)
+    assert pause[0] <= until <= pause[1]
+
+
+def test_the_tokens_a_host_has_left_are_not_those_in_flight():
+    """Requests in flight count as requests; what they weigh is settled when they end."""
+
+    async def go() -> tuple[float, float]:
+        limiter = Limiter()
+        with limiter.under(Limits()):
+            permits = [await limiter.acquire(10) for _ in range(3)]
+            limiter.observe(
+                {
+                    "limit_requests": 60, "remaining_requests": 30,
+                    "limit_tokens": 600, "remaining_tokens": 300,
+                }
+            )  # fmt: skip
+            for permit in permits:
+                limiter.release(permit)
+        return limiter.requests.level, limiter.tokens.level
+
+    assert clock.run(go()) == (27, 300)
 
 
 def test_flags_stand_over_a_backends_limits_only_where_they_say_something():
