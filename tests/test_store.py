@@ -312,3 +312,57 @@ def test_a_temporary_store_leaves_nothing_behind():
     assert folder.exists()
     store.close()
     assert not folder.exists()
+
+
+def test_dropping_forgets_those_keys_and_no_others(store):
+    """However many they are: what could not be used is asked for anew."""
+    requests = [ask(str(i)) for i in range(1200)]
+    store.put_many([(request, Response(str(i))) for i, request in enumerate(requests)])
+    store.drop([request.key for request in requests[:1100]])
+    kept = store.get_many([request.key for request in requests])
+    assert sorted(answer.text for answer in kept.values()) == sorted(map(str, range(1100, 1200)))
+
+
+def test_a_closed_store_lets_go_of_its_file_and_opens_a_new_one(store):
+    """The way out that the errors name: move the file away, and the next answer makes another."""
+    store.put(ask(), Response("a"))
+    store.close()
+    for path in store.path.parent.iterdir():
+        path.unlink()
+    assert store.get(ask().key) is None
+    store.put(ask(), Response("b"))
+    assert store.path.exists()
+
+
+def test_a_file_damaged_within_is_one_clear_error(store):
+    """A good header, and pages that are none."""
+    store.put_many([(ask(str(i)), Response("x" * 500)) for i in range(500)])
+    store.close()
+    with store.path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (store.path.stat().st_size - 4096))
+    with pytest.raises(StoreError, match="damaged"):
+        store.get_many([ask(str(i)).key for i in range(500)])
+
+
+def test_a_file_kept_busy_by_another_kernel_is_a_store_error_that_says_so(store):
+    """A write waits for its turn, and not for ever."""
+    store.put(ask(), Response("a"))
+    assert store._connection is not None
+    store._connection.execute("PRAGMA busy_timeout=50")
+    other = sqlite3.connect(store.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreError, match="another kernel keeps") as caught:
+        store.put_many([(ask(str(i)), Response("b")) for i in range(3)])
+    assert "run the cell again" in caught.value.hint
+    other.execute("ROLLBACK")
+    other.close()
+    store.put_many([(ask(str(i)), Response("b")) for i in range(3)])
+    assert store.stats().rows == 4
+
+
+def test_what_is_no_file_is_a_store_error(tmp_path):
+    """A folder of that name, say."""
+    with pytest.raises(StoreError, match="can't be used") as caught:
+        Store(tmp_path).get(ask().key)
+    assert "LLM_MAGICS_HOME" in caught.value.hint
