@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_magics.api.betting import Search, hoeffding, log_wealth, naive
+from llm_magics.api.betting import Search, log_wealth
 
 RUNS = 200
+FIXED = (0.1, 0.3, 0.5, 0.7, 0.85, 0.95)
 
 
 def draw(search: Search, agrees: np.ndarray, chance: np.random.Generator, batch: int = 50) -> tuple[int, int]:
@@ -73,11 +75,71 @@ def test_wealth_is_infinite_only_where_the_claim_is_refuted(size: int, data: st.
     assert (wealth == math.inf) == (sum(agrees) > size - errors)
 
 
-def test_rules_of_thumb_are_what_they_are() -> None:
-    """The naive rule takes the last threshold that looks good; Hoeffding's bound is far below the share."""
-    assert naive([1, 1, 0, 1], [0.9, 0.8, 0.7, 0.6], 0.75) == 0.6
-    assert naive([0, 0], [0.9, 0.8], 0.9) == math.inf
-    assert hoeffding(95, 100, 0.1) == pytest.approx(0.95 - math.sqrt(math.log(10) / 200))
+@pytest.mark.checklist("X3")
+@pytest.mark.parametrize(("size", "errors"), [(6, 1), (7, 2), (8, 3), (9, 5)])
+def test_against_a_true_claim_the_bet_is_fair_to_the_last_digit(size: int, errors: int) -> None:
+    """Over all orders of a prefix with just as many errors as claimed, wealth stays 1 on the average."""
+    wrongs = list(itertools.combinations(range(size), errors))
+    orders = [[int(place not in wrong) for place in range(size)] for wrong in wrongs]
+    for n in range(size - errors + 1):
+        for belief in (0.5, 0.9):
+            wealth = [math.exp(log_wealth(order[:n], size, errors, belief)) for order in orders]
+            assert sum(wealth) / len(wealth) == pytest.approx(1)
+
+
+@given(st.integers(2, 12), st.data())
+@settings(max_examples=60, deadline=None)
+def test_wealth_is_what_its_definition_says(size: int, data: st.DataObject) -> None:
+    """Half the stake by Kelly's fraction of the running estimate, half over six fixed fractions."""
+    errors = data.draw(st.integers(1, size - 1))
+    agrees = data.draw(st.lists(st.integers(0, 1), max_size=size - errors))
+    belief, seen, kelly, fixed = 0.8, 0, 1.0, [1.0] * 6
+    for n, x in enumerate(agrees):
+        claimed = min(max((size - errors - seen) / (size - n), 1e-9), 1 - 1e-9)
+        estimate = (20 * belief + seen) / (20 + n)
+        followed = min(max((estimate - claimed) / (1 - claimed), 0.02), 0.98)
+        kelly *= 1 + followed * (x / claimed - 1)
+        fixed = [w * (1 + f * (x / claimed - 1)) for w, f in zip(fixed, FIXED, strict=True)]
+        seen += x
+    assert math.exp(log_wealth(agrees, size, errors, belief)) == pytest.approx(kelly / 2 + sum(fixed) / 12)
+
+
+def test_a_search_over_a_perfect_labeller_takes_all_but_what_it_drew() -> None:
+    """It tells beforehand what it will take, wins one prefix after another, and counts what it saves."""
+    search = Search(1_000, np.full(800, 0.999), 0.95)
+    before = search.outlook()
+    assert (before.size, search.size, search.saved, search.drawn) == (800, 0, 0, 0)
+    assert 40 < before.draws < 80
+    assert before.gain == pytest.approx(800 - before.draws)
+    places = np.random.default_rng(0).permutation(800)
+    search.add(places[:40], np.ones(40))
+    assert 0 < search.size < 800
+    assert search.saved == search.size - int((places[:40] < search.size).sum())
+    search.add(places[40:90], np.ones(50))
+    assert (search.size, search.drawn, search.saved) == (800, 90, 710)
+    assert search.outlook().gain == 0
+
+
+def test_a_prefix_too_small_to_hold_more_errors_than_allowed_is_taken_unseen() -> None:
+    """40 rows can't hold the 51 errors that would break the promise over 1,000."""
+    search = Search(1_000, np.full(800, 0.5), 0.95)
+    search.add([], [])
+    assert search.size == 40
+    assert Search(20, np.full(20, 0.5), 0.95).sizes == list(range(1, 21))
+
+
+def test_the_surest_confidence_needs_the_most_draws() -> None:
+    """--sure 0.99 waits for a hundredfold wealth, --sure 0.5 for a twofold one."""
+    draws = []
+    for confidence in (0.5, 0.9, 0.99):
+        search, n = Search(1_000, np.full(800, 0.9), 0.95, confidence), 0
+        while search.size < 800:
+            search.add([n], [1])
+            n += 1
+        draws.append(n)
+        assert log_wealth(np.ones(n), 800, 51, 0.9) >= math.log(1 / (1 - confidence))
+        assert log_wealth(np.ones(n - 1), 800, 51, 0.9) < math.log(1 / (1 - confidence))
+    assert draws == sorted(set(draws))
 
 
 def test_a_hopeless_search_ends_at_once() -> None:

@@ -157,21 +157,3 @@ def _divergence(p: float, q: float) -> float:
     """Kullback and Leibler's, of two coins: the best growth of log wealth a draw."""
     p, q = min(p, 1 - 1e-9), min(max(q, 1e-9), 1 - 1e-9)
     return p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
-
-
-# -- the rules that people use instead, for comparison
-
-
-def naive(agrees: Any, confidences: Any, target: float) -> float:
-    """The lowest confidence from which on the sample's agreement reaches the target: no promise at all."""
-    import numpy as np
-
-    order = np.argsort(-np.asarray(confidences), kind="stable")
-    shares = np.cumsum(np.asarray(agrees, dtype=float)[order]) / np.arange(1, order.size + 1)
-    good = np.flatnonzero(shares >= target)
-    return float(np.asarray(confidences)[order[good[-1]]]) if good.size else math.inf
-
-
-def hoeffding(agrees: int, draws: int, delta: float) -> float:
-    """A lower bound of a share from a sample of fixed size (Hoeffding 1963)."""
-    return agrees / draws - math.sqrt(math.log(1 / delta) / (2 * draws)) if draws else 0.0

@@ -11,12 +11,13 @@ label that the model gives; 10% are allowed. "Calls" is the share of rows that t
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from llm_magics.api.betting import Search, hoeffding, naive
+from llm_magics.api.betting import Search
 
 Rule = Callable[[np.ndarray, np.ndarray, float, np.random.Generator, int], tuple[float, bool]]
 CONFIDENCE = 0.9
@@ -63,6 +64,19 @@ def by_hoeffding(
         if (1 - bound) * size <= allowed:
             best = size
     return outcome(agrees, np.setdiff1d(np.arange(best), drawn), target, rows)
+
+
+def naive(agrees: np.ndarray, sure: np.ndarray, target: float) -> float:
+    """The lowest confidence from which on the sample's agreement reaches the target: no promise at all."""
+    order = np.argsort(-sure, kind="stable")
+    shares = np.cumsum(agrees[order], dtype=float) / np.arange(1, order.size + 1)
+    good = np.flatnonzero(shares >= target)
+    return float(sure[order[good[-1]]]) if good.size else math.inf
+
+
+def hoeffding(agrees: int, draws: int, delta: float) -> float:
+    """A lower bound of a share from a sample of fixed size (Hoeffding 1963)."""
+    return agrees / draws - math.sqrt(math.log(1 / delta) / (2 * draws)) if draws else 0.0
 
 
 def outcome(agrees: np.ndarray, taken: np.ndarray, target: float, rows: int) -> tuple[float, bool]:
