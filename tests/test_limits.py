@@ -66,6 +66,18 @@ def test_a_window_never_lets_more_than_n_start_in_its_span(n, seconds, rows, lat
 
 
 @pytest.mark.checklist("K5")
+def test_a_new_window_counts_what_the_old_one_let_through():
+    """A second cell with another window does not begin with a clean slate."""
+
+    async def two() -> list[float]:
+        limiter = Limiter()
+        first = await asked(limiter, Limits(window=(2, 10.0)), 2)
+        return first + await asked(limiter, Limits(window=(3, 10.0)), 3)
+
+    assert most_in_any(clock.run(two()), 10.0) == 3
+
+
+@pytest.mark.checklist("K5")
 @settings(max_examples=40, deadline=None)
 @given(rpm=st.integers(1, 600), rows=st.integers(1, 300))
 def test_requests_a_minute_start_full_and_refill_evenly(rpm, rows):
@@ -351,6 +363,24 @@ def test_a_burst_of_refusals_counts_once():
     assert limiter.refusals == 1
     assert limiter.concurrency.allowed == 1
     assert limiter.concurrency.threshold == pytest.approx(0.7 * 64)
+
+
+@pytest.mark.checklist("K6")
+def test_an_answer_ends_the_series_of_refusals():
+    """The next back-off begins anew: only refusals in a row make the pauses longer."""
+
+    async def go() -> list[int]:
+        limiter, counts = Limiter(64), []
+        with limiter.under(Limits()):
+            for fault in (RateLimited("a"), RateLimited("b"), None, RateLimited("c")):
+                await asyncio.sleep(100)
+                permit = await limiter.acquire()
+                limiter.heard(permit, fault)
+                limiter.release(permit)
+                counts.append(limiter.refusals)
+        return counts
+
+    assert clock.run(go()) == [1, 2, 0, 1]
 
 
 @pytest.mark.checklist("K6")
