@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from sklearn.metrics import f1_score
 
 from llm_magics.api.evaluation import evaluate, wilson
 from llm_magics.errors import UsageError
+from llm_magics.widgets.evaluation import luminance
 
 
 @pytest.mark.checklist("T12")
@@ -67,3 +70,42 @@ def test_a_column_that_holds_no_label_is_an_error() -> None:
     with pytest.raises(UsageError, match="none of the labels") as raised:
         evaluate(["x", "y"], ["a", "b"], ["a", "b"])
     assert "x, y" in raised.value.hint
+
+
+def contrasts(page: str) -> list[float]:
+    """WCAG 2's ratio of each coloured cell."""
+    found = []
+    for ground, ink in re.findall(r"background:#(\w{6});color:#(\w{3})", page):
+        lights = (
+            luminance([int(ground[i : i + 2], 16) for i in (0, 2, 4)]),
+            luminance([255 * (ink == "fff")] * 3),
+        )
+        found.append((max(lights) + 0.05) / (min(lights) + 0.05))
+    return found
+
+
+@pytest.mark.checklist("T12")
+def test_its_html_needs_no_script_and_no_style_sheet() -> None:
+    """Coloured inline, readable on every colour, names escaped: code hosts and nbconvert show it as it is."""
+    evil = "<script>alert(1)</script>"
+    truth = ["a"] * 97 + [evil] * 3 + ["b"] * 50
+    given = ["a"] * 90 + ["b"] * 7 + ["a"] * 2 + [None] + ["b"] * 50
+    page = evaluate(truth, given, ["a", "b"])._repr_html_()
+    assert not re.search(r"<(script|style|img)", page) and "&lt;script&gt;" in page
+    found = contrasts(page)
+    assert len(found) == 5 and min(found) >= 4.5
+    assert (
+        ">90</td>" in page and ">(none)</th>" in page and page.count("<table") == page.count("<caption") == 2
+    )
+    assert "0.928" in repr(evaluate(truth, given, ["a", "b"]))
+    many = evaluate(["a|b", "b", None], [["a"], ["b"], ["a"]], ["a", "b"])._repr_html_()
+    assert many.count("<table") == 1 and not contrasts(many)
+
+
+def test_of_many_labels_the_largest_confusions_are_listed() -> None:
+    """A table of 80 x 80 helps nobody; the whole one is an attribute."""
+    names = [f"label {i}" for i in range(80)]
+    truth = [name for name in names for _ in range(3)]
+    given = [names[0] if name == "label 7" else name for name in truth]
+    page = evaluate(truth, given, names)._repr_html_()
+    assert "The largest confusions, of 1;" in page and ">100%</td>" in page and len(contrasts(page)) == 1

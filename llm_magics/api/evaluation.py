@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +15,7 @@ RESAMPLES = 1000
 """Resamples of a bootstrap interval; the seed is fixed, so that one result has one interval."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """Labels against the truth, over the rows that have a true label.
 
@@ -49,9 +48,14 @@ class Evaluation:
             f"{self.rows:,} rows, {self.answered:.1%} answered{gap}"
         )
 
+    def __repr__(self) -> str:
+        scores = self.by_label.to_string(float_format="{:.3f}".format)
+        return f"{self}\n\n{scores}\n\n{self.confusion.to_string()}"
+
     def _repr_html_(self) -> str:
-        tables = self.by_label.to_html(float_format="{:.3f}".format) + self.confusion.to_html()
-        return f"<p>{html.escape(str(self))}</p>{tables}"
+        from llm_magics.widgets.evaluation import page
+
+        return page(self)
 
     def plot(self) -> Any:
         """The confusion matrix as a plotly figure."""
@@ -108,7 +112,7 @@ def _require_known(found: set[str], labels: Sequence[str]) -> None:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MultiEvaluation:
     """Several labels a row against the truth, over the rows that have a true cell.
 
@@ -135,8 +139,13 @@ class MultiEvaluation:
             f"{self.rows:,} rows, {self.answered:.1%} answered"
         )
 
+    def __repr__(self) -> str:
+        return f"{self}\n\n{self.by_label.to_string(float_format='{:.3f}'.format)}"
+
     def _repr_html_(self) -> str:
-        return f"<p>{html.escape(str(self))}</p>{self.by_label.to_html(float_format='{:.3f}'.format)}"
+        from llm_magics.widgets.evaluation import page
+
+        return page(self)
 
 
 def _evaluate_many(truth: Sequence[Any], given: Sequence[Any], labels: list[str]) -> MultiEvaluation:

@@ -1,0 +1,114 @@
+"""Scores against the truth as HTML for any viewer: no script, no style sheet, a number on every colour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from llm_magics.widgets.html import cut, escape
+
+if TYPE_CHECKING:
+    from llm_magics.api.evaluation import Evaluation, MultiEvaluation
+
+MOST = 30
+"""With more labels than this, the largest confusions are listed instead of the whole table."""
+LISTED = 20
+NAME = 40
+RIGHT, WRONG = (0, 102, 170), (181, 63, 11)
+"""Blue for labels that are right, brown for wrong ones: told apart by every kind of colour vision."""
+_CELL = "padding:2px 8px;text-align:right;white-space:nowrap"
+_NAME = "padding:2px 8px;text-align:left;white-space:nowrap"
+
+
+def page(evaluation: Evaluation | MultiEvaluation) -> str:
+    """The score in a line, the scores by label, and which labels are taken for which."""
+    confusion = getattr(evaluation, "confusion", None)
+    return f"<p>{escape(evaluation)}</p>{by_label(evaluation.by_label)}" + (
+        "" if confusion is None else confused(confusion)
+    )
+
+
+def by_label(scores: Any) -> str:
+    """Precision, recall, F1 and rows of each label."""
+    lines = [
+        (name, *(f"{value:.3f}" for value in values[:-1]), f"{int(values[-1]):,}")
+        for name, *values in scores.itertuples()
+    ]
+    heads = ["label", *scores.columns[:-1], "rows"]
+    return _table("Scores by label", heads, [(_head(name), *map(_plain, rest)) for name, *rest in lines])
+
+
+def confused(counts: Any) -> str:
+    """The table of true and given labels, shaded by the share of each true label's rows."""
+    if len(counts) > MOST:
+        return _largest(counts)
+    names, values = list(counts.columns), counts.to_numpy()
+    lines = []
+    for true, row in zip(counts.index, values, strict=True):
+        whole = max(1, int(row.sum()))
+        cells = [_shaded(int(n), n / whole, right=name == true) for name, n in zip(names, row, strict=True)]
+        lines.append((_head(true), *cells))
+    said = (
+        "True labels down, given ones across; shaded by the share of the true label's rows, "
+        "blue where right, brown where wrong"
+    )
+    return _table(said, ["true \\ given", *names], lines)
+
+
+def _largest(counts: Any) -> str:
+    found = [
+        (int(n), int(n) / max(1, int(row.sum())), true, given)
+        for true, row in counts.iterrows()
+        for given, n in row.items()
+        if given != true and n
+    ]
+    found.sort(key=lambda one: -one[0])
+    lines = [
+        (_head(true), _head(given, "td"), _shaded(n, share, right=False), _plain(f"{share:.0%}"))
+        for n, share, true, given in found[:LISTED]
+    ]
+    said = (
+        f"The largest confusions, of {len(found):,}; the whole table of {len(counts):,} labels is .confusion"
+    )
+    return _table(said, ["true", "given", "rows", "share of true"], lines)
+
+
+def _table(caption: str, heads: Sequence[Any], lines: Sequence[Sequence[str]]) -> str:
+    top = "".join(
+        f'<th scope="col" style="{_CELL if i else _NAME}">{escape(cut(str(head), NAME))}</th>'
+        for i, head in enumerate(heads)
+    )
+    body = "".join(f"<tr>{''.join(line)}</tr>" for line in lines)
+    return (
+        '<div style="overflow-x:auto"><table style="border-collapse:collapse">'
+        f'<caption style="caption-side:top;text-align:left;color:inherit">{escape(caption)}</caption>'
+        f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _head(name: Any, tag: str = "th") -> str:
+    scope = ' scope="row"' if tag == "th" else ""
+    return f'<{tag}{scope} style="{_NAME}">{escape(cut(str(name), NAME))}</{tag}>'
+
+
+def _plain(value: Any) -> str:
+    return f'<td style="{_CELL}">{escape(value)}</td>'
+
+
+def _shaded(count: int, share: float, *, right: bool) -> str:
+    """A number on its colour, in black or white, whichever stands out more."""
+    if not count:
+        return f'<td style="{_CELL};opacity:.7">0</td>'
+    # A share of 0 would be white; even one row in a thousand is to be seen.
+    strength = 0.12 + 0.88 * share
+    ground = [round(255 + (part - 255) * strength) for part in (RIGHT if right else WRONG)]
+    ink = "#000" if luminance(ground) > 0.179 else "#fff"
+    colours = f"background:#{ground[0]:02x}{ground[1]:02x}{ground[2]:02x};color:{ink}"
+    return f'<td style="{_CELL};{colours}">{count:,}</td>'
+
+
+def luminance(colour: Sequence[int]) -> float:
+    """WCAG 2's relative luminance of red, green, blue (0-255); at 0.179 black and white stand out alike."""
+    parts = [one / 255 for one in colour]
+    linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
