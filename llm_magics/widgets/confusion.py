@@ -5,6 +5,9 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING, Any
 
+from llm_magics.widgets.chart import UPLOADS
+from llm_magics.widgets.theme import COLOURS, NO_COLOUR
+
 if TYPE_CHECKING:
     from llm_magics.api.evaluation import Evaluation
 
@@ -30,7 +33,11 @@ def confusion_figure(evaluation: Evaluation) -> Any:
         )
     )
     figure.update_layout(
-        title=str(evaluation), xaxis_title="given", yaxis_title="true", template="plotly_white"
+        title=str(evaluation),
+        xaxis_title="given",
+        yaxis_title="true",
+        template="plotly_white",
+        modebar={"remove": list(UPLOADS)},
     )
     figure.update_yaxes(autorange="reversed")
     return figure
@@ -45,13 +52,13 @@ def reliability_figure(evaluation: Evaluation) -> Any:
     figure = go.Figure(
         [
             go.Scatter(
-                x=[0, 1], y=[0, 1], mode="lines", line={"dash": "dot", "color": "#888"}, hoverinfo="skip"
+                x=[0, 1], y=[0, 1], mode="lines", line={"dash": "dot", "color": NO_COLOUR}, hoverinfo="skip"
             ),
             go.Scatter(
                 x=table["confidence"],
                 y=table["accuracy"],
                 mode="lines+markers",
-                marker={"size": 8 + 30 * share**0.5, "color": "#0072b2"},
+                marker={"size": 8 + 30 * share**0.5, "color": COLOURS[0]},
                 text=table["rows"],
                 hovertemplate="confidence %{x:.2f}<br>right %{y:.2f}<br>%{text} rows<extra></extra>",
             ),
@@ -63,5 +70,6 @@ def reliability_figure(evaluation: Evaluation) -> Any:
         yaxis={"title": "share right", "range": [0, 1.02]},
         showlegend=False,
         template="plotly_white",
+        modebar={"remove": list(UPLOADS)},
     )
     return figure

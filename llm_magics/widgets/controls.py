@@ -67,7 +67,7 @@ def build(figure: Any, probe: Any, columns: Sequence[str]) -> Controls:
     full = w.Layout(width="auto")
     buttons = {key: _button(w, said, tip) for key, said, tip in BUTTONS}
     search = w.Text(placeholder="search", description="Search", layout=full, continuous_update=True)
-    listing = w.SelectMultiple(rows=16, layout=w.Layout(width="auto", height="330px"))
+    listing = w.SelectMultiple(description="Concepts", rows=16, layout=w.Layout(width="auto", height="350px"))
     listing.tooltip = "Concepts: tick, symbol, documents that match, slice bars, name"
     listing.add_class("llmx-list")
     name = w.Text(description="Name", layout=full)
@@ -75,11 +75,18 @@ def build(figure: Any, probe: Any, columns: Sequence[str]) -> Controls:
         description="Criterion", rows=2, layout=full, placeholder="a yes/no question about one text"
     )
     view = w.ToggleButtons(
-        options=["Map", "Matrix", "Prevalence"], tooltips=["Documents", "Concepts by slice", "Counts"]
+        options=["Map", "Matrix", "Prevalence"],
+        description="View",
+        tooltips=["Documents", "Concepts by slice", "Counts"],
     )
-    view.style.button_width = "7.5em"
-    drag = w.ToggleButtons(options=["Click", "Lasso"], tooltips=["Open what is clicked", "Select by drawing"])
-    drag.style.button_width = "5em"
+    drag = w.ToggleButtons(
+        options=["Click", "Lasso"],
+        description="Select by",
+        tooltips=["Open what is clicked", "Select by drawing"],
+    )
+    for toggles in (view, drag):
+        toggles.style.button_width, toggles.style.description_width = "auto", "auto"
+        toggles.layout = w.Layout(width="auto", margin="0 12px 2px 0")
     column = w.Dropdown(options=[("no slices", ""), *((c, c) for c in columns)], description="Slice")
     by = w.Dropdown(
         options=[("counts", ""), ("share of concept", "concept"), ("share of slice", "slice")],
@@ -88,10 +95,12 @@ def build(figure: Any, probe: Any, columns: Sequence[str]) -> Controls:
     group = w.Dropdown(options=[("all", "")], description="Group")
     mode = w.Dropdown(options=list(MODES), description="List")
     for dropdown in (column, by, group, mode):
-        dropdown.layout.width = "15em"
+        dropdown.layout = w.Layout(width="auto", max_width="100%", margin="0 12px 2px 0")
+        dropdown.style.description_width = "auto"
     back, forth = _button(w, "‹ Previous", "The page before"), _button(w, "Next ›", "The next page")
     detail = w.HTML(layout=w.Layout(height="470px", overflow="auto", width="auto"))
-    legend, status = w.HTML(), w.HTML()
+    legend = w.HTML(layout=w.Layout(max_height="9em", overflow="auto"))
+    status = w.HTML(layout=w.Layout(flex="1 1 12em"))
     style = w.HTML(_LIST_STYLE)
     edit = w.VBox([name, criterion, _row(w, buttons, ("add", "rename", "edit", "merge", "split"))])
     left = w.VBox(
@@ -106,7 +115,10 @@ def build(figure: Any, probe: Any, columns: Sequence[str]) -> Controls:
         [w.HBox([mode, group], layout=w.Layout(flex_flow="row wrap")), detail, w.HBox([back, forth])],
         layout=w.Layout(flex="1 1 0", min_width="300px"),
     )
-    top = w.HBox([_row(w, buttons, ("undo", "redo", "rescore", "export")), status, probe, style])
+    top = w.HBox(
+        [_row(w, buttons, ("undo", "redo", "rescore", "export")), status, probe, style],
+        layout=w.Layout(flex_flow="row wrap", align_items="center"),
+    )
     body = w.HBox([left, middle, right], layout=w.Layout(flex_flow="row wrap", width="100%"))
     box = w.VBox([top, body])
     return Controls(
@@ -116,8 +128,11 @@ def build(figure: Any, probe: Any, columns: Sequence[str]) -> Controls:
 
 
 _LIST_STYLE = (
-    "<style>.llmx-list select{font-family:var(--jp-code-font-family,monospace);font-size:12px}</style>"
+    "<style>.llmx-list.llmx-list{flex-direction:column;align-items:stretch}"
+    ".llmx-list.llmx-list>label{width:auto;text-align:left}"
+    ".llmx-list select{font-family:var(--jp-code-font-family,monospace);font-size:12px}</style>"
 )
+"""The list's label stands above it: beside it, it would take the names' room."""
 
 
 def _button(w: Any, said: str, tip: str) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llm_magics.errors import LLMError
-from llm_magics.widgets import figures, panes, static
+from llm_magics.widgets import chart, figures, panes, static
 from llm_magics.widgets.actions import Actions
 from llm_magics.widgets.html import block, line
 
@@ -58,7 +58,8 @@ class Explorer:
         self._picture: figures.Picture | None = None
         self._filling = False
         self._emphasised = False
-        self._drawn = ("", "")
+        self._drawn = ""
+        self._outlined = False
         self.actions = Actions(self)
 
     # --- what code asks -----------------------------------------------------------------------------
@@ -132,7 +133,8 @@ class Explorer:
         """``Click`` opens what is clicked, ``Lasso`` selects what is encircled."""
         with self._lock:
             self.drag = mode
-            self.refresh()
+            self.refresh(picture=False)
+            self._gesture(anew=True)
 
     def open(self, concept: str, group: str | None = None) -> None:
         """A concept's detail, within one group of the slices if that is said."""
@@ -158,6 +160,7 @@ class Explorer:
         """Select documents by row number, as the lasso does, and list them."""
         with self._lock:
             self._selected = sorted({int(row) for row in rows})
+            self._outlined = True
             self.page = 0
             chosen = self._selected
             what = f"{len(chosen):,} documents selected"
@@ -270,11 +273,8 @@ class Explorer:
         # One message with what changed. Assigning to the trace would check each of 20,000 symbols by itself.
         trace = {path: [value] for path, value in figures.paths(made.trace)}
         self.figure.plotly_update(trace, dict(figures.paths(layout)), [0])
-        # Plotly's page tells the kernel of its layout late, so that what the kernel believes may be old.
-        self.figure._send_relayout_msg(self.gestures)  # noqa: SLF001
-        if (self.view, self.drag) != self._drawn:
-            self._unlasso()
-        self._drawn = (self.view, self.drag)
+        self._gesture(anew=self.view != self._drawn)
+        self._drawn = self.view
         self.controls.legend.value = panes.legend(made.legend, made.notice)
 
     @property
@@ -295,10 +295,11 @@ class Explorer:
                 layout = figures.painted({**self._picture.layout, **self.gestures}, theme)
                 self.figure.plotly_relayout(dict(figures.paths(layout)))
 
-    def _unlasso(self) -> None:
-        """Take the drawn outline away. Python never hears of it, so no assignment here would send that."""
-        self.figure._send_relayout_msg({"selections": []})  # noqa: SLF001
-        self.figure._send_restyle_msg({"selectedpoints": [None]}, trace_indexes=[0])  # noqa: SLF001
+    def _gesture(self, *, anew: bool) -> None:
+        """Let a drag and a click mean what the controls say; ``anew`` takes a drawn lasso away."""
+        if self.figure is not None:
+            chart.gesture(self.figure, self.gestures, outline=not anew, selected=anew and self._outlined)
+            self._outlined = self._outlined and not anew
 
     # --- showing ----------------------------------------------------------------------------------
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from llm_magics.induction.concept_set import ConceptSet
 
 MAX_POINTS = 20_000
+HEIGHT = 430
+"""Pixels of the figure; more where many lines need them."""
 FLOOR = 50
 NAME = 30
 
@@ -89,7 +91,7 @@ def map_picture(concepts: ConceptSet, chosen: Sequence[str] = (), most: int = MA
         "title": {"text": ""},
         "type": "linear",
     }
-    layout = {"xaxis": {**_AXIS, **bare}, "yaxis": {**_AXIS, **bare}}
+    layout = {"xaxis": {**_AXIS, **bare}, "yaxis": {**_AXIS, **bare}, "height": HEIGHT}
     return Picture(trace, layout, rows, notice, legend)
 
 
@@ -164,11 +166,13 @@ def matrix_picture(concepts: ConceptSet, column: str | None, by: str | None = No
         "text": text,
         "textposition": "middle center",
         "error_x": {"visible": False},
-        "marker": _flat([8 + 30 * (value / largest) ** 0.5 for value in values], [i for i, _ in cells], 0.55),
+        "marker": _flat([6 + 24 * (value / largest) ** 0.5 for value in values], [i for i, _ in cells], 0.55),
     }
     layout = {
-        "xaxis": {**_AXIS, **_ticks([plain(group) for group in groups]), "side": "top"},
-        "yaxis": {**_AXIS, **_ticks([plain(name) for name in names], down=True)},
+        # No grid: its lines would strike the numbers through.
+        "xaxis": {**_AXIS, **_ticks([plain(group) for group in groups]), "side": "top", "showgrid": False},
+        "yaxis": {**_AXIS, **_ticks([plain(name) for name in names], down=True), "showgrid": False},
+        "height": _tall(len(names)),
     }
     return Picture(trace, layout, [(names[i], groups[j]) for i, j in cells], f"{len(counts)} concepts")
 
@@ -216,17 +220,19 @@ def prevalence_picture(concepts: ConceptSet) -> Picture:
         "marker": _flat([13.0] * len(counts), [n for _, n, _ in counts], 1.0),
     }
     names = [name for _, _, name in counts]
-    top = float(x.max(initial=1)) * 1.35
+    top = float(x.max(initial=1)) * 1.7  # room for the number beside the longest line
     numbers = {"range": [0, top], "autorange": False, "showgrid": True, "title": {"text": "documents"}}
     layout = {
         "xaxis": {**_AXIS, **numbers, "side": "bottom", "showticklabels": True},
         "yaxis": {**_AXIS, **_ticks([plain(name) for name in names], down=True)},
+        "height": _tall(len(names)),
     }
     return Picture(trace, layout, [(name, "all") for name in names])
 
 
 _AXIS: dict[str, Any] = {
     "showgrid": True,
+    "showline": False,
     "zeroline": False,
     "showticklabels": True,
     "tickmode": "auto",
@@ -240,6 +246,10 @@ _AXIS: dict[str, Any] = {
     "fixedrange": False,
 }
 """All of an axis that a view may set, so that no view inherits another's."""
+
+
+def _tall(lines: int) -> int:
+    return max(HEIGHT, 100 + 30 * lines)
 
 
 def _ticks(names: Sequence[str], *, down: bool = False) -> dict[str, Any]:

@@ -14,11 +14,12 @@ STYLE = (
     ".llmx.llmx th,.llmx.llmx td{border:1px solid rgba(128,128,128,.45);padding:2px 7px;text-align:left;"
     "vertical-align:top;background:transparent;color:inherit}"
     ".llmx.llmx td.n,.llmx.llmx th.n{text-align:right;font-variant-numeric:tabular-nums}"
+    ".llmx.llmx .n,.llmx .w{white-space:nowrap}.llmx caption{text-align:left;padding:.2em 0}"
     ".llmx mark{background:#ffe08a;color:#111;padding:0 1px}"
     ".llmx .dim{opacity:.78}"
     ".llmx .doc{border-left:3px solid rgba(128,128,128,.5);padding:2px 0 2px 8px;margin:7px 0;"
     "overflow-wrap:anywhere;white-space:pre-wrap}"
-    ".llmx .bar{display:inline-block;height:.7em;background:#0072b2;vertical-align:baseline}"
+    ".llmx .bar{display:inline-block;height:.7em;background:#0066aa;vertical-align:baseline}"
     ".llmx h3{font-size:15px;margin:.3em 0}.llmx h4{font-size:13px;margin:.6em 0 .2em}"
     "</style>"
 )
@@ -38,9 +39,10 @@ def cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
-def block(*parts: str, role: str = "") -> str:
-    """The parts as one piece in our style."""
+def block(*parts: str, role: str = "", said: str = "") -> str:
+    """The parts as one piece in our style; ``said`` is what a screen reader calls it."""
     label = f' role="{role}"' if role else ""
+    label += f' aria-label="{escape(said)}"' if said else ""
     return f'{STYLE}<div class="llmx"{label}>{"".join(parts)}</div>'
 
 

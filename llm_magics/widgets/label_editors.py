@@ -19,6 +19,9 @@ class Editor(Protocol):
     def show(self, names: Sequence[str]) -> None:
         """Show these labels as the row's."""
 
+    def name(self, said: str) -> None:
+        """What a screen reader calls the control."""
+
 
 def editor(labels: Sequence[str], many: bool, chosen: Callable[[Chosen], None]) -> Editor:
     """A control for one row's label, or for its labels; ``chosen`` is told what a person chooses."""
@@ -41,12 +44,17 @@ class _One:
         self._labels = labels
         layout = w.Layout(width="14em", flex="0 0 auto")
         self.box = w.Dropdown(options=[("no label", ""), *numbered(labels)], layout=layout)
+        self.box.add_class("llmx-quiet")
         self._chosen = chosen
         self.box.observe(self._changed, "value")
 
     def _changed(self, change: Any) -> None:
         if change["new"]:
             self._chosen(change["new"])
+
+    def name(self, said: str) -> None:
+        """Said, and not shown."""
+        self.box.description = said
 
     def show(self, names: Sequence[str]) -> None:
         """The first of the names."""
@@ -71,6 +79,11 @@ class _Switches:
     def _chosen(self) -> tuple[str, ...]:
         return tuple(name for name, switch in self.switches.items() if switch.value)
 
+    def name(self, said: str) -> None:
+        """A switch shows its own label; which row it is of stands in its tooltip."""
+        for switch in self.switches.values():
+            switch.tooltip = said
+
     def show(self, names: Sequence[str]) -> None:
         """Those of the names are on, with a tick: colour alone tells too little."""
         for (said, name), switch in zip(numbered([*self.switches]), self.switches.values(), strict=True):
@@ -87,7 +100,12 @@ class _Several:
         self._labels = labels
         layout = w.Layout(width="16em", flex="0 0 auto")
         self.box = w.SelectMultiple(options=numbered(labels), rows=5, layout=layout)
+        self.box.add_class("llmx-quiet")
         self.box.observe(lambda change: chosen(tuple(change["new"])), "value")
+
+    def name(self, said: str) -> None:
+        """Said, and not shown."""
+        self.box.description = said
 
     def show(self, names: Sequence[str]) -> None:
         """These are chosen."""

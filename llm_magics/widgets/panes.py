@@ -131,7 +131,7 @@ def selection_pane(concepts: ConceptSet, rows: Sequence[int], page: int, what: s
 def legend(entries: Sequence[tuple[int, str]], notice: str = "") -> str:
     """Which colour and symbol is which concept."""
     items = [
-        f'<span style="white-space:nowrap;margin-right:1em">{mark(n)} {escape(cut(name, 40))}</span>'
+        f'<span class=w style="margin-right:1em">{mark(n)} {escape(cut(name, 40))}</span>'
         for n, name in entries[:24]
     ]
     more = f"<span class=dim>and {len(entries) - 24} more</span> " if len(entries) > 24 else ""
@@ -159,17 +159,21 @@ def entries(concepts: ConceptSet, column: str | None, search: str = "") -> list[
     _, counts, sizes = concepts.counted(column)
     known = {c.id: (n, line) for n, (c, line) in enumerate(zip(concepts.selected, counts, strict=True))}
     stale = {concept.id for concept in concepts.stale}
+    wide = len(f"{len(concepts.documents):,}")
     found = []
     for concept in concepts.concepts:
         if search.casefold() not in f"{concept.name} {concept.criterion}".casefold():
             continue
         number, line_ = known.get(concept.id, (-1, [len(concepts.rows(concept.id))]))
         asked = concept.id not in stale and (concept.selected or line_[0])
-        count = f"{line_[0]:>6,}" if asked else "     –"
-        bars = f" {spark(line_[1:], sizes[1:])}" if number >= 0 and len(line_) > 1 else ""
+        count = f"{line_[0]:,}" if asked else "–"
+        bars = spark(line_[1:], sizes[1:]) if number >= 0 and len(line_) > 1 else " " * (len(sizes) - 1)
         tick = "☑" if concept.selected else "☐"
         lock = " 🔒" if concept.locked else ""
         found.append(
-            (f"{tick} {glyph(number)} {count}{bars}  {concept.name}{lock}".replace(" ", "\u00a0"), concept.id)
+            (
+                f"{tick} {glyph(number)} {count:>{wide}} {bars} {concept.name}{lock}".replace(" ", "\u00a0"),
+                concept.id,
+            )
         )
     return found

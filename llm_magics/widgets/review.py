@@ -98,9 +98,11 @@ class ReviewGrid:
             "relabel": w.Button(
                 description="Relabel", tooltip="Ask the model again, your labels as examples"
             ),
-            "back": w.Button(description="◀", tooltip="Page before"),
-            "forth": w.Button(description="▶", tooltip="Next page"),
+            "back": w.Button(description="‹ Previous", tooltip="Page before"),
+            "forth": w.Button(description="Next ›", tooltip="Next page"),
         }
+        for button in self.buttons.values():
+            button.layout.width = "auto"
         self.where = w.HTML()
         self.status = w.HTML()
         self.work = w.HTML()
@@ -114,7 +116,7 @@ class ReviewGrid:
         filters = w.HBox([self.state, self.label, self.search], layout=w.Layout(flex_flow="row wrap"))
         moves = w.HBox([*self.buttons.values(), self.where], layout=w.Layout(flex_flow="row wrap"))
         rows = w.VBox([one.box for one in self.lines])
-        return w.VBox([filters, moves, self.keyboard, rows, self.status, self.work])
+        return w.VBox([w.HTML(_STYLE), filters, moves, self.keyboard, rows, self.status, self.work])
 
     def _wire(self) -> None:
         for control in (self.label, self.state, self.search):
@@ -283,6 +285,16 @@ class ReviewGrid:
             self.attempt(lambda: self.correct(n, chosen))
 
 
+_TEXT = "white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.5;padding:3px 0"
+_STYLE = (
+    "<style>.llmx-row{border-top:1px solid rgba(128,128,128,.35)}"
+    ".llmx-here{background:rgba(93,136,255,.16)}"
+    ".llmx-row .llmx-quiet>label{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}"
+    "</style>"
+)
+"""A row's own controls have a label that screen readers say and that takes no room."""
+
+
 def _status(kind: str, text: str) -> str:
     return f'<div class="{kind}" role="status" aria-live="polite">{escape(text)}</div>'
 
@@ -300,6 +312,7 @@ class _Line:
             layout=w.Layout(width="5.5em", flex="0 0 auto"),
         )
         self.box = w.HBox([self.mark, self.text, self.labels.box, self.accept])
+        self.box.add_class("llmx-row")
         self.accept.on_click(lambda _: grid.attempt(lambda: grid.accept(n)))
 
     def show(self, review: Reviewed, row: int | None, *, here: bool) -> None:
@@ -315,8 +328,11 @@ class _Line:
             f'<span style="{weight}" title="row {row}, {escape(state)}">{"▸" if here else "&nbsp;"} '
             f"{known} {sign}</span>"
         )
+        (self.box.add_class if here else self.box.remove_class)("llmx-here")
+        self.accept.tooltip = f"Row {row}: this label is right"
+        self.labels.name(f"Label of row {row}")
         text = escape(cut(review.texts[row], MOST))
-        self.text.value = f'<div style="white-space:pre-wrap;overflow-wrap:anywhere;{weight}">{text}</div>'
+        self.text.value = f'<div style="{_TEXT};{weight}">{text}</div>'
         self.labels.show(_names(review, row))
 
 
@@ -333,13 +349,13 @@ def summary(review: Reviewed, rows: int = PAGE) -> str:
             row,
             cut(review.texts[row], 160),
             "(none)" if review.current(row) == () else ", ".join(_names(review, row)),
+            review.state(row).replace(" ", "\u00a0"),
             "" if (sure := review.confidence[row]) is None else f"{sure:.2f}",
-            review.state(row),
         )
         for row in chosen
     ]
-    heads = ("row", "text", review.label, "confidence", "state")
-    return block(line(str(review.progress)), table(heads, cells, caption="Least certain first", numbers=9))
+    heads = ("row", "text", review.label, "state", "confidence")
+    return block(line(str(review.progress)), table(heads, cells, caption="Least certain first", numbers=4))
 
 
 def show(review: Reviewed) -> None:

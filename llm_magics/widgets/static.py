@@ -25,7 +25,7 @@ def summary(concepts: ConceptSet, column: str | None = None) -> str:
     if column is not None:
         parts.append(_matrix(concepts, column))
     parts += [line(said, dim=True) for said in concepts.report.splitlines()]
-    return block(*parts, role="figure")
+    return block(*parts, role="figure", said=title(concepts))
 
 
 def title(concepts: ConceptSet) -> str:

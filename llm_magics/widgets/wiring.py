@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from llm_magics.widgets import controls, theme
+from llm_magics.widgets.chart import chart
 
 if TYPE_CHECKING:
     from llm_magics.widgets.explorer import Explorer
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 def wire(explorer: Explorer) -> None:
     """Make the widget of an explorer and fill it."""
-    explorer.figure = _figure()
+    explorer.figure = chart()
     ui = controls.build(explorer.figure, theme.probe(), explorer.concepts.sliceable)
     explorer.controls = ui
     _buttons(explorer, ui)
@@ -22,27 +23,6 @@ def wire(explorer: Explorer) -> None:
     explorer.concepts.watch(explorer.refresh)
     explorer.refresh()
     explorer.say(explorer.status or "Choose a concept, or draw a lasso around documents.")
-
-
-def _figure() -> Any:
-    """One figure with one scattergl trace; each picture is put into it."""
-    import plotly.graph_objects as go
-
-    layout = {
-        "height": 430,
-        "autosize": True,
-        "margin": {"l": 10, "r": 10, "t": 10, "b": 10},
-        "showlegend": False,
-    }
-    figure = go.FigureWidget(data=[go.Scattergl(x=[], y=[], hoverinfo="none")], layout=layout)
-    # The controls say what a drag means; the chart's own toolbar would say another thing.
-    own = {
-        "displaylogo": False,
-        "responsive": True,
-        "modeBarButtonsToRemove": ["lasso2d", "select2d", "pan2d"],
-    }
-    figure._config = {**figure._config, **own}  # noqa: SLF001 - no public way
-    return figure
 
 
 def _buttons(explorer: Explorer, ui: controls.Controls) -> None:

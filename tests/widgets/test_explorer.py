@@ -17,7 +17,7 @@ import pytest
 from llm_magics import Concept, ConceptSet
 from llm_magics.induction.documents import Documents
 from llm_magics.induction.scores import Column, Score
-from llm_magics.widgets import figures, panes, static, theme
+from llm_magics.widgets import evaluation, figures, panes, static, theme
 from llm_magics.widgets.explorer import Explorer
 from llm_magics.widgets.html import marked
 
@@ -355,6 +355,94 @@ def test_the_theme_repaints_without_new_points() -> None:
     assert explorer.figure.layout.font.color == theme.INK["dark"]
     assert explorer.figure.layout.paper_bgcolor == "rgba(0,0,0,0)"
     assert explorer.figure.data[0].x is before or np.array_equal(explorer.figure.data[0].x, before)
+
+
+def luminance(colour: str) -> float:
+    return evaluation.luminance([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG 2's ratio."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+SIGHTS = {
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+"""What is left of linear red, green and blue (Machado, Oliveira and Fernandes 2009, severity 1)."""
+
+
+def in_lab(linear: np.ndarray) -> np.ndarray:
+    """CIELAB under D65 of linear sRGB, shape (n, 3)."""
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    xyz = np.clip(linear, 0, 1) @ to_xyz.T / [0.9505, 1, 1.089]
+    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1)
+
+
+@pytest.mark.parametrize("sight", ["full", *SIGHTS])
+def test_the_colours_stay_apart_and_stand_out(sight: str) -> None:
+    """3:1 with a light and with a dark page; no two alike for any kind of colour vision."""
+    for colour in (*theme.COLOURS, theme.NO_COLOUR):
+        assert min(contrast(colour, "#ffffff"), contrast(colour, "#111111")) >= 3, colour
+    parts = np.array([[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in theme.COLOURS])
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    seen = in_lab(linear @ np.array(SIGHTS.get(sight, np.eye(3))).T)
+    apart = np.linalg.norm(seen[:, None] - seen[None], axis=2)[np.triu_indices(len(seen), 1)]
+    assert apart.min() > 11
+
+
+def test_another_gesture_sends_no_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Click to Lasso and back is a word about the layout: with 100,000 points it was four drawings of all."""
+    explorer = scored().explore()
+    ui = explorer.widget and explorer.controls
+    sent: list[Any] = []
+    monkeypatch.setattr(explorer.figure, "_send_update_msg", lambda *a, **k: sent.append(("update", k)))
+    monkeypatch.setattr(explorer.figure, "_send_restyle_msg", lambda *a, **k: sent.append(("restyle", a)))
+    ui.drag.value = "Lasso"
+    assert not sent and explorer.figure.layout.dragmode == "lasso"
+    lasso(explorer, [1, 2])
+    ui.drag.value = "Click"
+    assert [what for what, _ in sent] == ["restyle"] * len(sent)
+    assert [list(said[0]) for _, said in sent] == [["selectedpoints"]] * len(sent)
+    assert sent[-1][1] == ({"selectedpoints": [None]},)
+
+
+def test_a_page_that_comes_later_gets_the_picture() -> None:
+    """Plotly keeps the empty chart of the beginning for it; ours tells what is shown now."""
+    explorer = scored().explore()
+    assert explorer.widget
+    explorer.controls.probe.theme = "dark"
+    state = explorer.figure.get_state()
+    assert state["_widget_data"][0]["x"]["shape"] == (60,)
+    assert state["_widget_layout"]["font"]["color"] == theme.INK["dark"]
+
+
+def test_many_concepts_have_room() -> None:
+    """A line of the matrix never lies on the next."""
+    explorer = scored(200, 40).explore(slice="slice0")
+    assert explorer.widget
+    for view in ("Matrix", "Prevalence"):
+        explorer.show(view)
+        assert explorer.figure.layout.height > 40 * 28
+        assert np.max(explorer.figure.data[0].marker.size) <= 30
+    explorer.show("Map")
+    assert explorer.figure.layout.height == figures.HEIGHT
 
 
 def test_one_explorer_a_set() -> None:

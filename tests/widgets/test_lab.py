@@ -71,6 +71,21 @@ def type_in(page: Lab, selector: str, text: str) -> None:
     page.find(selector)[0].send_keys(text)
 
 
+def the_page_is_loaded_again(page: Lab) -> None:
+    """With its kernel alive: map, theme and list are as they were; all has a name; nothing sends a chart away."""
+    page.open()
+    shown = "return document.querySelector('.js-plotly-plot')?.data?.[0]?.x?.length"
+    page.until(lambda: page.find(".llmx-list select") and page.js(shown) == 36)
+    assert page.js("return document.querySelector('.js-plotly-plot').layout.paper_bgcolor") == "rgba(0,0,0,0)"
+    assert page.find(".llmx-list select")[0].accessible_name == "Concepts"
+    bare = [
+        e.tag_name for e in page.find(".jupyter-widgets :is(select, input, button)") if not e.accessible_name
+    ]
+    assert not bare
+    titles = [button.get_attribute("data-title") for button in page.find(".modebar-btn")]
+    assert titles and not [title for title in titles if "hare" in title or "loud" in title]
+
+
 @pytest.mark.timeout(400)
 @pytest.mark.checklist("W1", "W2", "W5", "W6", "X10")
 def test_a_person_explores_edits_exports_and_comes_back(tmp_path: Path) -> None:
@@ -152,6 +167,7 @@ def test_a_person_explores_edits_exports_and_comes_back(tmp_path: Path) -> None:
         saved = tmp_path / "n.ipynb"
         page.until(lambda: "concepts in 36 documents" in saved.read_text())
         assert saved.stat().st_size < 1_000_000
+        the_page_is_loaded_again(page)
         page.command("kernelmenu:shutdown")
         page.open()
         page.until(lambda: "3 concepts in 36 documents" in page.text())

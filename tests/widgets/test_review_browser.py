@@ -48,6 +48,10 @@ def one_label_a_row(page: Lab) -> None:
     assert "1-9 label" in focus(page, 0).text
     assert len([b for b in page.find("button") if b.text == "Accept"]) == 20
     assert not page.find("#evil"), "a text's markup is text"
+    names = {e.accessible_name for e in page.find(".llmx-row select")}
+    assert {"Label of row 24", "Label of row 0"} <= names and all(
+        name.startswith("Label of row") for name in names
+    )
 
     # The row without a label comes first, then by rising confidence.
     first = next(e for e in page.find("select") if "1 sport" in e.text)
