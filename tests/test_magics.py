@@ -430,6 +430,15 @@ def test_a_cut_answer_is_flagged(k: Kernel, server: Server) -> None:
     assert "length" in value(k, "cut.generation_finish.tolist()[:2]")
 
 
+def test_of_a_part_that_was_asked_that_part_is_shown(k: Kernel, server: Server) -> None:
+    """A sample of 3 out of 200 rows would drown in nulls; the value is the whole frame all the same."""
+    k.run("many = pd.DataFrame({'body': [f'charged twice {i}' for i in range(200)]})")
+    out = k.run("%llm label many.body --labels billing,outage,how-to --sample 3 -o some")
+    assert "shown: the 3 rows asked, of 200; the others are null" in out.displays[-1]["text/plain"]
+    assert "NaN" not in out.displays[-2]["text/plain"] and out.displays[-2]["text/html"].count("<tr>") == 3
+    assert value(k, "[len(some), int(some.label.notna().sum()), len(_)]") == [200, 3, 200]
+
+
 @pytest.mark.checklist("R10", "X6")
 def test_a_result_says_how_it_was_made_and_its_code_replays(k: Kernel, server: Server) -> None:
     """The manifest is on the frame; --show-code gives the same frame from Python."""

@@ -83,6 +83,21 @@ def test_a_run_under_way_says_how_long_it_will_take():
     assert meter.eta == pytest.approx(10, rel=0.05)
 
 
+def test_stored_answers_promise_no_speed():
+    """They come at once and first; what is left is asked for, at the pace of what was asked."""
+    clock = Time()
+    meter = Meter(200, "label", "fast", clock=clock)
+    for i in range(100):
+        meter.add(result(i, cached=True))
+    clock.now += 0.1
+    assert "left" not in meter.line()
+    for i in range(10):
+        clock.now += 1
+        meter.add(result(i))
+        meter.line()
+    assert meter.eta == pytest.approx(90, rel=0.05)
+
+
 def test_a_run_that_was_stopped_stands_still():
     """Looked at an hour later, it has not gone on."""
     clock = Time()

@@ -45,7 +45,7 @@ class Meter:
         self._clock = clock
         self._started = clock()
         self._stopped: float | None = None
-        self._marks: deque[tuple[float, int]] = deque([(self._started, 0)], maxlen=100)
+        self._marks: deque[tuple[float, int, int]] = deque([(self._started, 0, 0)], maxlen=100)
 
     def add(self, result: Result) -> None:
         """Count one result."""
@@ -89,18 +89,21 @@ class Meter:
     @property
     def rate(self) -> float:
         """Rows a second, lately."""
-        (then, before), now = self._marks[0], self._clock()
+        (then, before, _), now = self._marks[0], self._clock()
         return (self.done - before) / (now - then) if now > then else 0.0
 
     @property
     def eta(self) -> float | None:
         """Seconds left, None while nothing tells."""
-        return (self.total - self.done) / self.rate if self.rate else None
+        # Stored answers come at once and often first: what is left is taken to be asked for.
+        (then, _, before), now = self._marks[0], self._clock()
+        asked = self.done - self.cached - before
+        return (self.total - self.done) * (now - then) / asked if asked > 0 and now > then else None
 
     def mark(self) -> None:
         """Remember how far it is now; the rate is measured over the last hundred marks."""
         if self._stopped is None:
-            self._marks.append((self._clock(), self.done))
+            self._marks.append((self._clock(), self.done, self.done - self.cached))
 
     def line(self) -> str:
         """All of it as one line of plain text."""

@@ -59,7 +59,7 @@ class Listing:
     def html(self) -> str:
         """The listing as HTML; every text in it is escaped."""
         title = f"<b>{escape(self.title)}</b>" if self.title else ""
-        notes = "".join(f"<div>{escape(note)}</div>" for note in self.notes)
+        notes = "".join(f'<div style="white-space:pre-wrap">{escape(note)}</div>' for note in self.notes)
         return f"<div>{title}{self._table()}{notes}</div>"
 
     def _cells(self) -> list[list[str]]:
@@ -78,12 +78,22 @@ class Listing:
     def _table(self) -> str:
         if not self.rows:
             return f"<div>{escape(self.empty)}</div>" if self.empty else ""
-        heads = "".join(f"<th>{escape(column)}</th>" for column in self.columns) if self.heads else ""
-        body = "".join(
-            "<tr>" + "".join(f'<td style="text-align:left">{escape(text)}</td>' for text in line) + "</tr>"
-            for line in self._cells()
-        )
-        return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+        sides = ["right" if self._numbers(column) else "left" for column in self.columns]
+
+        def line(tag: str, texts: Sequence[str]) -> str:
+            cells = (
+                f'<{tag} style="text-align:{side}">{escape(text)}</{tag}>'
+                for text, side in zip(texts, sides, strict=True)
+            )
+            return f"<tr>{''.join(cells)}</tr>"
+
+        head = f"<thead>{line('th', self.columns)}</thead>" if self.heads else ""
+        return f"<table>{head}<tbody>{''.join(line('td', texts) for texts in self._cells())}</tbody></table>"
+
+    def _numbers(self, column: str) -> bool:
+        """Whether a column holds numbers and nothing else."""
+        values = [row[column] for row in self.rows if row.get(column) is not None]
+        return bool(values) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
 
 
 class Said(Listing):
@@ -100,7 +110,7 @@ class Said(Listing):
 
     def html(self) -> str:
         """The text with its lines."""
-        return f"<pre>{escape(str(self))}</pre>"
+        return f'<pre style="margin:0;padding:0;white-space:pre-wrap">{escape(str(self))}</pre>'
 
 
 def shown(value: Any) -> str:

@@ -53,16 +53,29 @@ def frame(result: Any, run: Run | None, wanted: str | None, *, quiet: bool) -> A
     ``x = %llm ...`` are the plain frame.
     """
     text = run.report() if run is not None else ""
+    asked = run.plan.rows if run is not None and wanted in (None, "table", "df", "widget") else None
+    seen, said = (result, "") if asked is None else _asked_of(result, asked)
 
     def show() -> None:
         if not quiet:
-            _show(result, wanted)
+            _show(seen, wanted)
             if run is not None and wanted in (None, "table", "widget"):
                 _beside(run)
-            display(Footer(text))
+            display(Footer(said + text))
 
     _hook(result, show)
     return result
+
+
+def _asked_of(result: Any, rows: Sequence[int]) -> tuple[Any, str]:
+    """What is worth seeing of a frame of which only these rows were asked: those, and a line that says so."""
+    import narwhals as nw
+
+    whole = nw.from_native(result, eager_only=True)
+    if not 0 < len(rows) < len(whole):
+        return result, ""
+    said = "1 row" if len(rows) == 1 else f"{len(rows):,} rows"
+    return whole[list(rows)].to_native(), f"shown: the {said} asked, of {len(whole):,}; the others are null\n"
 
 
 MARKED = 5
