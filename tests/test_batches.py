@@ -55,6 +55,10 @@ def test_a_batch_comes_back_and_the_call_sends_nothing(server, frame):
     server.finish()
     told = made.collect()
     assert (told.answered, told.missing, dict(told.failed)) == (3, 0, {})
+    for answer in current().store.get_many(list(made.requests)).values():
+        used = answer.usage
+        assert used.cost == pytest.approx(0.5 * (used.input_tokens * 1.0 + used.output_tokens * 2.0) / 1e6)
+        assert used.cost > 0
     out = label(frame, ["calm", "angry"], on="text", model="mine")
     assert out["label"].dropna().tolist() == ["calm", "angry", "calm", "angry"]
     assert chats(server) == 0
@@ -118,6 +122,22 @@ def test_a_file_by_hand(server, frame, tmp_path):
     assert made.read(tmp_path / "out.jsonl").answered == 6
     out = generate(frame, "Say it kindly: {text}", model="mine", num_generations=2)
     assert out["generation"].iloc[0] == ["echo: Say it kindly: I am calm"] * 2 and chats(server) == 0
+
+
+def test_a_file_without_token_counts_is_read_like_an_answer_without_them(server, frame, tmp_path):
+    """As some clusters write them: the tokens are counted here, and marked so."""
+    import json
+
+    made = Batch(generate, frame, "Say it kindly: {text}", model="mine")
+    made.write(tmp_path / "in.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "in.jsonl").read_text().splitlines()]
+    answers = [json.loads(line) for line in server.answers(lines).splitlines()]
+    for answer in answers:
+        del answer["response"]["body"]["usage"]
+    (tmp_path / "out.jsonl").write_text("\n".join(map(json.dumps, answers)))
+    assert made.read(tmp_path / "out.jsonl").answered == 3
+    used = [answer.usage for answer in current().store.get_many(list(made.requests)).values()]
+    assert all(one.estimated and one.input_tokens and one.output_tokens and one.cost for one in used)
 
 
 def test_what_can_not_be_a_batch_says_so(server, frame):

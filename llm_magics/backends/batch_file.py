@@ -12,12 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from llm_magics import prices
 from llm_magics.backends import answers, failures
 from llm_magics.backends.openai import OpenAIBackend
 from llm_magics.errors import LLMError, UsageError
 from llm_magics.prompt_formats import prompt_of
-from llm_magics.types import Request, Response, Vector
+from llm_magics.types import Message, Request, Response, Vector
 
 Outcome = Response | LLMError
 
@@ -82,26 +81,11 @@ def outcome(backend: OpenAIBackend, request: Request, told: Mapping[str, Any]) -
 
 def _response(backend: OpenAIBackend, request: Request, body: Mapping[str, Any], told: str) -> Response:
     """A success, as the backend itself would have read it."""
-    host = backend.endpoint.host
-    usage = answers.usage(body.get("usage") or {})
-    if isinstance(request.response_format, Vector):
-        vector = answers.vectors(body, 1, host)[0]
-        return Response(
-            vector=vector, usage=prices.priced(usage, backend.price), model=str(body.get("model") or "")
-        )
-    answer = answers.answer(body, host, told)
-    parsed = answers.parsed(request.response_format, answer.text)
-    scores = answers.scores(request.response_format, answer, parsed)
-    return Response(
-        text=answer.text,
-        parsed=parsed,
-        scores=scores,
-        method="logprobs" if scores else "",
-        finish_reason=answer.finish_reason,
-        usage=prices.priced(usage, backend.price),
-        model=str(body.get("model") or backend.model),
-        request_id=told,
-    )
+    if not isinstance(request.response_format, Vector):
+        return backend.read(request, body, told)
+    usage = backend.usage(body.get("usage"), [Message("user", request.subject)], "")
+    vector = answers.vectors(body, 1, backend.endpoint.host)[0]
+    return Response(vector=vector, usage=usage, model=str(body.get("model") or backend.model))
 
 
 def _parsed(text: str, number: int, path: str | Path) -> Mapping[str, Any]:

@@ -192,6 +192,20 @@ class OpenAIBackend(Backend):
         told = failures.request_id(reply.headers) or str(whole.get("id") or "")
         if whole.get("error") and not whole.get("choices"):
             raise self._inner_failure(whole, reply)
+        return self.read(request, whole, told, latency, notes)
+
+    def read(
+        self,
+        request: Request,
+        whole: Mapping[str, Any],
+        told: str = "",
+        latency: float = 0.0,
+        notes: tuple[str, ...] = (),
+    ) -> Response:
+        """A completion as it stands in a reply or in a batch's file; ``told`` is the host's name for it.
+
+        Raises ContentFiltered, MalformedAnswer.
+        """
         answer = answers.answer(whole, self.endpoint.host, told)
         parsed = answers.parsed(request.response_format, answer.text)
         scores = answers.scores(request.response_format, answer, parsed)
@@ -201,7 +215,7 @@ class OpenAIBackend(Backend):
             scores=scores,
             method="logprobs" if scores else "",
             finish_reason=answer.finish_reason,
-            usage=self._usage(whole.get("usage"), request.messages, answer.text),
+            usage=self.usage(whole.get("usage"), request.messages, answer.text),
             model=str(whole.get("model") or self.model),
             request_id=told,
             latency=latency,
@@ -215,7 +229,7 @@ class OpenAIBackend(Backend):
         status = code if isinstance(code, int) and 400 <= code < 600 else 502
         return self._failure(Reply(status, reply.headers, reply.body))
 
-    def _usage(self, said: Any, messages: Sequence[Message], text: str) -> Usage:
+    def usage(self, said: Any, messages: Sequence[Message], text: str) -> Usage:
         """Tokens and money of one answer; counted here, and marked so, where the host doesn't say."""
         usage = answers.usage(said) if isinstance(said, Mapping) else NO_USAGE
         if not usage.input_tokens and not usage.output_tokens:
@@ -242,7 +256,7 @@ class OpenAIBackend(Backend):
             reply, learnt = await self._ask("/embeddings", partial(wire.made, fields), fields)
             whole = self._json(reply)
             parts.append(answers.vectors(whole, len(batch), self.endpoint.host))
-            used.append(self._usage(whole.get("usage"), [Message("user", text) for text in batch], ""))
+            used.append(self.usage(whole.get("usage"), [Message("user", text) for text in batch], ""))
             model, notes = str(whole.get("model") or model), notes + learnt
         vectors = np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
         return Embedding(vectors, prices.together(used), model, notes)
