@@ -115,6 +115,8 @@ def test_a_search_over_a_perfect_labeller_takes_all_but_what_it_drew() -> None:
     search.add(places[:40], np.ones(40))
     assert 0 < search.size < 800
     assert search.saved == search.size - int((places[:40] < search.size).sum())
+    then = search.outlook()
+    assert then.gain == pytest.approx(800 - 40 - search.saved - then.draws)
     search.add(places[40:90], np.ones(50))
     assert (search.size, search.drawn, search.saved) == (800, 90, 710)
     assert search.outlook().gain == 0
