@@ -65,12 +65,12 @@ def test_cancelled_rows_are_dropped_within_a_step(scheduler: Scheduler) -> None:
     """A cancelled text frees its lane at the next step; its neighbours go on undisturbed."""
     kept = [writing(scheduler, f"Row {i}", 300) for i in range(3)]
     dropped = [writing(scheduler, f"Drop {i}", ENDLESS) for i in range(5)]
-    wait_until(lambda: len(scheduler._writer.live) == 8)
+    wait_until(lambda: len(scheduler.workers[0].writer.live) == 8)
     for work in dropped:
         assert work.future.cancel()
-    wait_until(lambda: len(scheduler._writer.live) <= 3)
+    wait_until(lambda: len(scheduler.workers[0].writer.live) <= 3)
     assert all(work.future.result(30) for work in kept)
-    assert sorted(scheduler._writer._free) == list(range(8))
+    assert sorted(scheduler.workers[0].writer._free) == list(range(8))
 
 
 def test_a_decode_whose_rows_are_all_cancelled_stops_at_once(slow_gguf: Path) -> None:
@@ -86,14 +86,14 @@ def test_a_decode_whose_rows_are_all_cancelled_stops_at_once(slow_gguf: Path) ->
         return time.monotonic() - began
 
     whole = read()
-    scheduler._prefix.forget()
+    scheduler.workers[0].prefix.forget()
     doomed = Scoring("s", path_branches([[1]]).behind(tokens[::-1].copy()), lambda _, logits: 0.0)
     scheduler.submit(doomed)
-    wait_until(lambda: scheduler._decoding is not None)
+    wait_until(lambda: scheduler.workers[0].decoding)
     time.sleep(whole / 10)
     doomed.future.cancel()
     began = time.monotonic()
-    wait_until(lambda: scheduler._decoding is None and not scheduler._waiting)
+    wait_until(lambda: not scheduler.workers[0].decoding and not len(scheduler._line))
     stopped = time.monotonic() - began
     assert stopped < max(whole / 2, 0.05)
     assert read() > 0
@@ -106,7 +106,7 @@ def test_close_in_the_middle_fails_what_waits_and_ends(slow_gguf: Path) -> None:
     scheduler = Scheduler(slow_gguf, LoadOptions(context=1024, lanes=4))
     works = [writing(scheduler, f"Row {i}", ENDLESS) for i in range(12)]
     works += [scoring(scheduler, f"Text {i}") for i in range(3)]  # type: ignore[list-item]
-    wait_until(lambda: len(scheduler._writer.live) == 4)
+    wait_until(lambda: len(scheduler.workers[0].writer.live) == 4)
     scheduler.close()
     for work in works:
         assert isinstance(work.future.exception(5), ModelCleared)

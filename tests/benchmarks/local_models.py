@@ -17,6 +17,7 @@ import os
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -150,14 +151,21 @@ def ours(case: Case, folder: Path, given: Any) -> Iterator[Callable[[], dict[str
         return Request("gguf", "m", turns, wanted, parameters, subject=text)
 
     now = clock(given)
-    inside = 0.0
+    inside, decodes, since, lock = 0.0, 0, 0.0, threading.Lock()
     plain = Context.decode
 
+    def count(change: int) -> None:
+        """Seconds in which at least one worker is inside llama.cpp."""
+        nonlocal inside, decodes, since
+        with lock:
+            if decodes:
+                inside += now() - since
+            decodes, since = decodes + change, now()
+
     def timed(self: Context) -> None:
-        nonlocal inside
-        began = now()
+        count(1)
         plain(self)
-        inside += now() - began
+        count(-1)
 
     Context.decode = timed  # type: ignore[method-assign]
     loop = asyncio.new_event_loop()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-import os
 from typing import TYPE_CHECKING, Any
 
 from llm_magics.backends.llama.batch import Batch
+from llm_magics.backends.llama.cores import physical_cores
 from llm_magics.backends.llama.model import Model
 from llm_magics.backends.llama.native import library, read_flag, said
 from llm_magics.errors import BackendError, ModelLoadError
@@ -80,6 +80,10 @@ class Context:
         """Stop the decode that runs (or take that back); safe from any thread."""
         self._flag[0] = b"\1" if stop else b"\0"
 
+    def spread(self, threads: int) -> None:
+        """Compute on so many threads from the next decode on."""
+        self._llama.llama_set_n_threads(self.pointer, threads, threads)
+
     def decode(self) -> None:
         """Evaluate the batch. Raises Aborted, or BackendError with llama.cpp's reason."""
         code = self._llama.llama_decode(self.pointer, self.batch.struct)
@@ -138,16 +142,3 @@ def _no_room(model: Model, cells: int, why: str) -> ModelLoadError:
         f"no room for a context of {cells:,} tokens of {model.path.name}: {why}.",
         hint="Take a smaller one: %llm_config set gguf.context=2048",
     )
-
-
-def physical_cores() -> int:
-    """Cores this process may use, hyperthreads not counted: a second thread on a core only waits."""
-    try:
-        allowed = len(os.sched_getaffinity(0))
-    except AttributeError:
-        allowed = os.cpu_count() or 1
-    try:
-        import psutil
-    except ImportError:
-        return allowed
-    return min(allowed, psutil.cpu_count(logical=False) or allowed)

@@ -1,4 +1,4 @@
-"""What the model cache keeps for a GGUF file: the scheduler with its thread, and the prompt maker."""
+"""What the model cache keeps for a GGUF file: the scheduler with its threads, and the prompt maker."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ from llm_magics.backends.llama.scheduler import Scheduler
 NO_GPU = (
     "gpu_layers has no effect: this llama-cpp-python was built without a GPU (see Install in "
     "docs/howto/local_models.md)."
+)
+NO_TEMPLATE = (
+    "The file has no chat template (a base model?): messages go to it as plain lines, "
+    "unless -p prompt_format=chatml."
 )
 
 
@@ -50,7 +54,9 @@ class LocalModel:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What a person should know about this model on this machine, a sentence each."""
-        told = [f"{self.path.name}: context of {self.context:,} tokens, {self.size / 1e6:,.0f} MB."]
+        workers = self.scheduler.options.workers
+        each = f" for each of {workers} workers" if workers > 1 else ""
+        told = [f"{self.path.name}: context of {self.context:,} tokens{each}, {self.size / 1e6:,.0f} MB."]
         if self.scheduler.options.gpu_layers and not gpu_built():
             told.append(NO_GPU)
         if not self.scheduler.shares:
@@ -59,10 +65,7 @@ class LocalModel:
                 "evaluates its whole prompt, so short instructions pay."
             )
         if self.writes and not self.model.template:
-            told.append(
-                "The file has no chat template: messages go to it as plain lines, "
-                "unless -p prompt_format=chatml."
-            )
+            told.append(NO_TEMPLATE)
         return tuple(told)
 
     def close(self) -> None:

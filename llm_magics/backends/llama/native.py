@@ -32,6 +32,7 @@ NEEDED = (
     "llama_sampler_chain_init",
     "llama_sampler_init_penalties",
     "llama_set_abort_callback",
+    "llama_set_n_threads",
     "llama_vocab_is_eog",
 )
 

@@ -19,14 +19,16 @@ CPU, GPU = (64, 256), (128, 2048)
 class LoadOptions:
     """``context``: tokens, 0 for the default. ``gpu_layers``: 0 none, -1 all, n that many.
 
-    ``threads``: 0 for one a physical core. ``lanes``: rows (and branches of rows) evaluated side by
-    side, ``batch``: tokens a decode; 0 for what suits the machine. ``kv_type``: keys and values
+    ``threads``: 0 for one a physical core. ``workers``: contexts that work side by side while many rows
+    wait, each with its share of the threads. ``lanes``: rows (and branches of rows) in one decode of
+    a worker, ``batch``: tokens a decode; 0 for what suits the machine. ``kv_type``: keys and values
     as ``f16``, ``f32`` or ``q8_0``. ``flash``: flash attention. ``mmap``: map the file instead of reading it.
     """
 
     context: int = 0
     gpu_layers: int = 0
     threads: int = 0
+    workers: int = 0
     lanes: int = 0
     batch: int = 0
     kv_type: str = "f16"
@@ -41,14 +43,25 @@ class LoadOptions:
         if unknown:
             raise NotFound.among("GGUF load option", min(unknown), known)
         made = cls(**{name: _typed(name, value, known[name]) for name, value in options.items()})
-        made._check()
+        made.check()
         return made
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise NotFound or UsageError for a value that can't be."""
+        if self.context < 0:
+            raise UsageError(
+                f"a context has 64 tokens or more (0: the usual {CONTEXT:,}), not {self.context:,}."
+            )
+        if self.gpu_layers < -1:
+            raise UsageError(
+                f"gpu_layers is a number of layers, 0 for none or -1 for all, not {self.gpu_layers}."
+            )
         if self.kv_type not in ("f16", "f32", "q8_0"):
             raise NotFound.among("kv_type", self.kv_type, ("f16", "f32", "q8_0"))
-        if not (0 <= self.lanes <= 256 and (self.batch == 0 or self.batch >= 16) and self.context >= 0):
-            raise UsageError("lanes must lie in 1..256, batch be 16 or more, context not negative.")
+        if not (0 <= self.lanes <= 256 and (self.batch == 0 or self.batch >= 16)):
+            raise UsageError("lanes must lie in 1..256, batch be 16 or more.")
+        if not (0 <= self.threads <= 1024 and 0 <= self.workers <= 64):
+            raise UsageError("threads must lie in 1..1024, workers in 1..64; 0 takes what suits the machine.")
 
     def on(self, trained: int, gpu: bool) -> LoadOptions:
         """The same with every default filled in, for a model trained on ``trained`` tokens.

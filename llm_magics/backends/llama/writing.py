@@ -74,6 +74,11 @@ class Writer:
         return bool(self.live or self._waiting)
 
     @property
+    def room(self) -> int:
+        """How many more rows would find a lane."""
+        return max(0, self._context.lanes - len(self.live) - len(self._waiting))
+
+    @property
     def works(self) -> list[Writing]:
         """What is being written."""
         return [draft.work for draft in (*self.live, *self._waiting)]
