@@ -37,6 +37,7 @@ _SECRET = re.compile(
     r"(?<![A-Za-z0-9])(?:sk|pk|rk|gsk|hf|xai|ghp|nvapi|pplx|key|tok)[-_](?=[A-Za-z_\-]*\d)[A-Za-z0-9_\-]{12,}"
     r"|AIza[0-9A-Za-z_\-]{30,}"
     r"|(?<=Bearer )[^\s\"']{8,}"
+    r"|(?<=://)[^\s/?#@]+(?=@)"
     r"|(?<=api[-_]key[=:])(?!env:|session:|keyring:|dotenv:|colab:)\s*[^\s\"'&]{8,}",
     re.IGNORECASE,
 )

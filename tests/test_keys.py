@@ -202,6 +202,18 @@ def test_redaction_finds_keys_it_never_saw(secret: str) -> None:
     assert secret not in str(UsageError(f"refused {secret}", hint=f"see {secret}"))
 
 
+@pytest.mark.checklist("C4")
+def test_redaction_leaves_a_url_without_its_user_and_a_reference_as_it_is() -> None:
+    """What stands before the host is a name, a password or a token; ``env:NAME`` is what to type."""
+    assert (
+        redact("via http://me:pass@10.0.0.1:80/x and https://tok@h")
+        == "via http://***@10.0.0.1:80/x and https://***@h"
+    )
+    assert redact("see https://h/a@b?c=d@e and me@h") == "see https://h/a@b?c=d@e and me@h"
+    assert redact("--header api-key=env:VARIABLE") == "--header api-key=env:VARIABLE"
+    assert redact("?api-key=abcdefghij") == "?api-key=***"
+
+
 @pytest.mark.parametrize(
     "text",
     [

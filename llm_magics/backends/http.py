@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from llm_magics.backends.streams import KINDS, Pieces
 from llm_magics.errors import (
+    AuthError,
     BackendError,
     BadRequest,
     ConnectionLost,
@@ -109,6 +110,8 @@ class Channel:
         except LLMError:
             raise
         except Exception as error:
+            if "Proxy" in type(error).__name__:  # what aiohttp says of a proxy holds its password
+                raise transport_error(error, self.host, self.timeout) from None
             raise transport_error(error, self.host, self.timeout) from error
 
     def _url(self, text: str) -> URL:
@@ -158,6 +161,12 @@ def transport_error(error: Exception, host: str, timeout: float) -> BackendError
     if isinstance(error, aiohttp.ClientConnectorError):
         return ConnectionLost(
             f"nothing answers at {host}: {what}", hint="Is the server running, and the URL right?"
+        )
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        kind = AuthError if error.status == 407 else ConnectionLost
+        return kind(
+            f"the proxy on the way to {host} answered {what}",
+            hint="It is the one that HTTPS_PROXY names; NO_PROXY lists the hosts reached without it.",
         )
     if isinstance(error, aiohttp.ClientResponseError):
         return MalformedAnswer(f"{host} does not speak HTTP as it should: {what}")

@@ -6,13 +6,14 @@ import asyncio
 import base64
 import json
 import socket
+import traceback
 from typing import Any
 
 import pytest
 
 from llm_magics.backends.openai import OpenAIBackend
 from llm_magics.backends.registry import create
-from llm_magics.errors import AuthError, BadRequest, MissingKey, ModelNotFound, UsageError
+from llm_magics.errors import AuthError, BadRequest, ConnectionLost, MissingKey, ModelNotFound, UsageError
 from llm_magics.settings.keys import Keys
 from llm_magics.testing import Fault, Server
 from llm_magics.types import (
@@ -710,6 +711,31 @@ async def test_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
             backend = made(server)
             assert (await backend.complete(ask())).text
             await backend.close()
+
+
+@pytest.mark.checklist("C4")
+@pytest.mark.parametrize(
+    ("line", "kind"), [("407 Proxy Authentication Required", AuthError), ("503 Busy", ConnectionLost)]
+)
+async def test_a_proxy_that_refuses_is_named_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, line: str, kind: type[Exception]
+) -> None:
+    """Not in the error, and not in the traceback of what caused it."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 {line}\r\nContent-Length: 0\r\n\r\n".encode())
+        writer.close()
+
+    proxy = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    monkeypatch.setenv("https_proxy", f"http://me:hunter-two@127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
+    backend = create(BackendSpec("custom_url", "m", base_url="https://host.example/v1"), Keys({}))
+    with pytest.raises(kind, match=f"the proxy on the way to host.example answered {line[:3]}") as caught:
+        await backend.complete(ask())
+    assert "HTTPS_PROXY" in caught.value.hint  # type: ignore[attr-defined]
+    assert "hunter-two" not in "".join(traceback.format_exception(caught.value))
+    await backend.close()
+    proxy.close()
 
 
 def test_no_key_in_base64_either() -> None:
