@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm_magics.backends.base import Backend, Secrets
-from llm_magics.backends.llama.options import LoadOptions
+from llm_magics.backends.llama.options import CONTEXT, LoadOptions
 from llm_magics.backends.llama.sampling import PARAMETERS
 from llm_magics.backends.model_cache import Key, cache
 from llm_magics.backends.threads import in_thread
@@ -25,6 +25,7 @@ IN_FLIGHT = 128
 """Rows handed over at once: enough that the owner thread always finds a full decode waiting."""
 PATIENCE = 24 * 3600.0
 """Seconds for one row, in place of a server's two minutes: it waits in line, and perhaps for a download."""
+FORMATTED = {"prompt_format", "prompt_formatting_fn"}
 OURS = ("verbose", "memory_limit", "download_path", "offline")
 """Options that are not llama.cpp's."""
 
@@ -32,8 +33,9 @@ OURS = ("verbose", "memory_limit", "download_path", "offline")
 class GGUFBackend(Backend):
     """A GGUF file by path, alias or ``owner/repo:file-pattern``; loaded with the first request.
 
-    Options: ``context``, ``gpu_layers``, ``threads``, ``lanes``, ``batch``, ``kv_type``, ``flash``,
-    ``mmap`` (see LoadOptions), ``download_path``, ``offline``, ``memory_limit`` (bytes), ``verbose``.
+    Options: ``context``, ``gpu_layers``, ``threads``, ``workers``, ``lanes``, ``batch``, ``kv_type``,
+    ``flash``, ``mmap`` (see LoadOptions), ``download_path``, ``offline``, ``memory_limit`` (bytes),
+    ``verbose``.
     Parameters beyond sampling: ``label_scoring`` (``constrained``, ``joint``), ``multi_label`` (``yes_no``,
     ``choice``), ``thinking``, ``grammar`` (GBNF).
     """
@@ -68,13 +70,31 @@ class GGUFBackend(Backend):
         self.options = LoadOptions.of(given)
         self.price = spec.price or FREE
         self.limits = _patient(spec.limits)
+        self.capabilities = replace(self.capabilities, context_window=self.options.context or None)
         self._key: Key | None = None
-        self._notes: tuple[str, ...] = ()
+        self._news: tuple[str, ...] = ()
         self._loading: asyncio.Lock | None = None
+
+    @property
+    def announcement(self) -> str:
+        """What happened at the last load that its run should tell."""
+        return "\n".join(self._news)
+
+    def outgrown(self, stored: Response) -> bool:
+        """Whether a stored answer saw less of its text than fits; before a load the usual context counts."""
+        window = self.capabilities.context_window or CONTEXT
+        return bool(stored.cut_to and stored.cut_to < window)
+
+    async def open(self) -> None:
+        """Begin a run: old news is forgotten, and so is a loaded model whose file was written since."""
+        self._news = ()
+        if self._key is not None and _written(Path(self._key.file)) != self._key.written:
+            self._key = None
 
     async def complete(self, request: Request) -> Response:
         """Answer one row; rows asked for at the same time are evaluated together."""
         from llm_magics.backends.llama.answers import answer
+        from llm_magics.backends.llama.local_model import NO_TEMPLATE
 
         if isinstance(request.response_format, Vector):
             embedding = await self.embed([request.subject])
@@ -84,7 +104,8 @@ class GGUFBackend(Backend):
         began = time.perf_counter()
         async with self._loaded() as model:
             made = await answer(model, request)
-        notes = (*self._notes, *made.notes)
+            plain = model.writes and not model.model.template and not FORMATTED & request.parameters.keys()
+        notes = (*made.notes, *((NO_TEMPLATE,) if plain else ()), *self._unused(request))
         return replace(made, model=self.model, latency=time.perf_counter() - began, notes=notes)
 
     async def embed(self, texts: Sequence[str]) -> Embedding:
@@ -96,7 +117,7 @@ class GGUFBackend(Backend):
             vectors, tokens = await embed(model, texts)
             made = Usage(input_tokens=tokens, cost=0.0)
             rough = f"{self.name} was not made to embed: its vectors are means over its tokens."
-            notes = (*self._notes, rough) if model.writes and not model.model.pools else self._notes
+            notes = (rough,) if model.writes and not model.model.pools else ()
         return Embedding(vectors, made, self.model, notes)
 
     async def doctor(self) -> list[str]:
@@ -121,7 +142,7 @@ class GGUFBackend(Backend):
 
     def _prepare(self, stopped: threading.Event) -> Key:
         """Find (or download) the file and load it; on a thread of its own."""
-        from llm_magics.backends.llama.download import locate
+        from llm_magics.backends.llama.download import beside, locate
         from llm_magics.backends.llama.local_model import NO_GPU
 
         if self._ours["memory_limit"] is not None:
@@ -136,12 +157,14 @@ class GGUFBackend(Backend):
             self.options.gpu_layers,
             self.options.pairs(),
             self.spec.name or self.model,
+            _written(path),
         )
-        loads = cache().loads
-        with cache().use(key, lambda: self._open(path), path.stat().st_size) as model:
+        loads, size = cache().loads, sum(part.stat().st_size for part in beside(path))
+        with cache().use(key, lambda: self._open(path), size) as model:
             self.capabilities = replace(self.capabilities, context_window=model.context)
             told = [remark for remark in model.remarks if remark == NO_GPU]
-        self._notes = tuple(filter(None, [cache().note(key), *told])) if cache().loads > loads else ()
+        if cache().loads > loads:
+            self._news = tuple(filter(None, [cache().note(key), *told]))
         return key
 
     def _load(self) -> LocalModel:
@@ -155,9 +178,22 @@ class GGUFBackend(Backend):
         show_log(bool(self._ours["verbose"]))
         return LocalModel(path, self.options)
 
+    def _unused(self, request: Request) -> tuple[str, ...]:
+        """What is said of parameters that llama.cpp has no use for."""
+        strange = sorted(request.parameters.keys() - (self.capabilities.parameters or ()))
+        return tuple(f"{self.name} takes no {name}; it was not used." for name in strange)
+
     def _token(self) -> str | None:
         """The hub's token where this backend was given one; otherwise the hub's client finds its own."""
         return self.secrets.resolve(self.spec.key) if self.secrets is not None and self.spec.key else None
+
+
+def _written(path: Path) -> float:
+    """When a file was last written; 0 where it is gone."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _patient(limits: Limits) -> Limits:

@@ -45,7 +45,16 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "openai": ("organization", "project"),
     "azure": ("api_version",),
     "vertex": ("project", "location"),
-    "gguf": ("gpu_layers", "context", "verbose", "threads", "memory_limit", "download_path", "offline"),
+    "gguf": (
+        "gpu_layers",
+        "context",
+        "verbose",
+        "threads",
+        "workers",
+        "memory_limit",
+        "download_path",
+        "offline",
+    ),
 }
 """Settings ``namespace.option`` that become a backend's options."""
 
@@ -181,6 +190,7 @@ class Registry:
         name = self._aliases.get(text.strip(), text.strip())
         if name in self._specs:
             return self._filled(self._specs[name])
+        self._check_namespace(name)
         namespace, model = parse_spec(name)
         if "::" not in name:
             self._check_spelling(name)
@@ -272,10 +282,20 @@ class Registry:
 
         A slip, or a backend that was removed, must not send rows to a host the user didn't name.
         """
-        if not (_OPENAI_NAMES.match(name) or self._url(DEFAULT_NAMESPACE).value):
-            raise NotFound.among(
-                "model", name, self.names(), hint=f"For an OpenAI model of that name: openai::{name}"
-            )
+        if _OPENAI_NAMES.match(name) or self._url(DEFAULT_NAMESPACE).value:
+            return
+        namespace, _, model = name.replace("/", ":", 1).partition(":")
+        if model and namespace in namespaces():
+            raise NotFound(f"no model {name!r}.", hint=f"Two colons: {namespace}::{model.lstrip(':')}")
+        raise NotFound.among(
+            "model", name, self.names(), hint=f"For an OpenAI model of that name: openai::{name}"
+        )
+
+    def _check_namespace(self, text: str) -> None:
+        """A registered name stands alone: it holds its model already."""
+        name, colons, _ = text.partition("::")
+        if colons and name not in namespaces() and (name in self._specs or name in self._aliases):
+            raise NotFound(f"no backend namespace {name!r}.", hint=f"That is a registered name: -m {name}")
 
     def _filled(self, spec: BackendSpec) -> BackendSpec:
         """``spec`` with what it leaves open taken from the settings and the keys."""

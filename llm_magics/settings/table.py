@@ -279,6 +279,13 @@ _GGUF = (
         setters=("set_gguf_verbose",),
     ),
     Declared("gguf.threads", "integer", None, "CPU threads of a GGUF model; without it, all cores.", least=1),
+    Declared(
+        "gguf.workers",
+        "integer",
+        None,
+        "Contexts of a GGUF model side by side; without it, one a core, four at most.",
+        least=1,
+    ),
     Declared("gguf.memory_limit", "size", None, "Memory all loaded GGUF models may take together."),
     Declared(
         "gguf.download_path",
