@@ -33,6 +33,7 @@ from llm_magics.errors import (
 )
 from llm_magics.motion.attempts import share
 from llm_magics.motion.engine import Ask, Engine, Options
+from llm_magics.motion.passes import ALIKE, Omens
 from llm_magics.store import Store
 from llm_magics.tasks.base import Parsed, Target
 from llm_magics.testing import clock
@@ -404,6 +405,21 @@ def test_a_server_that_is_down_stops_the_run_too(store):
     with pytest.raises(ConnectionLost):
         play(backend, words(1000), store=store)
     assert backend.calls <= 200
+
+
+@pytest.mark.checklist("R6")
+def test_failures_that_differ_or_come_after_an_answer_stop_nothing():
+    """One row answered, or two rows that failed in different ways: the rest may do better."""
+    alike, other = BadRequest("unknown field 'top_kk'"), BadRequest("a strange character")
+    same = Omens()
+    assert [same.say_stop(alike) for _ in range(ALIKE)] == [False] * (ALIKE - 1) + [True]
+    mixed = Omens()
+    assert not any(mixed.say_stop(error) for error in [alike, *[other] * 1000, *[alike] * 1000])
+    answered = Omens()
+    answered.answered = True
+    assert not any(answered.say_stop(alike) for _ in range(1000))
+    rows_own = Omens()
+    assert not any(rows_own.say_stop(ContextOverflow("too long")) for _ in range(1000))
 
 
 def test_rows_that_fail_each_in_its_own_way_go_on(store):
