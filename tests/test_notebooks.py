@@ -12,6 +12,7 @@ from llm_magics.errors import redact
 from tests.pages import ROOT, may_raise, raised, run, said
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+WIDGET = "application/vnd.jupyter.widget-view+json"
 HOME = re.compile(r"(/home/|/root/|/Users/|/tmp/|[A-Z]:\\\\Users)")
 
 
@@ -46,6 +47,21 @@ def test_the_kept_one_is_clean(path: Path) -> None:
     notebook = nbformat.reads(text, as_version=4)
     nbformat.validate(notebook)
     assert not [cell.source for cell in notebook.cells if raised(cell) and not may_raise(cell)]
+    # A view of a widget whose kernel is gone is an error message; what is to stay stands beside it.
+    assert WIDGET not in text
+    assert any(cell.get("outputs") for cell in notebook.cells)
+
+
+def test_the_explorer_stays_in_the_kept_notebook() -> None:
+    """Readers on a code host see concepts, quotes, slices and, as a picture, the widget."""
+    text = (ROOT / "notebooks" / "concepts.ipynb").read_text(encoding="utf-8")
+    notebook = nbformat.reads(text, as_version=4)
+    pages = [
+        o.data.get("text/html", "") for cell in notebook.cells for o in cell.get("outputs", ()) if "data" in o
+    ]
+    assert any('role="figure"' in page or 'role="figure"' in page for page in pages)
+    pictures = re.findall(r"\]\((\.\./docs/images/[^)]+)\)", text)
+    assert pictures and all((ROOT / "notebooks" / picture).exists() for picture in pictures)
 
 
 @pytest.mark.timeout(240)
@@ -61,5 +77,7 @@ def test_the_quickstart_does_the_main_job(tmp_path: Path) -> None:
     assert described > by_name
     assert "2 requests for 8 rows" in text
     assert "%llm_config key set openai" in text
-    kinds = {kind for cell in done.cells for o in cell.get("outputs", ()) for kind in o.get("data", {})}
-    assert "application/vnd.plotly.v1+json" in kinds
+    pages = [
+        o["data"].get("text/html", "") for cell in done.cells for o in cell.get("outputs", ()) if "data" in o
+    ]
+    assert any(">true \\ given</th>" in page and "background:#" in page for page in pages)

@@ -21,11 +21,21 @@ _NAME = "padding:2px 8px;text-align:left;white-space:nowrap"
 
 
 def page(evaluation: Evaluation | MultiEvaluation) -> str:
-    """The score in a line, the scores by label, and which labels are taken for which."""
-    confusion = getattr(evaluation, "confusion", None)
-    return f"<p>{escape(evaluation)}</p>{by_label(evaluation.by_label)}" + (
-        "" if confusion is None else confused(confusion)
-    )
+    """The score, the scores by label, which labels are taken for which, and how far to trust them."""
+    parts = [f"<p>{escape(evaluation)}</p>", by_label(evaluation.by_label)]
+    for name, shown in (("confusion", confused), ("reliability", trusted)):
+        table = getattr(evaluation, name, None)
+        parts += [] if table is None else [shown(table)]
+    return "".join(parts)
+
+
+def trusted(reliability: Any) -> str:
+    """What share is right where the model is how sure."""
+    lines = [
+        (_head(f"{one.confidence:.2f}"), _plain(f"{one.accuracy:.2f}"), _plain(f"{int(one.rows):,}"))
+        for one in reliability.itertuples()
+    ]
+    return _table("Confidence and the share that is right", ["confidence", "right", "rows"], lines)
 
 
 def by_label(scores: Any) -> str:
