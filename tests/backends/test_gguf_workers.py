@@ -204,7 +204,11 @@ def test_a_line_is_impatient_for_those_who_wait_long() -> None:
     line.put(new)
     assert line.claim(("new", Work)) == [new]
     line.back([new])
+    assert line.claim(("new", Work)) == [new]
+    line.back([new])
     old.arrived -= 3
     assert line.more(("new", Work), 5) == []
     line.back(line.claim(("old", Work)))
+    assert line.claim(("new", Work)) == [old], "what is put back doesn't jump the queue"
+    line.back([old])
     assert line.claim(("new", Work)) == [old]

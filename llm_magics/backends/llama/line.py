@@ -41,10 +41,10 @@ class Line:
             return not self.closed
 
     def back(self, works: Sequence[Work]) -> None:
-        """Put claimed works in front again."""
+        """Put claimed works where they were."""
         if works:
             with self.changed:
-                self._waiting[:0] = works
+                self._waiting = sorted([*works, *self._waiting], key=lambda work: work.arrived)
                 self.changed.notify_all()
 
     def claim(self, last: Kind, most: int = SIGHT) -> list[Work]:
