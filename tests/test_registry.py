@@ -277,6 +277,7 @@ def test_a_spec_survives_being_plain_data() -> None:
         BackendSpec("openai", "m", base_url="https://h/v1?sv=1&sig=plainpassword"),
         BackendSpec("openai", "m", parameters={"api_key": "plainpassword"}),
         BackendSpec("openai", "m", parameters={"extra_body": {"api_key": "plainpassword"}}),
+        BackendSpec("openai", "m", parameters={"tools": [{"type": "mcp", "authorization": "plainpassword"}]}),
         BackendSpec("azure", "m", options={"token": "plainpassword"}),
     ],
 )
@@ -345,3 +346,21 @@ async def test_offline_downloads_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     backend = registry.backend("gguf::qwen2.5-0.5b-q8")
     with pytest.raises(LLMError, match="the setting offline"):
         await backend.complete(Request("gguf", "qwen2.5-0.5b-q8", (Message("user", "hi"),)))
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("openai:gpt-4o-mini", "Two colons: openai::gpt-4o-mini"),
+        ("ollama/qwen:7b", "Two colons: ollama::qwen:7b"),
+        ("mine::qwen", "That is a registered name: -m mine"),
+        ("qwen:7b", "For an OpenAI model of that name: openai::qwen:7b"),
+    ],
+)
+def test_other_tools_spellings_of_a_model_are_answered_with_ours(typed: str, said: str) -> None:
+    """Nothing is sent to a host that wasn't named."""
+    registry = Registry()
+    registry.add(BackendSpec("custom_url", "m", name="mine", base_url="http://127.0.0.1:1/v1"))
+    with pytest.raises(NotFound) as raised:
+        registry.resolve(typed)
+    assert said in str(raised.value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -72,11 +72,16 @@ def refuse_clear(values: Mapping[str, Any], instead: str = "--key env:VARIABLE")
     Raises:
         TypedKeyError: It names the value and doesn't repeat it.
     """
-    for name, value in values.items():
+    each = ((name, one) for name, value in values.items() for one in _parts(value))
+    for name, value in each:
         if isinstance(value, Mapping):
             refuse_clear(value, instead)
         elif isinstance(value, str) and _is_clear(name, value):
             raise TypedKeyError(f"{name} holds a key in clear.", hint=f"Say where it is: {instead}")
+
+
+def _parts(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else (value,)
 
 
 def _is_clear(name: str, value: str) -> bool:
