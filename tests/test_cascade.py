@@ -90,6 +90,9 @@ def test_the_cheap_labeller_takes_what_it_is_sure_of(server: Server) -> None:
     true = [answer({"messages": [{"content": text}]})[11:-2] for text in said]
     assert (result["label"].iloc[:-1] == true).mean() >= 0.9
     assert result["label_status"].iloc[-1] == "skipped"
+    taken = (result["label_by"] == "embedded::wordllama + regression").iloc[:-1].to_numpy()
+    agreed = (result["label"].iloc[:-1].to_numpy() == true)[taken].mean()
+    assert result["label_confidence"].iloc[:-1][taken].mean() == pytest.approx(agreed, abs=0.05)
     run = sessions.current().last
     assert f"{cheap:,} calls saved" in run.report()
     assert "at least 90% of all labels are the model's own, with 90% confidence" in run.report()

@@ -95,7 +95,8 @@ def test_extract_makes_typed_columns_and_repairs_once(world: tuple[Kernel, Serve
 def test_extract_many_gives_a_row_a_record(world: tuple[Kernel, Server]) -> None:
     """Index and columns repeat; a row without records stays."""
     k, _ = world
-    k.run("%%llm extract notes.body --many -o things\nitem: what")
+    out = k.run("%%llm extract notes.body --many -o things\nitem: what")
+    assert "are null" not in out.text and out.displays[0]["text/html"].count("<tr") == 1 + 5
     assert value(k, "things.index.tolist()") == [3, 3, 3, 4, 5]
     assert value(k, "things['item'].tolist()")[:3] == ["lamp", "Ann", "Ann"]
 
@@ -192,6 +193,8 @@ def test_without_labels_the_model_proposes_some_first(world: tuple[Kernel, Serve
     assert "price: money\npeople: " in out.stdout
     assert value(k, "free['label'].dropna().tolist()") == ["price", "people", "price"]
     assert "--propose 8" in k.run("%llm label notes.body", check=False).text
+    both = k.run("%llm label notes.body --labels a,b --propose 4", check=False)
+    assert "labels are given" in both.text
 
 
 def test_several_models_side_by_side(world: tuple[Kernel, Server]) -> None:
@@ -203,10 +206,11 @@ def test_several_models_side_by_side(world: tuple[Kernel, Server]) -> None:
     assert value(k, "both['topic_fast'].dropna().tolist()") == ["price", "people", "price"]
     assert value(k, "both['topic_embedded_wordllama'].notna().sum().item()") == 3
     assert "fast and embedded::wordllama agree on" in out.text and "kappa" in out.text
-    assert "one model" in k.run("%llm label notes.body --labels a,b -m fast,fast -b", check=False).text
+    assert "one model" in k.run("%llm label notes.body --labels a,b -m fast,nope -b", check=False).text
+    assert "fast twice" in k.run("%llm label notes.body --labels a,b -m fast,fast", check=False).text
     assert "no model 'nope'" in k.run("%llm label notes.body --labels a,b -m fast,nope", check=False).text
     dry = k.run("%llm label notes.body --labels a,b -m fast,embedded::wordllama -n")
-    assert dry.text.count("calls") == 2
+    assert [line.split()[-1] for line in dry.text.splitlines()] == ["fast", "embedded::wordllama"]
 
 
 def test_models_side_by_side_agree_on_sets_ratings_and_fields(world: tuple[Kernel, Server]) -> None:

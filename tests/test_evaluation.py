@@ -44,6 +44,15 @@ def test_f1_has_a_bootstrap_interval_and_confidence_a_reliability() -> None:
     assert len(large.plot_reliability().data) == 2
 
 
+@pytest.mark.checklist("T12")
+def test_a_calibration_error_says_which_rows_it_is_of() -> None:
+    """A cascade has a confidence for some rows only."""
+    made = evaluate(["a", "b", "a"], ["a", "b", "b"], ["a", "b"], [0.9, None, 0.8])
+    assert "calibration error 0.450 over the 2 rows with a confidence" in str(made)
+    whole = evaluate(["a", "b"], ["a", "b"], ["a", "b"], [0.9, 0.9])
+    assert str(whole).endswith("calibration error 0.100")
+
+
 @pytest.mark.checklist("T2", "T12")
 def test_several_labels_a_row_have_scores_of_their_own() -> None:
     """A row without an answer is one without labels; truth may be lists or texts with bars."""

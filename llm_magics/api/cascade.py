@@ -141,8 +141,10 @@ class _Cascade:
         left = range(search.drawn, len(pool))
         pays = search.saved >= WORTH * self.rows
         taken = {i: name for i in left if pays and rank[i] < search.size and (name := guesses[i])}
-        for i, name in taken.items():
-            self.run.deliver(self._by_proxy(int(pool[i]), name, float(confidence[i])))
+        # What a row shows is the chance that its label is the model's: a regression's own is far too low.
+        sure = self.cheap.expected(confidence[list(taken)]) if taken else []
+        for (i, name), chance in zip(taken.items(), sure, strict=True):
+            self.run.deliver(self._by_proxy(int(pool[i]), name, float(chance)))
         await self._ask([int(pool[i]) for i in left if i not in taken])
         if pays:
             self._promise(len(taken))

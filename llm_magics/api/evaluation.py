@@ -42,6 +42,8 @@ class Evaluation:
         low, high = self.interval
         worst, best = self.f1_interval
         gap = "" if self.calibration_error is None else f", calibration error {self.calibration_error:.3f}"
+        if gap and (sure := int(self.reliability["rows"].sum())) < self.rows:
+            gap += f" over the {sure:,} rows with a confidence"
         return (
             f"accuracy {self.accuracy:.3f} (95% {low:.3f}-{high:.3f}), "
             f"macro-F1 {self.macro_f1:.3f} ({worst:.3f}-{best:.3f}), "

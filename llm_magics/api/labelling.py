@@ -87,7 +87,12 @@ def plan_label(
     depth = Depth(**{name: options.pop(name) for name in _DEPTH if name in options})
     common: Common = options  # type: ignore[assignment]
     given = plans.source(data, common)
-    if propose is not None and labels is None and labels_from is None:
+    if propose is not None:
+        if labels is not None or labels_from is not None:
+            raise UsageError(
+                "--propose lets the model propose labels, and labels are given.",
+                hint="Leave out one of them.",
+            )
         labels = propose_labels(session, given, propose, own.get("guidance", ""), common)
     found = _choices(given, labels, labels_from)
     _check_none(found, own.get("none"))

@@ -54,6 +54,8 @@ def frame(result: Any, run: Run | None, wanted: str | None, *, quiet: bool) -> A
     """
     text = run.report() if run is not None else ""
     asked = run.plan.rows if run is not None and wanted in (None, "table", "df", "widget") else None
+    if run is not None and (run.plan.long or run.plan.shape is not None):
+        asked = None  # the result has rows of its own, several for one that was asked
     seen, said = (result, "") if asked is None else _asked_of(result, asked)
 
     def show() -> None:

@@ -42,6 +42,8 @@ def run(cell: Cell, names: list[str], build: Callable[[Cell], Asked]) -> Any:
         if getattr(flags, alone, False):
             said = alone.replace("_", "-")
             raise UsageError(f"--{said} goes with one model.", hint=f"-m {names[0]}")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UsageError(f"-m names {twice[0]} twice.", hint="To ask one model several times: --votes 3")
     if getattr(flags, "propose", None):
         raise UsageError(
             "--propose goes with one model: each would propose labels of its own.",
