@@ -11,7 +11,7 @@ from llm_magics.api.run import Plan
 from llm_magics.bundles import OVERHEAD, sent
 from llm_magics.prompt_formats import Rendered, as_messages, prompt_of
 from llm_magics.store import Store
-from llm_magics.types import Request
+from llm_magics.types import FREE, Request
 
 LIKELY_OUTPUT = {"one_of": (4, 12), "text": (60, 300), "schema": (30, 200), "vector": (0, 0)}
 """Output tokens a call, low and high, where no limit was set: from label names to a long paragraph."""
@@ -41,8 +41,13 @@ class Estimate:
     prompt: Rendered = ()
     samples: int = 1
     skipped_as: str = "empty"
+    reads: bool = True
+    """False where the backend reads no prompts and nothing is paid or kept: only rows and time are told."""
 
     def __str__(self) -> str:
+        if not self.reads:
+            empty = f" ({self.skipped:,} {self.skipped_as})" if self.skipped else ""
+            return f"{_number(self.rows, 'row')}{empty}, free, about {_time(self.seconds)}, {self.backend}"
         money = (
             "price unknown"
             if self.dollars is None
@@ -89,6 +94,9 @@ class _Tally:
 def estimate(plan: Plan, store: Store) -> Estimate:
     """Render every request of the plan, look it up in the store, and price what is left."""
     tally = _Tally()
+    if not _reads(plan):
+        tally.asked = tally.calls = sum(1 for _ in _requests(plan, tally))
+        return _priced(plan, tally, ())
     prompt: Rendered = ()
     for request in sent(_unanswered(plan, store, tally), plan.target.together):
         rendered = prompt_of(request)
@@ -96,6 +104,12 @@ def estimate(plan: Plan, store: Store) -> Estimate:
         tally.calls += 1
         tally.inputs += tokens.count("".join(m.content for m in as_messages(rendered)), request.model)
     return _priced(plan, tally, prompt or (prompt_of(tally.first) if tally.first else ()))
+
+
+def _reads(plan: Plan) -> bool:
+    """Whether the backend is one to which a prompt, its tokens and stored answers mean anything."""
+    can = plan.backend.capabilities
+    return can.text or can.stored or plan.backend.price != FREE
 
 
 def _unanswered(plan: Plan, store: Store, tally: _Tally) -> Iterator[Request]:
@@ -129,6 +143,8 @@ def _batches(requests: Iterator[Request], size: int) -> Iterator[list[Request]]:
 
 
 def _output(plan: Plan, tally: _Tally) -> tuple[int, int]:
+    if not _reads(plan):
+        return 0, 0
     low, high = LIKELY_OUTPUT[tally.first.response_format.kind if tally.first else "text"]
     limit = plan.target.parameters.get("max_new_tokens")
     if isinstance(limit, int):
@@ -161,6 +177,7 @@ def _priced(plan: Plan, tally: _Tally, prompt: Rendered) -> Estimate:
         prompt=prompt,
         samples=plan.samples,
         skipped_as="empty" if plan.parts is None else "empty or too long",
+        reads=_reads(plan),
     )
 
 

@@ -94,7 +94,7 @@ def _confirm(session: Session, plan: Plan, options: Common) -> None:
 
 
 def _foreground(session: Session, run: Run, *, show: bool, footer: bool) -> None:
-    session.runs.append(run)
+    session.remember(run)
     display = Display(run.meter, show=show, answer=lambda: run.partial)
     error: BaseException | None = None
     try:

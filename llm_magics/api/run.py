@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-from array import array
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from textwrap import shorten
 from typing import Any
 
 from llm_magics import frames
+from llm_magics.api.answers import Answers, said_by
 from llm_magics.api.evaluation import evaluate
 from llm_magics.api.versions import versions
 from llm_magics.backends.base import Backend
@@ -22,7 +22,7 @@ from llm_magics.motion.engine import Ask, Options
 from llm_magics.motion.progress import Meter
 from llm_magics.prompt_formats import joined, prompt_of
 from llm_magics.tasks.base import Row, Target, Task
-from llm_magics.types import NO_USAGE, STATUSES, Request, Result, Usage
+from llm_magics.types import Request, Result, Status, Usage
 
 
 @dataclass(frozen=True)
@@ -101,50 +101,16 @@ class Run:
         self.finished: float | None = None
         self.error: BaseException | None = None
         self.partial = ""
-        self.notes: dict[str, None] = {}
         self.details: dict[str, Any] = {}
         self.evaluation: Any = None
         self.inplace = False
         self.done: Callable[[Any], None] | None = None
-        self._columns: dict[str, list[Any]] = {name: [None] * n for name in plan.columns}
-        self._status = bytearray(n)
-        self._texts: list[str | None] = [None] * n
-        self._finish: list[str | None] = [None] * n
-        self._errors: dict[int, BaseException] = {}
-        self._tokens = (array("l", bytes(8 * n)), array("l", bytes(8 * n)))
-        self._latency = array("f", bytes(4 * n))
-        self._models: dict[str, str] = {}
-        self._model: list[str | None] = [None] * n
-        self._attempts = array("H", bytes(2 * n))
+        self._answers = Answers(n, plan.columns)
 
     def deliver(self, result: Result) -> None:
         """Take one result in."""
-        i = result.index
-        for name, value in result.values.items():
-            self._columns[name][i] = value
-        self._status[i] = STATUSES.index(result.status) + 1
-        self._attempts[i] = min(result.attempts, 65535)
-        if result.error is not None:
-            self._errors[i] = result.error
-        if result.response is not None:
-            self._take_response(i, result)
-        if result.usage is not NO_USAGE:  # with what re-asking took, and lost answers
-            self._tokens[0][i] = result.usage.input_tokens
-            self._tokens[1][i] = result.usage.output_tokens
+        self._answers.take(result)
         self.meter.add(result)
-
-    def _take_response(self, i: int, result: Result) -> None:
-        response = result.response
-        assert response is not None
-        self._texts[i] = response.text
-        self._finish[i] = response.finish_reason
-        self._tokens[0][i] = response.usage.input_tokens
-        self._tokens[1][i] = response.usage.output_tokens
-        self._latency[i] = response.latency
-        if response.model:
-            self._model[i] = self._models.setdefault(response.model, response.model)
-        for note in response.notes:
-            self.notes.setdefault(note)
 
     def finish(self, error: BaseException | None = None) -> None:
         """Close the books; ``error`` is what ended the run early."""
@@ -153,9 +119,14 @@ class Run:
         self.error = error
 
     @property
+    def notes(self) -> dict[str, None]:
+        """What the user is told once, in order."""
+        return self._answers.notes
+
+    @property
     def texts(self) -> list[str]:
         """The raw answers, one an ask; empty where there is none."""
-        return [text or "" for text in self._texts]
+        return [text or "" for text in self._answers.texts]
 
     def evaluate(self) -> None:
         """Score the labels against the plan's column of true ones."""
@@ -177,14 +148,14 @@ class Run:
 
     def _why(self) -> str:
         """What most of the failed rows failed with, and what helps against it."""
-        failed = STATUSES.index("failed") + 1
-        texts = Counter(self._error_text(i) for i in list(self._errors) if self._status[i] == failed)
+        errors = self._answers.errors_of("failed")
+        texts = Counter(map(said_by, errors.values()))
         if not texts:
             return ""
         text, often = texts.most_common(1)[0]
-        said = shorten(str(text), 200, placeholder=" ...")
+        said = shorten(text, 200, placeholder=" ...")
         more = "; llm.last.failures has them all" if len(texts) > 1 else ""
-        hints = (getattr(e, "hint", "") for i, e in self._errors.items() if self._error_text(i) == text)
+        hints = (getattr(error, "hint", "") for error in errors.values() if said_by(error) == text)
         hint = next(hints, "") if self.error is None else ""  # an error that ended the run tells its own
         return f"{often:,} failed: {said}{more}" + (f"\n  {hint.splitlines()[0]}" if hint else "")
 
@@ -199,36 +170,30 @@ class Run:
     @property
     def counts(self) -> dict[str, int]:
         """Rows by status; ``waiting`` are those without a result yet."""
-        found = Counter(self._status)
-        counts = {name: found[i] for i, name in enumerate(STATUSES, 1) if found[i]}
-        return counts | ({"waiting": found[0]} if found[0] else {})
+        return self._answers.counts
 
     @property
-    def status(self) -> list[str | None]:
+    def status(self) -> list[Status | None]:
         """The status of each ask, None where it has no result yet."""
-        return [STATUSES[s - 1] if s else None for s in self._status]
+        return self._answers.statuses
 
     @property
     def new_columns(self) -> dict[str, list[Any]]:
         """The output columns, one value an ask, with their status, error and (if any was cut) finish."""
         name = self._name
-        columns: dict[str, list[Any]] = dict(self._columns)
+        columns: dict[str, list[Any]] = dict(self._answers.values)
         confidence = f"{name}_confidence"
         if confidence in columns and not any(value is not None for value in columns[confidence]):
             del columns[confidence]
         columns[f"{name}_status"] = self.status
-        columns[f"{name}_error"] = [self._error_text(i) for i in range(len(self.plan))]
-        if any(reason in CUT_SHORT for reason in self._finish):
-            columns[f"{name}_finish"] = list(self._finish)
+        columns[f"{name}_error"] = [self._answers.error_text(i) for i in range(len(self.plan))]
+        if any(reason in CUT_SHORT for reason in self._answers.finish):
+            columns[f"{name}_finish"] = list(self._answers.finish)
         return columns
 
     @property
     def _name(self) -> str:
         return self.plan.output.rstrip("_")
-
-    def _error_text(self, i: int) -> str | None:
-        error = self._errors.get(i)
-        return None if error is None else getattr(error, "message", None) or repr(error)
 
     @property
     def df(self) -> Any:
@@ -285,29 +250,19 @@ class Run:
         ``model_name prompt_used raw_output parsed_output``, then tokens, latency in seconds,
         finish_reason, status, error, attempts. Prompts are rendered again, not kept.
         """
+        return self._told(range(len(self.plan)))
+
+    def _told(self, places: Sequence[int]) -> Any:
+        """What ``outputs`` says of these asks."""
         import pandas as pd
 
-        plan = self.plan
-        parsed = [
-            {name: values[i] for name, values in self._columns.items()}
-            if self._status[i] in (1, 2, 3)
-            else None
-            for i in range(len(plan))
-        ]
+        plan, columns = self.plan, self._answers.told(places)
         return pd.DataFrame(
             {
-                "row": [position for position in plan.rows for _ in range(plan.samples)],
-                "model_name": [name or plan.backend.model for name in self._model],
-                "prompt_used": list(self.prompts()),
-                "raw_output": self._texts,
-                "parsed_output": parsed,
-                "input_tokens": list(self._tokens[0]),
-                "output_tokens": list(self._tokens[1]),
-                "latency": list(self._latency),
-                "finish_reason": self._finish,
-                "status": self.status,
-                "error": [self._error_text(i) for i in range(len(plan))],
-                "attempts": list(self._attempts),
+                "row": [plan.rows[i // plan.samples] for i in places],
+                "model_name": [name or plan.backend.model for name in columns.pop("model")],
+                "prompt_used": list(self._prompts(places)),
+                **columns,
             }
         )
 
@@ -318,34 +273,38 @@ class Run:
         parts, those of all parts in order. A row that shared its request with others is shown as if it had
         been the only one there.
         """
-        shared = self.plan.target.together > 1
+        return self._prompts(range(len(self.plan)))
+
+    def _prompts(self, places: Sequence[int]) -> Iterator[list[dict[str, str]] | str | None]:
+        """``prompts`` of these asks, which stand in order."""
+        shared, wanted = self.plan.target.together > 1, iter(places)
+        place = next(wanted, None)
         for ask in self.plan.asks():
+            if place is None:
+                return
+            if ask.index != place:
+                continue
+            place = next(wanted, None)
             requests = self.plan.requests(ask)
             sent = [Bundle((request,)).request for request in requests] if shared else requests
             yield joined([prompt_of(request) for request in sent]) if sent else None
 
     @property
     def failures(self) -> Any:
-        """The asks that failed: row position, status, error."""
-        outputs = self.outputs
-        return outputs[outputs["status"].isin(["failed", "defaulted"])].drop(columns=["parsed_output"])
+        """The asks that failed or got the default: what ``outputs`` says of them."""
+        return self._told(self._answers.places("failed", "defaulted")).drop(columns=["parsed_output"])
 
     @property
     def unanswered(self) -> list[int]:
         """Positions of the rows that failed or have no result yet."""
-        missing = {
-            i // self.plan.samples
-            for i, s in enumerate(self._status)
-            if s in (0, STATUSES.index("failed") + 1)
-        }
+        missing = {i // self.plan.samples for i in self._answers.places("failed", None)}
         return [self.plan.rows[i] for i in sorted(missing)]
 
     @property
     def unusable(self) -> list[str]:
         """The keys under which answers are kept that could not be used, even when asked again."""
-        failed = STATUSES.index("failed") + 1
-        errors = self._errors.items()
-        bad = {i for i, error in errors if self._status[i] == failed and isinstance(error, AnswerError)}
+        errors = self._answers.errors_of("failed")
+        bad = {i for i, error in errors.items() if isinstance(error, AnswerError)}
         return [r.key for ask in self.plan.asks() if ask.index in bad for r in self.plan.requests(ask)]
 
     def manifest(self) -> dict[str, Any]:
@@ -356,7 +315,7 @@ class Run:
             "backend": plan.backend.name,
             "namespace": plan.backend.namespace,
             "model": plan.backend.model,
-            "answered_by": list(self._models),
+            "answered_by": list(self._answers.models),
             "base_url": plan.backend.base_url,
             "parameters": dict(plan.target.parameters),
             "prompt_sha256": _prompt_hash(plan),

@@ -24,6 +24,9 @@ from llm_magics.settings.keys import Keys
 from llm_magics.store import LIMIT, Store
 from llm_magics.types import Message
 
+REMEMBERED = 2_000_000
+"""Results of earlier runs that stay in memory, beside those of the last two runs."""
+
 
 class Session:
     """What the cells of one kernel share. Each part is made on first use; ``close`` ends them all."""
@@ -99,9 +102,15 @@ class Session:
             None if used.cost is None or row["cost_usd"] is None else row["cost_usd"] + used.cost
         )
 
+    def remember(self, run: Run) -> None:
+        """Make it the last run; of the ones before, only as many as a notebook can hold."""
+        self.runs.append(run)
+        while len(self.runs) > 2 and sum(len(each.plan) for each in self.runs) > REMEMBERED:
+            self.runs.popleft()
+
     def submit(self, run: Run, work: Coroutine[Any, Any, Any]) -> Job:
         """Run ``work`` in the background as the next numbered job."""
-        self.runs.append(run)
+        self.remember(run)
         job = self.loop.submit(work, str(len(self.jobs) + 1), run)
         self.jobs[job.id] = job
         return job

@@ -139,7 +139,7 @@ class Workbench:
         finally:
             run.finish(error)
             self.session.enter(run)
-            self.session.runs.append(run)
+            self.session.remember(run)
         self._stop_when_broke(found)
         return found
 

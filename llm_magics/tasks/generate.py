@@ -44,8 +44,9 @@ class Generate:
             return None
         head = (Message("system", self.system),) if self.system else ()
         messages = (*head, *self.history, Message("user", self.template.render(row)))
-        seeded = replace(target, parameters=_seeded(target.parameters, sample))
-        return seeded.request(messages, subject=max(texts, key=len, default=""), sample=sample)
+        if sample:
+            target = replace(target, parameters=_seeded(target.parameters, sample))
+        return target.request(messages, subject=max(texts, key=len, default=""), sample=sample)
 
     def parse(self, request: Request, response: Response) -> Parsed:
         """The text as the model wrote it, without its thinking; an empty one is no answer."""
@@ -66,4 +67,4 @@ class Generate:
 
 def _seeded(parameters: Mapping[str, Any], sample: int) -> Mapping[str, Any]:
     seed = parameters.get("seed")
-    return parameters if sample == 0 or not isinstance(seed, int) else {**parameters, "seed": seed + sample}
+    return {**parameters, "seed": seed + sample} if isinstance(seed, int) else parameters
