@@ -6,6 +6,7 @@ dask frame only the columns are known here: its rows are read where its partitio
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -164,13 +165,14 @@ def positions(
     sample: int | None = None,
     seed: int = 0,
     variables: Mapping[str, Any] | None = None,
-) -> list[int]:
+) -> Sequence[int]:
     """The rows that a run is about, in order.
 
     Those that satisfy ``where``, the first ``head`` of them, ``sample`` of those drawn without
     replacement by ``seed``. Raises UsageError where none is left.
     """
-    chosen = list(range(len(frame))) if where is None else _where(frame, where, variables or {})
+    whole: Sequence[int] = range(len(frame))
+    chosen = whole if where is None else _where(frame, where, variables or {})
     if head is not None:
         chosen = chosen[:head]
     if sample is not None and sample < len(chosen):
@@ -226,7 +228,9 @@ def attach(
     backend = narwhal.implementation
     types = {name: getattr(nw, _NARWHALS[kind]) for name, kind in (kinds or {}).items()}
     series = [
-        nw.new_series(name, _plain(values), types.get(name), backend=backend)
+        _vectors(name, values, backend)
+        if _is_vectors(values)
+        else nw.new_series(name, _plain(values), types.get(name), backend=backend)
         for name, values in columns.items()
     ]
     return narwhal.with_columns(*series).to_native()
@@ -291,6 +295,29 @@ def _pandas_array(values: Sequence[Any]) -> Any:
     for i, value in enumerate(values):
         boxed[i] = value
     return boxed
+
+
+def _is_vectors(values: Sequence[Any]) -> bool:
+    """Whether all that is there are numpy's float32 vectors of one length."""
+    shapes = {getattr(value, "shape", None) for value in values if value is not None}
+    return len(shapes) == 1 and None not in shapes and all(v is None or v.dtype == "float32" for v in values)
+
+
+def _vectors(name: str, values: Sequence[Any], backend: Any) -> Any:
+    """Vectors as lists of float32: as lists of Python's numbers a million would take eight gigabytes."""
+    import narwhals as nw
+    import numpy as np
+
+    kind = nw.List(nw.Float32)
+    if not backend.is_polars():
+        return nw.new_series(name, list(values), kind, backend=backend)
+    import polars as pl
+
+    # Polars reads a matrix at once, but no list of arrays with nulls among them.
+    places = itertools.count()
+    rows = pl.Series([None if value is None else next(places) for value in values], dtype=pl.UInt32)
+    whole = pl.Series(name, np.stack([value for value in values if value is not None]))
+    return nw.from_native(whole.gather(rows), series_only=True).cast(kind)
 
 
 def _plain(values: Sequence[Any]) -> list[Any]:

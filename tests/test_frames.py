@@ -130,3 +130,17 @@ def test_columns_go_by_their_names_as_text(columns: list[object]) -> None:
     frame, _ = frames.read(native)
     assert [frame.values(name) for name in frame.columns] == [["x"], ["y"]]
     assert frames.attach(frame, {"label": ["z"]}).iloc[0].tolist() == ["x", "y", "z"]
+
+
+@pytest.mark.checklist("G9", "X9")
+@pytest.mark.parametrize("library", ["polars", "pyarrow"])
+def test_vectors_are_lists_of_float32(library: str) -> None:
+    """Not of Python's numbers, twice and more as large; nulls stay nulls, also the first and all of them."""
+    native = pl.DataFrame({"t": list("abcd")}) if library == "polars" else pa.table({"t": list("abcd")})
+    vectors = [None, np.array([0.1, 0.2], "f4"), None, np.array([0.3, 0.4], "f4")]
+    made = frames.attach(frames.Frame(native), {"v": vectors, "none": [None] * 4})
+    column = made["v"]
+    assert str(column.dtype if library == "polars" else column.type) in ("List(Float32)", "list<item: float>")
+    found = column.to_list() if library == "polars" else column.to_pylist()
+    assert found[0] is found[2] is None
+    assert np.array_equal(np.array([found[1], found[3]], "f4"), np.array(vectors[1::2]))
