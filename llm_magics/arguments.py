@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
-from llm_magics.errors import UsageError
+from llm_magics import synonyms
+from llm_magics.errors import NotFound, UsageError
 from llm_magics.parameters import KNOWN
 from llm_magics.parser import LineParser, command, parameter, split, unsilenced
 
@@ -31,6 +32,7 @@ class Command:
         """The parser of its line."""
         magic = "%llm" if self.body == "none" else "%%llm"
         parser = LineParser(f"{magic} {self.name}", self.help)
+        parser.instead.update(synonyms.flags())
         if self.data:
             parser.add_argument(
                 "data", nargs="?", metavar="DATA", help="a frame, Series or list: reviews, reviews.text"
@@ -68,7 +70,7 @@ def parse(line: str, body: str | None = None) -> Call:
         words = ["chat", *words]
     if not words or words[0] in ("-h", "--help"):
         words, body = ["help"], None
-    chosen = COMMANDS[ALIASES.get(words[0]) or command(words[0], [*COMMANDS, *ALIASES], "%llm")]
+    chosen = _chosen(words[0])
     values = chosen.parser.parse_line(words[1:])
     if body is not None and body.strip() and chosen.body == "none":
         raise UsageError(
@@ -77,6 +79,14 @@ def parse(line: str, body: str | None = None) -> Call:
     if hidden and hasattr(values, "quiet"):
         values.quiet = True
     return Call(chosen, values, body)
+
+
+def _chosen(word: str) -> Command:
+    """The subcommand. Raises NotFound with what other tools' word for it is here, or the near ones."""
+    name, meant = ALIASES.get(word, word), synonyms.subcommand(word)
+    if name not in COMMANDS and meant:
+        raise NotFound(f"no %llm command {word!r}.", hint=f"Here it is {meant}.\nSee %llm help")
+    return COMMANDS[command(name, [*COMMANDS, *ALIASES], "%llm")]
 
 
 def _rows(p: LineParser) -> None:
@@ -196,7 +206,11 @@ def _float(text: str) -> float:
 
 
 def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+    """``a,b``; also ``[a,b]``, what is left of a Python list once the line was split into words."""
+    bare = text.strip()
+    if bare[:1] + bare[-1:] in ("[]", "()"):
+        bare = bare[1:-1]
+    return [name for part in bare.split(",") if (name := part.strip().strip("'\""))]
 
 
 def _label(p: LineParser) -> None:

@@ -16,11 +16,11 @@ from llm_magics.types import Choice
 def parse_choices(body: str) -> tuple[Choice, ...]:
     """A body of ``name: description`` lines; ``+ text`` and ``- text`` under one are examples.
 
-    Blank lines and lines that start with ``#`` don't count. Raises UsageError for an example without
-    a label, and as ``choices`` does.
+    Blank lines and lines that start with ``#`` don't count; a list's bullets are no part of the names.
+    Raises UsageError for an example without a label, and as ``choices`` does.
     """
     found: list[Choice] = []
-    for number, line in enumerate(body.splitlines(), 1):
+    for number, line in enumerate(_without_bullets(body.splitlines()), 1):
         text = line.strip()
         if not text or text.startswith("#"):
             continue
@@ -31,6 +31,16 @@ def parse_choices(body: str) -> tuple[Choice, ...]:
         else:
             found.append(_labelled(text, number))
     return _checked(found)
+
+
+_BULLETS = ("- ", "* ", "\u2022 ")
+
+
+def _without_bullets(lines: list[str]) -> list[str]:
+    """The lines without the bullet of a Markdown list: one that all lines at the margin begin with."""
+    margin = [line for line in lines if line.strip() and not line[0].isspace() and line[0] != "#"]
+    bullet = next((each for each in _BULLETS if all(line.startswith(each) for line in margin)), "")
+    return [line.removeprefix(bullet) for line in lines] if margin else lines
 
 
 MOST = 1000

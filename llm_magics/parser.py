@@ -15,6 +15,9 @@ _NUMBER = re.compile(r"[+-]?(\d[\d_]*)?\.?\d[\d_]*([eE][+-]?\d+)?|[+-]?\d+\.")
 _WORDS: dict[str, Any] = {"true": True, "false": False, "null": None, "none": None}
 
 
+LIST = 'A list takes no space after a comma, or quotation marks around all of it: --labels "a, b"'
+
+
 class HelpAsked(Exception):
     """``-h`` or ``--help`` was typed; ``text`` is what to show. The magics catch it."""
 
@@ -73,7 +76,7 @@ def assignment(text: str) -> tuple[str, str]:
     """``name=value`` as two texts; for argparse's ``type=``."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE, without spaces")
     return name.strip(), value.strip()
 
 
@@ -121,7 +124,7 @@ class LineParser(argparse.ArgumentParser):
         words = split(line) if isinstance(line, str) else list(line)
         values, rest = self.parse_known_args(words)
         if rest:
-            self._refuse(rest)
+            self._refuse(rest, words)
         return values
 
     def flags(self) -> dict[str, argparse.Action]:
@@ -154,17 +157,24 @@ class LineParser(argparse.ArgumentParser):
         what = "/".join(action.option_strings) or action.metavar or action.dest
         raise NotFound.among(f"choice for {what}", str(value), map(str, action.choices), hint=self._usage())
 
-    def _refuse(self, rest: Sequence[str]) -> NoReturn:
+    def _refuse(self, rest: Sequence[str], words: Sequence[str]) -> NoReturn:
         """What was left over: a flag nobody knows, or one argument too many."""
         unknown = next((word for word in rest if word.startswith("-")), None)
         if unknown is None:
-            hint = f"{self.surplus}\n{self._usage()}"
+            before = words[words.index(rest[0]) - 1]
+            hint = f"{LIST if before.endswith(',') else self.surplus}\n{self._usage()}"
             raise UsageError(f"{self.prog}: {rest[0]!r} is one argument too many.", hint=hint)
         flag = unknown.partition("=")[0]
         close = near(flag, self.flags())
         meant = f"Did you mean {' or '.join(close)}?" if close else ""
-        said = filter(None, (self.instead.get(flag, meant), self._usage()))
+        said = filter(None, (self._instead(flag) or meant, self._usage()))
         raise NotFound(f"{self.prog} has no flag {flag!r}.", hint="\n".join(said))
+
+    def _instead(self, flag: str) -> str:
+        """What to type for another tool's flag, where this subcommand has it at all."""
+        said = self.instead.get(flag, "")
+        ours = said.split()[1] if said.startswith("Type -") else ""
+        return said if not ours or ours in self.flags() else ""
 
     def _usage(self) -> str:
         return f"See {self.prog} -h"

@@ -111,10 +111,18 @@ def _join(pieces: Iterator[str | Slot]) -> Iterator[str | Slot]:
         yield text
 
 
+_ATTEMPT = re.compile(r"\{\s*(\w+)\s*[}.:!\[|(]")
+"""A column in braces with more than its name: Jinja's filters, str.format's formats and attributes."""
+
+
 def require_columns(template: Template, columns: Collection[str]) -> None:
     """Raises UsageError where a template names no column: every row would ask the same."""
     if not template.columns:
         shown = ", ".join("{" + c + "}" for c in list(columns)[:8])
+        typed = "".join(part for part in template.parts if isinstance(part, str))
+        meant = next((found for found in _ATTEMPT.findall(typed) if found in columns), None)
+        braces = f"A column's name alone stands in single braces: {{{meant}}}\n" if meant else ""
         raise UsageError(
-            "the template names no column, so every row would ask the same.", hint=f"Columns: {shown}"
+            "the template names no column, so every row would ask the same.",
+            hint=f"{braces}Columns: {shown}",
         )

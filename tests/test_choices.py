@@ -24,6 +24,19 @@ def test_a_body_has_descriptions_examples_and_near_misses() -> None:
     )
 
 
+@pytest.mark.checklist("T3")
+@pytest.mark.parametrize("bullet", ["- ", "* ", "\u2022 "])
+def test_a_lists_bullets_are_no_part_of_the_names(bullet: str) -> None:
+    """Pasted Markdown; further in, + and - keep their meaning. A bullet on some lines only is a name's own."""
+    body = f"# topics\n{bullet}billing: charges\n  + charged twice\n\n{bullet}outage\n  - how do I?"
+    assert parse_choices(body) == (
+        Choice("billing", "charges", ("charged twice",)),
+        Choice("outage", "", (), ("how do I?",)),
+    )
+    assert parse_choices("a\n- not a\nb") == (Choice("a", "", (), ("not a",)), Choice("b"))
+    assert [c.name for c in parse_choices("* starred\nplain")] == ["* starred", "plain"]
+
+
 @pytest.mark.checklist("T11")
 def test_lists_mappings_and_columns_keep_their_order() -> None:
     """Label order is the user's."""

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "llm_magics"
 
 FLOORS: tuple[str, ...] = (
     "types errors",
-    "prompts parsing parser parameters limits prompt_formats tokens",
+    "prompts parsing parser parameters limits prompt_formats tokens synonyms",
     "choices fields frames arguments settings bundles spans",
     "prices pydantic_models",
     "tasks backends store",

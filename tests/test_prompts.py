@@ -82,3 +82,13 @@ def test_every_kind_of_missing_value_is_the_empty_text(value: object) -> None:
 def test_what_is_not_missing_is_not_null(value: object) -> None:
     """Empty and zero are values; a container is not compared element by element."""
     assert not is_null(value)
+
+
+@pytest.mark.parametrize(
+    "typed", ["{{ body }}", "{{body}}", "{body.upper()}", "{body:>10}", "{body[0]}", "{body|upper}"]
+)
+def test_other_templates_ways_to_name_a_column_are_answered_with_ours(typed: str) -> None:
+    """Jinja's double braces, str.format's formats: each would send the same text for every row."""
+    with pytest.raises(UsageError, match="names no column") as raised:
+        require_columns(compile_template(f"Hello {typed}", ["body", "n"], {}), ["body", "n"])
+    assert "in single braces: {body}\n" in raised.value.hint

@@ -16,7 +16,7 @@ from llm_magics.settings.quantities import duration, price, shown_size, shown_sp
         ("12GB", 12 * 10**9),
         ("1.5 GiB", 3 * 2**29),
         ("500mb", 5 * 10**8),
-        ("1024", 1024),
+        ("2000000", 2 * 10**6),
         ("1KiB", 1024),
         ("7 B", 7),
     ],
@@ -26,10 +26,17 @@ def test_sizes(text: str, count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("7d", 604800), ("12h", 43200), ("30m", 1800), ("45", 45), ("2w", 1209600)]
+    ("text", "seconds"), [("7d", 604800), ("12h", 43200), ("30m", 1800), ("45s", 45), ("2w", 1209600)]
 )
 def test_spans(text: str, seconds: float) -> None:
     assert duration(text) == seconds
+
+
+@pytest.mark.parametrize(("read", "text"), [(duration, "7"), (duration, "0.5"), (size, "12"), (size, "500")])
+def test_a_forgotten_unit_is_asked_for(read: object, text: str) -> None:
+    """``--older-than 7`` would delete all paid answers but those of the last seven seconds."""
+    with pytest.raises(UsageError, match="name the unit"):
+        read(text)  # type: ignore[operator]
 
 
 def test_windows_and_prices() -> None:

@@ -99,10 +99,25 @@ def _labels_given(cell: Cell, body: str | None) -> dict[str, Any]:
     if sum(ways) > 1:
         raise UsageError("labels were given more than once.", hint="Use the body, --labels or --labels-from.")
     if flags.labels is not None:
+        _refuse_variable(cell, flags.labels)
         return {"labels": flags.labels}
     if flags.labels_from is None:
         return {"labels": _plain(parse_choices(body))} if body and ways[0] else {}
     return _labels_from(cell, flags.labels_from)
+
+
+def _refuse_variable(cell: Cell, labels: list[str]) -> None:
+    """One name that is a variable's, or a column's, is no label. Raises UsageError."""
+    if len(labels) == 1 and labels[0] in (*cell.space.names(), *_columns(cell)):
+        raise UsageError(
+            f"--labels takes the labels themselves, and {labels[0]!r} holds some.",
+            hint=f"Type --labels-from {labels[0]}",
+        )
+
+
+def _columns(cell: Cell) -> list[str]:
+    data, variable, _ = cell.space.data(cell.flags.data, cell.flags.on)
+    return frames.read_parts(data, variable)[0].columns
 
 
 def _labels_from(cell: Cell, name: str) -> dict[str, Any]:
@@ -110,8 +125,7 @@ def _labels_from(cell: Cell, name: str) -> dict[str, Any]:
 
     Raises NotFound where it is neither, UsageError for another kind of variable.
     """
-    data, variable, _ = cell.space.data(cell.flags.data, cell.flags.on)
-    columns, variables = frames.read_parts(data, variable)[0].columns, cell.space.variables
+    columns, variables = _columns(cell), cell.space.variables
     if name in columns:
         return {"labels_from": name}
     if name not in variables:

@@ -9,7 +9,9 @@ from llm_magics.errors import UsageError
 from llm_magics.types import Price
 
 _SIZES = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
-_SPANS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_LEAST = 10**6
+"""Plain numbers of bytes from here on are sizes that somebody means."""
+_SPANS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _AMOUNT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
 
 
@@ -17,9 +19,11 @@ def size(text: str | float) -> int:
     """Bytes in ``12GB``, ``500 MB``, ``1.5GiB`` or a plain number; GB is 10**9, GiB is 2**30.
 
     Raises:
-        UsageError: Not a size.
+        UsageError: Not a size, or a plain number so small that its unit was forgotten.
     """
     amount, unit = _amount(text, "a size such as 12GB or 500MB")
+    if not unit and 0 < amount < _LEAST:
+        _refuse(text, "a size such as 12GB or 500MB: name the unit")
     stem = unit.removesuffix("b") if unit != "b" else ""
     if stem.endswith("i") and stem[:-1] in _SIZES:
         return int(amount * 1024 ** "kmgt".index(stem[0]) * 1024)
@@ -28,15 +32,15 @@ def size(text: str | float) -> int:
     return int(amount * _SIZES[stem])
 
 
-def duration(text: str | float) -> float:
-    """Seconds in ``7d``, ``12h``, ``30m``, ``45s``, ``2w`` or a plain number of seconds.
+def duration(text: str) -> float:
+    """Seconds in ``7d``, ``12h``, ``30m``, ``45s`` or ``2w``.
 
     Raises:
-        UsageError: Not a span of time.
+        UsageError: Not a span of time; also a plain number, which may be meant in days or in seconds.
     """
     amount, unit = _amount(text, "a span of time such as 7d, 12h or 30m")
     if unit not in _SPANS:
-        _refuse(text, "a span of time such as 7d, 12h or 30m")
+        _refuse(text, "a span of time such as 7d, 12h or 30m: name the unit")
     return amount * _SPANS[unit]
 
 
