@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,8 +43,8 @@ HEAVY: dict[str, set[str]] = {
 }
 """A heavy library -> the rooms that may import it."""
 
-LIGHT_ONLY = {"types", "errors", "prompts", "parsing", "parser", "choices", "arguments"}
-"""Rooms that import nothing but the standard library at their top."""
+AT_THE_TOP = {"notebook": {"IPython"}}
+"""A room -> the libraries that its modules may import before anybody calls them."""
 
 
 def rooms() -> list[Path]:
@@ -75,6 +76,19 @@ def imported(path: Path) -> Iterator[str]:
                 yield node.module
 
 
+def at_the_top(path: Path) -> Iterator[str]:
+    """The libraries that come in as soon as the module does."""
+    waiting: list[ast.AST] = list(ast.parse(path.read_text()).body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield str(node.module).split(".")[0]
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not _is_typing(node):
+            waiting += [each for each in ast.iter_child_nodes(node) if isinstance(each, ast.stmt)]
+
+
 def _is_typing(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
@@ -101,6 +115,8 @@ def test_imports_go_down(path: Path) -> None:
 def test_heavy_libraries_stay_in_their_rooms(path: Path) -> None:
     """And even there they come in only inside the function that needs them (IPython's own rooms aside)."""
     own = room_of(path)
+    light = {"llm_magics", *sys.stdlib_module_names, *AT_THE_TOP.get(own, ())}
+    assert set(at_the_top(path)) <= light, "import it in the function that needs it"
     for name in imported(path):
         library = name.split(".")[0]
         if library in HEAVY:
@@ -111,7 +127,6 @@ def test_heavy_libraries_stay_in_their_rooms(path: Path) -> None:
 def test_loading_the_extension_imports_nothing_heavy() -> None:
     """Magics and completion come in; pandas, numpy, openai, aiohttp, plotly and the rest do not."""
     import subprocess
-    import sys
 
     heavy = [
         "numpy",

@@ -163,7 +163,7 @@ def transport_error(error: Exception, host: str, timeout: float) -> BackendError
             f"nothing answers at {host}: {what}", hint="Is the server running, and the URL right?"
         )
     if isinstance(error, aiohttp.ClientHttpProxyError):
-        kind = AuthError if error.status == 407 else ConnectionLost
+        kind = AuthError if getattr(error, "status", 0) == 407 else ConnectionLost
         return kind(
             f"the proxy on the way to {host} answered {what}",
             hint="It is the one that HTTPS_PROXY names; NO_PROXY lists the hosts reached without it.",
