@@ -108,7 +108,12 @@ def build(figure: Any, probe: Any, columns: Sequence[str]) -> Controls:
         layout=w.Layout(flex="1 1 0", min_width="300px"),
     )
     middle = w.VBox(
-        [w.HBox([view, drag, column, by], layout=w.Layout(flex_flow="row wrap")), figure, legend],
+        [
+            w.HBox([view, drag], layout=w.Layout(flex_flow="row wrap")),
+            w.HBox([column, by], layout=w.Layout(flex_flow="row wrap")),
+            figure,
+            legend,
+        ],
         layout=w.Layout(flex="1.3 1 0", min_width="340px", overflow="hidden"),
     )
     right = w.VBox(

@@ -1,11 +1,15 @@
-"""A background job under its cell: how far it is, and a button that stops it."""
+"""A background job under its cell: its line and a button that stops it, then what became of it."""
 
 from __future__ import annotations
 
+import itertools
+import time
 from html import escape
 from typing import Any, Protocol
 
 from llm_magics.widgets.following import Followed, follow
+
+_ids = itertools.count(1)
 
 
 class Stoppable(Followed, Protocol):
@@ -24,29 +28,48 @@ class JobView:
         import ipywidgets as w
 
         self.job = job
+        self.place = f"llm_magics-job-{next(_ids)}-{time.time_ns():x}"
         self.line = w.HTML()
-        self.button = w.Button(description="Stop", tooltip="What was answered is kept")
+        self.button = w.Button(description="Stop", tooltip=f"Stop job {job.id}; what was answered is kept")
         self.button.layout.width = "6em"
         self.button.on_click(lambda _: self.stop())
         self.box = w.HBox([self.button, self.line])
-        follow(job, self._say, self._ended)
+
+    def show(self) -> None:
+        """Display it, and follow the job from now on."""
+        from IPython.display import display
+
+        bundle = dict(self.box._repr_mimebundle_())
+        display({**bundle, "text/plain": repr(self.job)}, raw=True, display_id=self.place)
+        follow(self.job, self._say, self._ended)
 
     def stop(self) -> None:
         """What the button does."""
         self.button.disabled = True
         self.job.cancel()
 
+    def _said(self, text: str) -> str:
+        return f"job {self.job.id}: {text}"
+
     def _say(self, text: str) -> None:
-        self.line.value = f'<div role="status">job {escape(self.job.id)}: {escape(text)}</div>'
+        self.line.value = f'<div role="status">{escape(self._said(text))}</div>'
 
     def _ended(self, _result: Any, wrong: str | None) -> None:
+        """The last line takes the widget's place: a notebook that is opened later has no widgets."""
+        from IPython.display import display
+
+        text = self.job.progress if wrong is None else f"{self.job.progress}. {wrong}"
         self.button.layout.display = "none"
-        self._say(self.job.progress if wrong is None else f"{self.job.progress}. {wrong}")
+        self._say(text)
+        html = f'<div role="status" style="font-size:90%;opacity:.85">{escape(self._said(text))}</div>'
+        display(
+            {"text/html": html, "text/plain": self._said(text)},
+            raw=True,
+            display_id=self.place,
+            update=True,
+        )
 
 
 def show(job: Stoppable) -> None:
     """Display the job; its text stands beside the widget, for front ends and files without widgets."""
-    from IPython.display import display
-
-    bundle = dict(JobView(job).box._repr_mimebundle_())
-    display({**bundle, "text/plain": repr(job)}, raw=True)
+    JobView(job).show()

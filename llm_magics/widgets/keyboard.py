@@ -12,6 +12,7 @@ export default { render({ model, el }) {
   box.setAttribute("aria-label", model.get("help"));
   box.textContent = model.get("help");
   box.style.cssText = "border:1px dashed rgba(128,128,128,.7);padding:3px 8px;font-size:12px";
+  box.style.outlineOffset = "-2px";  // at the edges of an output it would be cut off
   box.addEventListener("focus", () => { box.style.outline = "2px solid #5d88ff"; });
   box.addEventListener("blur", () => { box.style.outline = "none"; });
   let count = 0;
