@@ -42,6 +42,7 @@ _FLAGS: Mapping[str, str] = {
     "--where EXPR": "--filter --query --if --only",
     "--random-state S": "--random-seed --rng",
     "--on-error null|raise": "--errors --on-failure --raise --ignore-errors",
+    "%llm_config set timeout=SECONDS": "--timeout --request-timeout",
     "--dry-run": "--preview --show-prompt --show-prompts --estimate --check",
 }
 

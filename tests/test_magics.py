@@ -658,6 +658,18 @@ def test_formats(k: Kernel, server: Server, shape: str, said: str) -> None:
     assert said in shown
 
 
+@pytest.mark.parametrize(("shape", "lines"), [("json", 1), ("text", 1001)])
+def test_a_printed_frame_is_not_the_end_of_the_page(
+    k: Kernel, server: Server, shape: str, lines: int
+) -> None:
+    """A million rows as text would be; the first thousand are printed, and that is said."""
+    k.run("crowd = pd.DataFrame({'body': [f'charged twice {i}' for i in range(1500)]})")
+    out = k.run(f"%llm label crowd.body --labels billing,outage -m embedded::wordllama -f {shape}")
+    assert out.stdout.count("charged twice") == 1000 and len(out.stdout.strip().splitlines()) == lines
+    assert "shown: the first 1,000 of 1,500 rows" in out.displays[-1]["text/plain"]
+    assert value(k, "len(_)") == 1500
+
+
 def test_markup_in_rows_and_answers_is_inert(k: Kernel, server: Server) -> None:
     """Whatever the text says, no tag of it reaches an html output."""
     k.run("evil = pd.DataFrame({'t': ['<script>alert(1)</script> app is down']})")

@@ -89,3 +89,18 @@ def test_an_estimate_of_what_reads_no_prompts_tells_rows_and_time() -> None:
     assert str(said) == "3 rows (1 empty), free, about 1 s, embedded::wordllama"
     assert repr(said) == str(said)
     assert said.calls == 2
+
+
+@pytest.mark.checklist("G6", "K1")
+def test_an_estimate_is_a_page_and_not_the_longest_text() -> None:
+    """A very long prompt is shown by both of its ends; where all is stored nothing is left to ask."""
+    with Server() as server:
+        session.current().registry.add(BackendSpec("custom_url", "m", name="mine", base_url=server.url))
+        texts = ["begin " + "x " * 200_000 + "the end"]
+        said = generate(texts, "Sum up: {text}", model="mine", dry_run=True)
+        assert len(repr(said)) < 5_000
+        assert "Sum up: begin x" in repr(said) and repr(said).endswith("the end")
+        assert "characters more" in repr(said) and len(said.first_prompt) > 400_000
+        generate(texts, "Sum up: {text}", model="mine", progress=False)
+        again = generate(texts, "Sum up: {text}", model="mine", dry_run=True)
+    assert str(again) == "1 row (0 duplicates, 1 stored) -> 0 calls: nothing is left to ask mine"

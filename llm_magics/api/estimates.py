@@ -59,6 +59,9 @@ class Estimate:
             f", {self.skipped:,} {self.skipped_as}" if self.skipped else ""
         )
         each = f" x {self.samples}" if self.samples > 1 else ""
+        if not self.calls:
+            rows = f"{_number(self.rows, 'row')}{each} ({apart})"
+            return f"{rows} -> 0 calls: nothing is left to ask {self.backend}"
         low, high = self.output_tokens
         return (
             f"{_number(self.rows, 'row')}{each} ({apart}) -> {_number(self.calls, 'call')}, "
@@ -74,8 +77,21 @@ class Estimate:
         return "\n\n".join(f"[{message.role}]\n{message.content}" for message in self.prompt)
 
     def __repr__(self) -> str:
-        shown = f"\n\nFirst prompt:\n{self.first_prompt}" if self.prompt else ""
+        shown = f"\n\nFirst prompt:\n{_readable(self.first_prompt)}" if self.prompt else ""
         return f"{self}{shown}"
+
+
+READABLE = 4_000
+"""Characters of a prompt that a person looks through."""
+
+
+def _readable(prompt: str) -> str:
+    """A prompt as it is shown: of a very long one the beginning and the end, and how much is between."""
+    if len(prompt) <= READABLE:
+        return prompt
+    end = READABLE // 4
+    between = len(prompt) - READABLE
+    return f"{prompt[: READABLE - end]}\n... {between:,} characters more ...\n{prompt[-end:]}"
 
 
 @dataclass

@@ -109,7 +109,7 @@ class Budget:
 
     def _stop(self, wanted: float) -> BudgetExceeded:
         self.stopped = BudgetExceeded(
-            f"--max-cost {self.limit:g} would be passed: "
+            f"--max-cost {self.limit:.10f}".rstrip("0").rstrip(".") + " would be passed: "
             f"${self.spent:.4f} spent, about ${wanted:.4f} for the next request.",
             hint="What was answered is kept; raise --max-cost and run the cell again for the rest.",
         )

@@ -57,6 +57,8 @@ def frame(result: Any, run: Run | None, wanted: str | None, *, quiet: bool) -> A
     if run is not None and (run.plan.long or run.plan.shape is not None):
         asked = None  # the result has rows of its own, several for one that was asked
     seen, said = (result, "") if asked is None else _asked_of(result, asked)
+    if wanted in ("json", "text"):
+        seen, said = _first_of(result)
 
     def show() -> None:
         if not quiet:
@@ -78,6 +80,21 @@ def _asked_of(result: Any, rows: Sequence[int]) -> tuple[Any, str]:
         return result, ""
     said = "1 row" if len(rows) == 1 else f"{len(rows):,} rows"
     return whole[list(rows)].to_native(), f"shown: the {said} asked, of {len(whole):,}; the others are null\n"
+
+
+PRINTED = 1_000
+"""Rows that are printed at most as text or JSON; a million would be the end of the notebook's page."""
+
+
+def _first_of(result: Any) -> tuple[Any, str]:
+    """The rows that are printed, and a line that says so where they are not all."""
+    import narwhals as nw
+
+    whole = nw.from_native(result, eager_only=True)
+    if len(whole) <= PRINTED:
+        return result, ""
+    said = f"shown: the first {PRINTED:,} of {len(whole):,} rows; -o NAME keeps them all\n"
+    return whole.head(PRINTED).to_native(), said
 
 
 MARKED = 5
