@@ -11,9 +11,11 @@ import llm_magics
 from llm_magics import generate, label
 from llm_magics.api import answers, session
 from llm_magics.api.answers import Answers
+from llm_magics.backends.base import Backend
 from llm_magics.errors import BadRequest
+from llm_magics.settings.keys import Keys
 from llm_magics.testing import Chaos, Server
-from llm_magics.types import BackendSpec, Response, Result
+from llm_magics.types import BackendSpec, Request, Response, Result
 
 
 @pytest.fixture(autouse=True)
@@ -104,3 +106,23 @@ def test_an_estimate_is_a_page_and_not_the_longest_text() -> None:
         generate(texts, "Sum up: {text}", model="mine", progress=False)
         again = generate(texts, "Sum up: {text}", model="mine", dry_run=True)
     assert str(again) == "1 row (0 duplicates, 1 stored) -> 0 calls: nothing is left to ask mine"
+
+
+@pytest.mark.checklist("C4")
+def test_a_key_in_a_strangers_exception_is_in_no_column_and_no_footer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A backend of the user's own may raise anything, with what it was given in its words."""
+    monkeypatch.setenv("THEIRS", "plain-key-of-theirs-4711")
+
+    class Careless(Backend):
+        async def complete(self, request: Request) -> Response:
+            assert self.secrets is not None
+            raise RuntimeError(f"401 for {self.secrets.resolve('env:THEIRS')}")
+
+    backend = Careless(BackendSpec("careless", "m"), Keys())
+    out = generate(["a", "b", "c"], "{text}", model=backend, progress=False)
+    run = session.current().last
+    assert out["generation_error"].tolist() == ["RuntimeError('401 for ***')"] * 3
+    for shown in (repr(run), run.failures.to_string(), str(run.manifest()), out.to_csv()):
+        assert "4711" not in shown

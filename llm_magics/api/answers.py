@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from llm_magics.errors import redact
 from llm_magics.types import NO_USAGE, STATUSES, Response, Result, Status
 
 _NAMES: tuple[Status | None, ...] = (None, *STATUSES)
@@ -121,8 +122,8 @@ class Answers:
 
 
 def said_by(error: BaseException) -> str:
-    """An error in its own words."""
-    return getattr(error, "message", None) or repr(error)
+    """An error in its own words; those of a stranger's code may hold a key."""
+    return getattr(error, "message", None) or redact(repr(error))
 
 
 def _lighten(error: BaseException) -> None:
