@@ -55,6 +55,15 @@ def test_the_count_is_the_sum_of_the_results(found):
 
 
 @pytest.mark.checklist("K2", "W8")
+def test_one_estimated_answer_makes_the_whole_count_an_estimate():
+    """Whatever comes after it was counted exactly."""
+    meter = Meter(2)
+    for i, estimated in enumerate((True, False)):
+        meter.add(Result(i, "ok", {}, usage=Usage(100, 10, estimated=estimated)))
+    assert meter.usage == Usage(200, 20, cost=None, estimated=True)
+    assert "~200 in / ~20 out tokens" in meter.line()
+
+
 def test_the_last_line_is_the_record_of_the_run():
     """Rows, cached, failed, tokens, money, time, backend: what a reader of the notebook needs."""
     clock = Time()
@@ -129,7 +138,14 @@ def test_free_answers_show_no_money_and_unknown_prices_are_said():
         (dollars(0.07), "$0.07"),
         (dollars(1.239), "$1.24"),
         (dollars(0.000001), "<$0.0001"),
+        (dollars(0.1), "$0.10"),
+        (dollars(0.0999), "$0.1"),
+        (dollars(0.0001), "$0.0001"),
         (seconds(0.42), "0.4 s"),
+        (seconds(10.04), "10 s"),
+        (seconds(99.4), "99 s"),
+        (seconds(100), "2 min"),
+        (seconds(3600), "1 h 0 min"),
         (seconds(18.2), "18 s"),
         (seconds(180), "3 min"),
         (seconds(4800), "1 h 20 min"),
