@@ -487,7 +487,16 @@ def test_a_background_job_returns_at_once_and_binds_when_done(k: Kernel, server:
     ]
     assert "label" in k.run("%llm jobs").text
     server.misbehave("hang")
+    before = value(
+        k,
+        "sum(row['runs'] for row in __import__('llm_magics.api.session', fromlist=['x']).current().books.values())",
+    )
     k.run("%llm label tickets.body --labels billing,outage,x,y -b")
+    during = value(
+        k,
+        "sum(row['runs'] for row in __import__('llm_magics.api.session', fromlist=['x']).current().books.values())",
+    )
+    assert during == before + 1  # what %llm usage shows counts the job under way
     number = value(k, "list(__import__('llm_magics.api.session', fromlist=['x']).current().jobs)[-1]")
     k.run(f"%llm stop {number}")
     assert "cancelled" in k.run("%llm jobs").text

@@ -90,17 +90,16 @@ class Session:
 
     def enter(self, run: Run) -> None:
         """Add a run's tokens and money to the session's books."""
-        used, name = run.usage, run.plan.backend.name
-        row = self.ledger.setdefault(
-            name, {"runs": 0, "rows": 0, "input_tokens": 0, "output_tokens": 0, "cost_usd": 0.0}
-        )
-        row["runs"] += 1
-        row["rows"] += run.meter.done // run.plan.samples
-        row["input_tokens"] += used.input_tokens
-        row["output_tokens"] += used.output_tokens
-        row["cost_usd"] = (
-            None if used.cost is None or row["cost_usd"] is None else row["cost_usd"] + used.cost
-        )
+        _enter(self.ledger, run)
+
+    @property
+    def books(self) -> dict[str, dict[str, Any]]:
+        """The ledger with what the jobs under way have used so far."""
+        books = {name: dict(row) for name, row in self.ledger.items()}
+        for job in list(self.jobs.values()):
+            if job.status == "running" and isinstance(job.run, Run):
+                _enter(books, job.run)
+        return books
 
     def remember(self, run: Run) -> None:
         """Make it the last run; of the ones before, only as many as a notebook can hold."""
@@ -128,6 +127,19 @@ class Session:
         if self._store is not None:
             self._store.close()
         cache().clear(force=True)
+
+
+def _enter(ledger: dict[str, dict[str, Any]], run: Run) -> None:
+    """Add a run's rows, tokens and money to its backend's line."""
+    used, name = run.usage, run.plan.backend.name
+    row = ledger.setdefault(
+        name, {"runs": 0, "rows": 0, "input_tokens": 0, "output_tokens": 0, "cost_usd": 0.0}
+    )
+    row["runs"] += 1
+    row["rows"] += run.meter.done // run.plan.samples
+    row["input_tokens"] += used.input_tokens
+    row["output_tokens"] += used.output_tokens
+    row["cost_usd"] = None if used.cost is None or row["cost_usd"] is None else row["cost_usd"] + used.cost
 
 
 async def _close_all(backends: list[Backend]) -> None:

@@ -167,7 +167,7 @@ def _retry(cell: Cell) -> Any:
 
 
 def _usage(cell: Cell) -> Any:
-    return shown.usage(cell.session.ledger)
+    return shown.usage(cell.session.books)
 
 
 def _reset(cell: Cell) -> None:
