@@ -1,9 +1,8 @@
-"""Confidence that means something: bias taken off, temperature fitted, votes counted, reliability shown."""
+"""Confidence that means something: bias taken off, temperature fitted, reliability shown."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,15 +55,6 @@ def fit_temperature(scores: Sequence[Mapping[str, float]], truth: Sequence[str])
 
 def _loss(rows: Sequence[tuple[dict[str, float], str]], temperature: float) -> float:
     return -sum(math.log(max(tempered(scores, temperature)[label], 1e-12)) for scores, label in rows)
-
-
-def vote(names: Sequence[str | None], order: Sequence[str]) -> tuple[str | None, float | None]:
-    """The label most samples gave and its share of all samples; a tie goes to the label listed first."""
-    counts = Counter(name for name in names if name is not None)
-    if not counts:
-        return None, None
-    best = max(counts, key=lambda name: (counts[name], -order.index(name)))
-    return best, counts[best] / len(names)
 
 
 def reliability(confidence: Sequence[float], right: Sequence[bool], bins: int = 10) -> Any:

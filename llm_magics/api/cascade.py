@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from llm_magics.api.betting import Search
 from llm_magics.api.cheap import ByModel, ByVectors, Cheap, Unfit
-from llm_magics.api.embedding import Books
 from llm_magics.api.run import Plan, Run
+from llm_magics.api.work import Books, Work, one_pass
 from llm_magics.backends.base import Backend
 from llm_magics.errors import Unsupported, UsageError
 from llm_magics.motion.engine import Ask
@@ -43,7 +43,7 @@ class Agreement:
         if not 0.5 <= self.confidence < 1:
             raise UsageError(f"--sure {self.confidence:g} is no confidence.", hint="--sure 0.9")
 
-    def work(self) -> Callable[[Books, Run], Coroutine[Any, Any, None]]:
+    def work(self) -> Work:
         """How a plan with this promise is carried out."""
 
         async def carry_out(books: Books, run: Run) -> None:
@@ -162,11 +162,11 @@ class _Cascade:
         asks: list[Ask] = [self.asks[int(i)] for i in indices]
         if not asks:
             return
-        plan, options = self.plan, self.plan.options
+        options = self.plan.options
         if options.max_cost is not None:
             left = options.max_cost - self.run.meter.cost - self.cheap.cost
             options = replace(options, max_cost=max(0.0, left))
-        await self.books.engine.run(asks, plan.task, plan.backend, plan.target, options, self._take)
+        await one_pass(self.books, self.run, asks, self._take, options)
 
     def _take(self, result: Result) -> None:
         label = result.values.get(self.task.output) if result.status in ("ok", "repaired") else None

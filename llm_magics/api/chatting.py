@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from llm_magics.api.run import Run
+from llm_magics.api.work import Books, one_pass
 from llm_magics.backends.listening import LISTENER
-from llm_magics.motion.engine import Engine
 from llm_magics.parsing.loose import without_thinking
-
-
-class Books(Protocol):
-    """What is needed of the session."""
-
-    @property
-    def engine(self) -> Engine:
-        """The engine."""
-
 
 _TAGS = ("<think>", "<thinking>", "<reasoning>", "<thought>")
 
@@ -29,9 +18,9 @@ async def listened(books: Books, run: Run) -> None:
         # "<thin" is about to be hidden: it is not shown first.
         run.partial = "" if any(tag.startswith(shown) for tag in _TAGS) else shown
 
-    plan, token = run.plan, LISTENER.set(hear)
+    token = LISTENER.set(hear)
     try:
-        await books.engine.run(plan.asks(), plan.task, plan.backend, plan.target, plan.options, run.deliver)
+        await one_pass(books, run)
     finally:
         LISTENER.reset(token)
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from llm_magics.api.embedding import Books, unit_vectors
+from llm_magics.api.embedding import unit_vectors
 from llm_magics.api.proxy import Proxy, isotonic
 from llm_magics.api.run import Plan, Run
+from llm_magics.api.work import Books
 from llm_magics.backends.base import Backend
 from llm_magics.motion.engine import Ask
 from llm_magics.tasks.base import Target

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from llm_magics.api import calibration
 from llm_magics.api.label_columns import LabelColumns, names_of
+from llm_magics.api.voting import vote
 from llm_magics.prices import together
 from llm_magics.tasks.base import Task
 from llm_magics.tasks.extract import Entities, Extract
@@ -67,7 +67,7 @@ def _vote(task: Label, read: Read) -> Mapping[str, Any]:
     """The label of most parts, with the reason of a part that gave it; the share is its confidence."""
     columns = LabelColumns(task.output, task.labels.names, wide=task.wide)
     words = [columns.of(result.values) for result, _ in read]
-    best, share = calibration.vote([str(word) for word in words], task.labels.names)
+    best, share = vote([str(word) for word in words], task.labels.names)
     winner = next(result.values for word, (result, _) in zip(words, read, strict=True) if word == best)
     return winner if task.wide else {**winner, f"{task.output}_confidence": share}
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 from llm_magics import frames
 from llm_magics.api import calibration
-from llm_magics.api.embedding import Books
-from llm_magics.api.run import Plan, Run
+from llm_magics.api.run import Run
+from llm_magics.api.work import Books, Work, one_pass
 from llm_magics.motion.engine import Ask
 from llm_magics.prompts import is_null
 from llm_magics.tasks.label import Label
@@ -18,7 +17,7 @@ from llm_magics.types import Result
 Correct = Callable[[Mapping[str, float]], dict[str, float]]
 
 
-def calibrated(task: Label, truth: str | None) -> Callable[[Books, Run], Coroutine[Any, Any, None]]:
+def calibrated(task: Label, truth: str | None) -> Work:
     """How a plan of labels with chances is carried out so that every row's chances are corrected.
 
     With a column of true labels, their rows come first and the temperature is fitted on them; else the
@@ -31,13 +30,9 @@ def calibrated(task: Label, truth: str | None) -> Callable[[Books, Run], Corouti
         else:
             correct, done = await _by_temperature(books, run, task, truth)
         rest = (ask for ask in run.plan.asks() if ask.index not in done)
-        await _pass(books, run.plan, rest, lambda result: run.deliver(_corrected(task, result, correct)))
+        await one_pass(books, run, rest, lambda result: run.deliver(_corrected(task, result, correct)))
 
     return carry_out
-
-
-async def _pass(books: Books, plan: Plan, asks: Iterable[Ask], take: Callable[[Result], None]) -> None:
-    await books.engine.run(asks, plan.task, plan.backend, plan.target, plan.options, take)
 
 
 async def _by_bias(books: Books, run: Run, task: Label) -> Correct:
@@ -53,7 +48,7 @@ async def _by_bias(books: Books, run: Run, task: Label) -> Correct:
             found.append(result.response.scores)
 
     asks = (Ask(i, {task.column: text}) for i, text in enumerate(calibration.CONTENT_FREE))
-    await _pass(books, plan, asks, take)
+    await one_pass(books, run, asks, take)
     asked.finish()
     books.enter(asked)
     if not found:
@@ -72,7 +67,7 @@ async def _by_temperature(books: Books, run: Run, task: Label, truth: str) -> tu
     values = plan.frame.values(truth)
     known = {i: str(values[p]) for i, p in enumerate(plan.rows) if not is_null(values[p])}
     held: list[Result] = []
-    await _pass(books, plan, (ask for ask in plan.asks() if ask.index in known), held.append)
+    await one_pass(books, run, (ask for ask in plan.asks() if ask.index in known), held.append)
     scored = [(r.response.scores, known[r.index]) for r in held if r.response and r.response.scores]
     temperature = calibration.fit_temperature([s for s, _ in scored], [t for _, t in scored])
     run.details["calibration"] = {"temperature": temperature, "rows": len(scored)}

@@ -4,26 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from llm_magics import frames
 from llm_magics.api.run import Plan, Run
+from llm_magics.api.work import Books, one_pass
 from llm_magics.backends.base import Backend
-from llm_magics.motion.engine import Engine
 from llm_magics.tasks.base import Target
 from llm_magics.tasks.embed import Embed
 from llm_magics.types import Result
-
-
-class Books(Protocol):
-    """What is needed of the session."""
-
-    @property
-    def engine(self) -> Engine:
-        """The engine."""
-
-    def enter(self, run: Run) -> None:
-        """Add a run to the books."""
 
 
 async def unit_vectors(books: Books, outer: Plan, backend: Backend, texts: Sequence[str]) -> Any:
@@ -47,7 +36,7 @@ async def unit_vectors(books: Books, outer: Plan, backend: Backend, texts: Seque
         if result.values:
             found[result.index] = result.values[task.output]
 
-    await books.engine.run(run.plan.asks(), task, backend, target, options, take)
+    await one_pass(books, run, take=take)
     run.finish()
     books.enter(run)
     size = len(next(iter(found.values()))) if found else 1

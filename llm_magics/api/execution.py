@@ -12,6 +12,7 @@ from llm_magics.api.estimates import estimate
 from llm_magics.api.plans import Common
 from llm_magics.api.run import Plan, Run
 from llm_magics.api.session import Session
+from llm_magics.api.work import one_pass
 from llm_magics.backends.model_cache import JOB
 from llm_magics.errors import Interrupted, UsageError
 from llm_magics.motion.jobs import Job
@@ -118,8 +119,7 @@ async def _work(session: Session, run: Run) -> None:
     if plan.work is not None:
         await plan.work(session, run)
     else:
-        engine = session.engine
-        await engine.run(plan.asks(), plan.task, plan.backend, plan.target, plan.options, run.deliver)
+        await one_pass(session, run)
 
 
 def _close(session: Session, run: Run, error: BaseException | None) -> None:

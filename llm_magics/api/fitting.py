@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Literal, TypeAlias
 
 from llm_magics import tokens
 from llm_magics.api.combining import can_combine, combined
 from llm_magics.api.run import Plan, Run
+from llm_magics.api.work import Books, Work, one_pass
 from llm_magics.errors import ContextOverflow, UsageError
-from llm_magics.motion.engine import Ask, Engine, Options
+from llm_magics.motion.engine import Ask, Options
 from llm_magics.prices import together
 from llm_magics.prompts import text_of
 from llm_magics.tasks.presets import Summary
@@ -22,14 +23,6 @@ RESERVE = 512
 """Tokens of the context window that are left for the answer."""
 _SLACK = 0.9
 """Counts of tokens are estimates: so much of the room is used."""
-
-
-class Books(Protocol):
-    """What is needed of the session."""
-
-    @property
-    def engine(self) -> Engine:
-        """The engine."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +110,7 @@ def _column(plan: Plan) -> str:
     return max(length, key=length.__getitem__)
 
 
-def _work(fit: Fit) -> Callable[[Books, Run], Coroutine[Any, Any, None]]:
+def _work(fit: Fit) -> Work:
     async def carry_out(books: Books, run: Run) -> None:
         plan = run.plan
         mark = plan.columns[-1]
@@ -139,7 +132,7 @@ def _work(fit: Fit) -> Callable[[Books, Run], Coroutine[Any, Any, None]]:
         def take(result: Result) -> None:
             run.deliver(_marked(result, mark, cut.pop(result.index)))
 
-        await books.engine.run(short(), plan.task, plan.backend, plan.target, plan.options, take)
+        await one_pass(books, run, short(), take)
         if fit.policy == "fail":
             for ask in long:
                 run.deliver(Result(ask.index, "failed", error=_overflow(fit, ask)))
@@ -202,7 +195,7 @@ class Split:
 
     async def _round(self, left: Mapping[int, Ask]) -> dict[int, Ask]:
         """Ask about all parts; the rows to ask about once more, with their new text."""
-        plan, column = self.run.plan, self.fit.column
+        column = self.fit.column
         parts = {index: self.fit.parts(text_of(ask.row[column])) for index, ask in left.items()}
         places = [(index, n) for index, texts in parts.items() for n in range(len(texts))]
         asks = (_with(left[i], column, parts[i][n], at) for at, (i, n) in enumerate(places))
@@ -217,7 +210,7 @@ class Split:
                 if text is not None:
                     again[index] = _with(left[index], column, text)
 
-        await self.books.engine.run(asks, plan.task, plan.backend, plan.target, self._options(), take)
+        await one_pass(self.books, self.run, asks, take, self._options())
         return again
 
     def _whole(self, index: int, results: Sequence[Result], texts: Sequence[str]) -> str | None:

@@ -2,45 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from llm_magics import choices, frames
-from llm_magics.api import calibration, plans
+from llm_magics import choices
+from llm_magics.api import plans
 from llm_magics.api.cascade import Agreement
 from llm_magics.api.corrected import calibrated
-from llm_magics.api.embedding import Books, unit_vectors
 from llm_magics.api.evaluation import require_known
-from llm_magics.api.examples import NEAREST, Gold, Nearest, fixed, folds, gold, shots
+from llm_magics.api.examples import NEAREST
+from llm_magics.api.few_shot import has_examples, known_labels, looked_up, with_examples
 from llm_magics.api.plans import DETERMINISTIC, Common
 from llm_magics.api.proposing import propose_labels
 from llm_magics.api.run import Plan, Run
 from llm_magics.api.session import Session
+from llm_magics.api.voting import majority
+from llm_magics.api.work import Books, Work, one_pass
 from llm_magics.backends.base import Backend
 from llm_magics.errors import NotFound, UsageError
 from llm_magics.parsing.names import fold
-from llm_magics.prompts import text_of
 from llm_magics.tasks.cascade import CascadeLabel
 from llm_magics.tasks.few_shot import NearestLabel
 from llm_magics.tasks.label import RANDOM, Label
 from llm_magics.types import Choice
-
-Work = Callable[[Books, Run], Coroutine[Any, Any, None]]
-
-
-@dataclass(frozen=True)
-class ExamplesFrom:
-    """A frame of labelled rows, its columns of text and label, and the name it goes by in code."""
-
-    data: Any
-    text: str
-    label: str
-    name: str = "gold"
-
-    def __repr__(self) -> str:
-        return f"({self.name}, {self.text!r}, {self.label!r})"
 
 
 @dataclass(frozen=True)
@@ -123,7 +108,7 @@ def plan_label(
         truth=truth,
         labels=task.labels.names,
         samples=depth.votes,
-        gather=_majority(task) if depth.votes > 1 else None,
+        gather=majority(task) if depth.votes > 1 else None,
         work=work,
     )
 
@@ -165,7 +150,7 @@ def _check(
 
 def _check_depth(depth: Depth) -> None:
     """No word of the line is without effect. Raises UsageError."""
-    if not _has_examples(depth):
+    if not has_examples(depth.examples):
         hint = "--examples FRAME:text,label"
         if depth.dynamic:
             raise UsageError("--dynamic looks for the nearest examples, and there are none.", hint=hint)
@@ -192,7 +177,9 @@ def _check_none(found: Sequence[Choice], none: str | None) -> None:
 
 
 def _wide_name(options: Common) -> str:
-    return options.get("output") or "is_"
+    """What the columns of the labels begin with; a word and a label's name are kept apart."""
+    name = options.get("output") or "is_"
+    return f"{name}_" if name[-1].isalnum() else name
 
 
 def _choices(given: plans.Source, labels: Any, labels_from: str | None) -> tuple[Choice, ...]:
@@ -222,14 +209,14 @@ def _deepened(
     session: Session, task: Label, depth: Depth, truth: str | None, backend: Backend
 ) -> tuple[Label, Work | None]:
     """The task with its examples, and how it is carried out where one pass is not all of it."""
-    examples = _gold(depth.examples, task) if _has_examples(depth) else None
+    examples = known_labels(depth.examples, task) if has_examples(depth.examples) else None
     if examples is not None:
         task = with_examples(task, examples, depth.k, backend)
     if depth.dynamic and examples is not None and backend.capabilities.text:
         if depth.agree is not None:
             raise UsageError("--dynamic and --agree don't go together.", hint="Use one of them.")
         near = _as(NearestLabel, task)
-        return near, _lookup(near, examples, depth, _embedder(session, depth))
+        return near, looked_up(near, examples, depth.k or NEAREST, _embedder(session, depth))
     if depth.dynamic and examples is not None:
         return task, _saying(f"--dynamic: {backend.name} reads no prompts; it learns from all the examples")
     if depth.agree is not None:
@@ -245,8 +232,7 @@ def _saying(note: str) -> Work:
 
     async def carry_out(books: Books, run: Run) -> None:
         run.notes.setdefault(note)
-        plan = run.plan
-        await books.engine.run(plan.asks(), plan.task, plan.backend, plan.target, plan.options, run.deliver)
+        await one_pass(books, run)
 
     return carry_out
 
@@ -271,100 +257,6 @@ def _as(kind: type[Any], task: Label, **more: Any) -> Any:
     return kind(**{field.name: getattr(task, field.name) for field in fields(Label)}, **more)
 
 
-def with_examples(task: Label, examples: Gold, k: int | None, backend: Backend) -> Label:
-    """The task with ``k`` of the examples as earlier turns of the conversation.
-
-    A backend that reads no messages learns from all of them, as examples of the labels themselves. A row
-    that is an example is labelled by what the others alone teach: those outside its fold.
-    """
-    if backend.capabilities.text:
-        return replace(task, examples=examples.pairs(fixed(examples, k, task.seed)))
-    apart = folds(examples)
-    others = {
-        fold: _taught(task, examples, [i for i in range(len(examples)) if apart[i] != fold])
-        for fold in set(apart)
-    }
-    without = {text: others[fold] for text, fold in zip(examples.texts, apart, strict=True)}
-    return replace(task, choices=_taught(task, examples, range(len(examples))), without=without)
-
-
-def _taught(task: Label, examples: Gold, places: Iterable[int]) -> tuple[Choice, ...]:
-    """The choices with these of the examples as their own."""
-    told: dict[str, list[str]] = {}
-    for text, label in examples.pairs(places):
-        for name in [label] if isinstance(label, str) else label:
-            told.setdefault(name, []).append(text)
-    return tuple(
-        replace(choice, examples=(*choice.examples, *told.get(choice.name, ()))) for choice in task.choices
-    )
-
-
 def _embedder(session: Session, depth: Depth) -> Backend:
     options: Common = {"model": depth.cheap} if depth.cheap else {}
     return plans.backend_for(session, options, "embed", "vector")
-
-
-def _has_examples(depth: Depth) -> bool:
-    given = depth.examples
-    return isinstance(given, ExamplesFrom) or (given is not None and len(given) > 0)
-
-
-def _gold(given: Any, task: Label) -> Gold:
-    """Examples as they were given: pairs, or a frame with its two columns."""
-    if isinstance(given, ExamplesFrom):
-        given = (given.data, given.text, given.label)
-    if isinstance(given, tuple) and len(given) == 3 and not isinstance(given[0], tuple | str):
-        frame, _ = frames.read(given[0], "examples")
-        texts, labels = frame.values(given[1]), frame.values(given[2])
-    else:
-        pairs: Sequence[tuple[str, Any]] = list(given)
-        texts, labels = [text for text, _ in pairs], [label for _, label in pairs]
-    return gold(texts, labels, task.labels.names, many=task.many)
-
-
-def _lookup(task: NearestLabel, examples: Gold, depth: Depth, embedder: Any) -> Work:
-    """Embed examples and rows, look up each row's nearest, then label."""
-    k = depth.k or NEAREST
-
-    async def carry_out(books: Books, run: Run) -> None:
-        plan = run.plan
-        texts = list(dict.fromkeys(text_of(ask.row[task.column]) for ask in plan.asks()))
-        vectors = await unit_vectors(books, plan, embedder, [*examples.texts, *texts])
-        index = await asyncio.to_thread(Nearest, vectors[: len(examples)], plan.seed)
-        # One more than is shown: the nearest may be the row itself.
-        near = await asyncio.to_thread(index.query, vectors[len(examples) :], min(k + 1, len(examples)))
-        for text, places in zip(texts, near.tolist(), strict=True):
-            task.found[text] = examples.pairs(shots(examples, places, text, k))
-        await books.engine.run(plan.asks(), task, plan.backend, plan.target, plan.options, run.deliver)
-
-    return carry_out
-
-
-def _majority(task: Label) -> Callable[[dict[str, list[Any]]], dict[str, list[Any]]]:
-    """Votes of a row into its label, and the share of votes as its confidence."""
-
-    def gather(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        made = dict(columns)
-        votes = [calibration.vote(names, task.labels.names) for names in columns[task.output]]
-        made[task.output] = [name for name, _ in votes]
-        for name, groups in columns.items():
-            if name.startswith(f"{task.output}_score_"):
-                made[name] = [_mean(group) for group in groups]
-            elif name == f"{task.output}_explanation":
-                made[name] = [
-                    next((text for text, voted in zip(texts, names, strict=True) if voted == best), None)
-                    for texts, names, (best, _) in zip(groups, columns[task.output], votes, strict=True)
-                ]
-            elif name == f"{task.output}_finish":
-                made[name] = [group[0] for group in groups]
-        at = list(made).index(task.output) + 1
-        items = [item for item in made.items() if item[0] != f"{task.output}_confidence"]
-        items.insert(at, (f"{task.output}_confidence", [share for _, share in votes]))
-        return dict(items)
-
-    return gather
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None

@@ -8,7 +8,7 @@ from typing import Any
 
 from llm_magics.api.examples import gold
 from llm_magics.api.execution import execute
-from llm_magics.api.labelling import with_examples
+from llm_magics.api.few_shot import with_examples
 from llm_magics.api.reviews import Answer, Review
 from llm_magics.api.run import Plan, Run
 from llm_magics.api.session import Session

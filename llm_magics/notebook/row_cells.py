@@ -10,7 +10,8 @@ from typing import Any
 from llm_magics import frames
 from llm_magics.api import extraction, judging, presets
 from llm_magics.api import verbs as api
-from llm_magics.api.labelling import ExamplesFrom, plan_label
+from llm_magics.api.few_shot import ExamplesFrom
+from llm_magics.api.labelling import plan_label
 from llm_magics.api.run import Plan
 from llm_magics.choices import distinct, parse_choices
 from llm_magics.errors import NotFound, UsageError
