@@ -20,6 +20,7 @@ def test_kappa_is_cohens() -> None:
     assert found.same == np.mean([a == b for a, b in zip(first, second, strict=True)])
     assert agreement(first, first).kappa == pytest.approx(1.0)
     assert math.isnan(agreement(["a", "a"], ["a", "a"]).kappa)
+    assert "kappa undefined: one label throughout" in str(agreement(["a", "a"], ["a", "a"]))
 
 
 def test_rows_that_one_of_them_left_out_do_not_count() -> None:

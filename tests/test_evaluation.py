@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 
+import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
@@ -51,6 +53,52 @@ def test_a_calibration_error_says_which_rows_it_is_of() -> None:
     assert "calibration error 0.450 over the 2 rows with a confidence" in str(made)
     whole = evaluate(["a", "b"], ["a", "b"], ["a", "b"], [0.9, 0.9])
     assert str(whole).endswith("calibration error 0.100")
+
+
+@pytest.mark.checklist("T12")
+def test_intervals_are_those_of_resampled_rows() -> None:
+    """Beside a bootstrap of rows by scikit-learn's F1: each label's, the mean's, and of several labels a row."""
+    draw = np.random.default_rng(3)
+    names = ["a", "b", "c"]
+    truth = draw.choice(names, 300, p=[0.6, 0.3, 0.1])
+    given = np.where(draw.random(300) < 0.8, truth, draw.choice(names, 300))
+    resampled = [draw.integers(0, 300, 300) for _ in range(600)]
+    each = np.array([f1_score(truth[i], given[i], labels=names, average=None) for i in resampled])
+    made = evaluate(list(truth), list(given), names)
+    low, high = np.percentile(each, [2.5, 97.5], axis=0)
+    assert made.by_label["f1_low"].to_numpy() == pytest.approx(low, abs=0.04)
+    assert made.by_label["f1_high"].to_numpy() == pytest.approx(high, abs=0.04)
+    assert made.f1_interval == pytest.approx(tuple(np.percentile(each.mean(axis=1), [2.5, 97.5])), abs=0.03)
+
+    true = draw.random((300, 3)) < 0.4
+    said = true ^ (draw.random((300, 3)) < 0.15)
+    several = evaluate(
+        *([[n for n, is_on in zip(names, row, strict=True) if is_on] for row in s] for s in (true, said)),
+        names,
+    )
+    for average, interval in (("micro", several.micro_interval), ("macro", several.macro_interval)):
+        spread = [f1_score(true[i], said[i], average=average) for i in resampled]
+        assert interval == pytest.approx(tuple(np.percentile(spread, [2.5, 97.5])), abs=0.02)
+    assert "micro-F1 0." in str(several) and f"({several.micro_interval[0]:.3f}-" in str(several)
+
+
+@pytest.mark.checklist("T12")
+def test_a_thousand_labels_are_scored_in_little_memory() -> None:
+    """A table of a thousand by a thousand labels, a thousand times, would be 8 GB."""
+    names = [f"label {i}" for i in range(1000)]
+    truth = names * 3
+    tracemalloc.start()
+    made = evaluate(truth, truth, names)
+    assert tracemalloc.get_traced_memory()[1] < 200e6
+    tracemalloc.stop()
+    assert made.f1_interval == (1.0, 1.0)
+
+
+def test_a_bin_of_confidence_has_the_interval_of_its_share() -> None:
+    """Wilson's, in the table and as bars of the figure."""
+    made = evaluate(["a"] * 10, ["a"] * 8 + ["b"] * 2, ["a", "b"], [0.85] * 10)
+    assert made.reliability[["low", "high"]].iloc[0].tolist() == pytest.approx(wilson(8, 10))
+    assert list(made.plot_reliability().data[1].error_y.array) == pytest.approx([wilson(8, 10)[1] - 0.8])
 
 
 @pytest.mark.checklist("T2", "T12")

@@ -31,7 +31,8 @@ class Agreement:
         shared = "" if self.overlap is None else f", sharing {self.overlap:.1%} of their labels"
         whose = "Cohen's kappa" if self.overlap is None else "mean Cohen's kappa"
         rows = "1 row" if self.rows == 1 else f"{self.rows:,} rows"
-        return f"agree on {self.same:.1%} of {rows}{shared} ({whose} {self.kappa:.2f})"
+        kappa = "undefined: one label throughout" if math.isnan(self.kappa) else f"{self.kappa:.2f}"
+        return f"agree on {self.same:.1%} of {rows}{shared} ({whose} {kappa})"
 
 
 def agreement(first: Sequence[Word | None], second: Sequence[Word | None]) -> Agreement | None:

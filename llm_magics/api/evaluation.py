@@ -8,11 +8,9 @@ from typing import Any
 
 from llm_magics.api.calibration import calibration_error, reliability
 from llm_magics.api.examples import names_in
+from llm_magics.api.resampling import F1Intervals, f1_intervals
 from llm_magics.errors import UsageError
 from llm_magics.prompts import is_null
-
-RESAMPLES = 1000
-"""Resamples of a bootstrap interval; the seed is fixed, so that one result has one interval."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -21,10 +19,11 @@ class Evaluation:
 
     ``accuracy`` counts a row without an answer as wrong; ``answered`` is the share of rows with one.
     ``interval`` is the 95% Wilson score interval of the accuracy (Wilson 1927), ``f1_interval`` the 95%
-    bootstrap interval of the macro-F1 (percentiles of 1,000 resamples of the rows, Efron 1979).
-    ``by_label`` is a frame of precision, recall, f1 and support; ``confusion`` a frame, true labels down,
-    given ones across. Where labels carry a confidence, ``reliability`` is a frame of rows, confidence and
-    accuracy by bins of confidence, and ``calibration_error`` the mean gap between the two.
+    bootstrap interval of the macro-F1 (percentiles of 1,000 resamples of the rows, Efron 1979), which is
+    the mean over the labels that occur among the true ones. ``by_label`` is a frame of precision, recall,
+    f1 with its interval (f1_low, f1_high), and support; ``confusion`` a frame, true labels down, given ones
+    across. Where labels carry a confidence, ``reliability`` is a frame of rows, confidence and accuracy
+    with its Wilson interval (low, high) by bins of confidence, and ``calibration_error`` the mean gap.
     """
 
     rows: int
@@ -97,6 +96,8 @@ def evaluate(
     if not known:
         return made
     table = reliability([c for c, _ in known], [right for _, right in known])
+    ends = [wilson(round(one.accuracy * one.rows), int(one.rows)) for one in table.itertuples()]
+    table = table.assign(low=[low for low, _ in ends], high=[high for _, high in ends])
     return replace(made, reliability=table, calibration_error=calibration_error(table))
 
 
@@ -120,8 +121,8 @@ class MultiEvaluation:
 
     A row without an answer counts as one without labels. ``exact`` is the share of rows whose set of labels
     is the true one (with its 95% Wilson interval), ``jaccard`` the mean overlap of the two sets (1 where
-    both are empty), ``micro_f1`` and ``macro_f1`` as usual, ``by_label`` a frame of precision, recall,
-    f1 and support.
+    both are empty), ``micro_f1`` and ``macro_f1`` as usual, with 95% bootstrap intervals, ``by_label`` a
+    frame of precision, recall, f1 with its interval (f1_low, f1_high), and support.
     """
 
     rows: int
@@ -132,12 +133,15 @@ class MultiEvaluation:
     micro_f1: float
     macro_f1: float
     by_label: Any
+    micro_interval: tuple[float, float] = (0.0, 1.0)
+    macro_interval: tuple[float, float] = (0.0, 1.0)
 
     def __str__(self) -> str:
         low, high = self.interval
         return (
             f"exact match {self.exact:.3f} (95% {low:.3f}-{high:.3f}), Jaccard {self.jaccard:.3f}, "
-            f"micro-F1 {self.micro_f1:.3f}, macro-F1 {self.macro_f1:.3f}, "
+            f"micro-F1 {self.micro_f1:.3f} ({_ends(self.micro_interval)}), "
+            f"macro-F1 {self.macro_f1:.3f} ({_ends(self.macro_interval)}), "
             f"{self.rows:,} rows, {self.answered:.1%} answered"
         )
 
@@ -151,7 +155,6 @@ class MultiEvaluation:
 
 
 def _evaluate_many(truth: Sequence[Any], given: Sequence[Any], labels: list[str]) -> MultiEvaluation:
-    import pandas as pd
     from sklearn.metrics import f1_score, precision_recall_fscore_support
 
     pairs = [(set(names_in(t)), g) for t, g in zip(truth, given, strict=True) if not is_null(t)]
@@ -161,7 +164,8 @@ def _evaluate_many(truth: Sequence[Any], given: Sequence[Any], labels: list[str]
     right = [[name in true for name in seen] for true, _ in sets]
     said = [[name in chosen for name in seen] for _, chosen in sets]
     scores = precision_recall_fscore_support(right, said, zero_division=0.0)
-    table = pd.DataFrame(dict(zip(("precision", "recall", "f1", "support"), scores, strict=True)), index=seen)
+    spread = f1_intervals([(tuple(true), tuple(chosen)) for true, chosen in sets], seen)
+    table = _by_label(scores, spread, seen)
     hits, n = sum(true == chosen for true, chosen in sets), len(sets)
     overlaps = [len(t & c) / len(t | c) if t | c else 1.0 for t, c in sets]
     return MultiEvaluation(
@@ -173,26 +177,25 @@ def _evaluate_many(truth: Sequence[Any], given: Sequence[Any], labels: list[str]
         micro_f1=float(f1_score(right, said, average="micro", zero_division=0.0)),
         macro_f1=float(table[table["support"] > 0]["f1"].mean()),
         by_label=table,
+        micro_interval=spread.micro,
+        macro_interval=spread.macro,
     )
 
 
-def _f1_interval(truth: list[str], answers: list[str], labels: list[str]) -> tuple[float, float]:
-    """Percentiles of the macro-F1 over resampled rows; resampling rows is drawing the table's cells anew."""
-    import numpy as np
+def _by_label(scores: Sequence[Any], spread: F1Intervals, labels: list[str]) -> Any:
+    """Scores as scikit-learn gives them, the F1's intervals put in, a row a label."""
+    import pandas as pd
 
-    place = {name: i for i, name in enumerate([*labels, "(none)"])}
-    k = len(place)
-    cells = np.bincount(
-        [place[t] * k + place[a] for t, a in zip(truth, answers, strict=True)], minlength=k * k
+    table = pd.DataFrame(
+        dict(zip(("precision", "recall", "f1", "support"), scores, strict=True)), index=labels
     )
-    drawn = np.random.default_rng(0).multinomial(len(truth), cells / len(truth), RESAMPLES)
-    tables = drawn.reshape(RESAMPLES, k, k)
-    hits = np.einsum("rkk->rk", tables)
-    support, chosen = tables.sum(axis=2), tables.sum(axis=1)
-    f1 = 2 * hits / np.maximum(support + chosen, 1)
-    macro = (f1 * (support > 0)).sum(axis=1) / (support > 0).sum(axis=1)
-    low, high = np.percentile(macro, [2.5, 97.5])
-    return float(low), float(high)
+    for at, (name, end) in enumerate((("f1_low", 0), ("f1_high", 1)), 3):
+        table.insert(at, name, [interval[end] for interval in spread.by_label])
+    return table
+
+
+def _ends(interval: tuple[float, float]) -> str:
+    return f"{interval[0]:.3f}-{interval[1]:.3f}"
 
 
 def _evaluate(truth: list[str], given: list[str | None], labels: list[str]) -> Evaluation:
@@ -202,7 +205,10 @@ def _evaluate(truth: list[str], given: list[str | None], labels: list[str]) -> E
     seen = [*labels, *sorted(set(truth) - set(labels))]
     answers = ["(none)" if g is None else g for g in given]
     scores = precision_recall_fscore_support(truth, answers, labels=seen, zero_division=0.0)
-    table = pd.DataFrame(dict(zip(("precision", "recall", "f1", "support"), scores, strict=True)), index=seen)
+    spread = f1_intervals(
+        [((t,), () if g is None else (g,)) for t, g in zip(truth, given, strict=True)], seen
+    )
+    table = _by_label(scores, spread, seen)
     present = table[table["support"] > 0]
     hits = sum(t == g for t, g in zip(truth, given, strict=True))
     confusion = pd.crosstab(pd.Series(truth, name="true"), pd.Series(answers, name="given"))
@@ -214,7 +220,7 @@ def _evaluate(truth: list[str], given: list[str | None], labels: list[str]) -> E
         interval=wilson(hits, len(truth)),
         macro_f1=float(present["f1"].mean()),
         by_label=table,
-        f1_interval=_f1_interval(truth, answers, seen),
+        f1_interval=spread.macro,
         confusion=confusion.reindex(index=seen, columns=across, fill_value=0),
     )
 

@@ -44,7 +44,7 @@ def confusion_figure(evaluation: Evaluation) -> Any:
 
 
 def reliability_figure(evaluation: Evaluation) -> Any:
-    """Accuracy by confidence: a point a bin, its size the share of rows; on the line they agree."""
+    """Accuracy by confidence: a point a bin with its interval, its size the share of rows."""
     import plotly.graph_objects as go
 
     table = evaluation.reliability
@@ -59,6 +59,12 @@ def reliability_figure(evaluation: Evaluation) -> Any:
                 y=table["accuracy"],
                 mode="lines+markers",
                 marker={"size": 8 + 30 * share**0.5, "color": COLOURS[0]},
+                error_y={
+                    "type": "data",
+                    "symmetric": False,
+                    "array": table["high"] - table["accuracy"],
+                    "arrayminus": table["accuracy"] - table["low"],
+                },
                 text=table["rows"],
                 hovertemplate="confidence %{x:.2f}<br>right %{y:.2f}<br>%{text} rows<extra></extra>",
             ),

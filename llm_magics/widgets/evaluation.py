@@ -32,16 +32,21 @@ def page(evaluation: Evaluation | MultiEvaluation) -> str:
 def trusted(reliability: Any) -> str:
     """What share is right where the model is how sure."""
     lines = [
-        (_head(f"{one.confidence:.2f}"), _plain(f"{one.accuracy:.2f}"), _plain(f"{int(one.rows):,}"))
+        (
+            _head(f"{one.confidence:.2f}"),
+            _plain(f"{one.accuracy:.2f}"),
+            _plain(f"{one.low:.2f}-{one.high:.2f}"),
+            _plain(f"{int(one.rows):,}"),
+        )
         for one in reliability.itertuples()
     ]
-    return _table("Confidence and the share that is right", ["confidence", "right", "rows"], lines)
+    return _table("Confidence and the share that is right", ["confidence", "right", "95%", "rows"], lines)
 
 
 def by_label(scores: Any) -> str:
     """Precision, recall, F1 and rows of each label."""
     lines = [
-        (name, *(f"{value:.3f}" for value in values[:-1]), f"{int(values[-1]):,}")
+        (name, *("" if value != value else f"{value:.3f}" for value in values[:-1]), f"{int(values[-1]):,}")
         for name, *values in scores.itertuples()
     ]
     heads = ["label", *scores.columns[:-1], "rows"]
