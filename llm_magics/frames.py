@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -188,14 +189,16 @@ def _where(frame: Frame, expression: str, variables: Mapping[str, Any]) -> list[
     """Rows for which an expression in pandas' query language is true, whatever the frame's library."""
     narwhal = _narwhal(frame.native)
     try:
-        mask = narwhal.to_pandas().eval(expression, local_dict=dict(variables)).tolist()
+        found = narwhal.to_pandas().eval(expression, local_dict=dict(variables))
     except Exception as error:
         raise UsageError(
             f"--where {expression!r} can't be read: {error}", hint=_columns_hint(frame)
         ) from error
-    if not isinstance(mask, list) or not all(isinstance(hit, bool) or is_null(hit) for hit in mask):
+    mask = found.tolist() if getattr(found, "ndim", 0) == 1 else None
+    if mask is None or not all(isinstance(hit, bool) or is_null(hit) for hit in mask):
+        equals = "Equal is written ==\n" if re.search(r"(?<![=<>!])=(?!=)", expression) else ""
         raise UsageError(
-            f"--where {expression!r} is not true or false for each row.", hint=_columns_hint(frame)
+            f"--where {expression!r} is not true or false for each row.", hint=equals + _columns_hint(frame)
         )
     return [i for i, hit in enumerate(mask) if hit is True]
 

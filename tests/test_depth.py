@@ -302,3 +302,15 @@ def test_a_tuned_model_is_used_like_any_other(world: tuple[Kernel, Server]) -> N
     k.run("%llm label notes.body --labels price,people -m tuned -o by_tuned")
     assert {body["model"] for body in server.bodies} == {tuned}
     assert value(k, "by_tuned['label'].dropna().tolist()") == ["price", "people", "price"]
+
+
+@pytest.mark.checklist("T2")
+def test_a_prefix_of_wide_columns_stands_apart_from_the_labels(world: tuple[Kernel, Server]) -> None:
+    """``--as about`` and ``--as about_`` are one."""
+    k, _ = world
+    line = "%llm label notes.body --labels price,people -m embedded::wordllama --wide -q"
+    for name in ("about", "about_"):
+        k.run(f"{line} --as {name} -o apart")
+        assert value(k, "[c for c in apart if c.startswith('about')][:3]") == [
+            *("about_price", "about_people", "about_status"),
+        ]

@@ -144,3 +144,13 @@ def test_vectors_are_lists_of_float32(library: str) -> None:
     found = column.to_list() if library == "polars" else column.to_pylist()
     assert found[0] is found[2] is None
     assert np.array_equal(np.array([found[1], found[3]], "f4"), np.array(vectors[1::2]))
+
+
+def test_where_with_one_equals_sign_says_how_equal_is_written() -> None:
+    frame = frames.Frame(pd.DataFrame({"n": [1, 2]}))
+    with pytest.raises(UsageError, match="not true or false") as raised:
+        frames.positions(frame, where="n = 2")
+    assert "Equal is written ==" in str(raised.value)
+    with pytest.raises(UsageError, match="not true or false") as raised:
+        frames.positions(frame, where="n + 1")
+    assert "==" not in str(raised.value)

@@ -211,6 +211,17 @@ def test_a_semicolon_hides_the_result_and_is_no_label(k: Kernel, server: Server)
     assert server.count == 3
 
 
+def test_quiet_hides_its_own_cells_value_and_no_later_one(k: Kernel, server: Server) -> None:
+    """Also where the magic is not the cell's last line, or its value has a name."""
+    line = "%llm label tickets.body --labels billing,outage -m embedded::wordllama"
+    for hidden in (f"{line} -q", f"{line};", f"{line} -q\n# done", f"{line} -q".replace("%llm", "y = %llm")):
+        assert k.run(hidden).text == ""
+    assert "label_status" in k.run(f"{line} -q -o quietly\nquietly").text
+    assert k.run(f"for n in range(2):\n    {line} -q -o quietly").text == ""
+    assert "label_status" in k.run("quietly").text
+    assert "label_status" in k.run("y").text
+
+
 def test_a_pyarrow_table_is_the_value_of_its_cell_too(k: Kernel, server: Server) -> None:
     """In ``_`` and by assignment, quiet or not; its own display and others' stay what they were."""
     k.run("table = pa.table({'t': ['app is down']}); other = pa.table({'o': [1]})")

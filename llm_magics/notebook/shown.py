@@ -61,13 +61,12 @@ def frame(result: Any, run: Run | None, wanted: str | None, *, quiet: bool) -> A
         seen, said = _first_of(result)
 
     def show() -> None:
-        if not quiet:
-            _show(seen, wanted)
-            if run is not None and wanted in (None, "table", "widget"):
-                _beside(run)
-            display(Footer(said + text))
+        _show(seen, wanted)
+        if run is not None and wanted in (None, "table", "widget"):
+            _beside(run)
+        display(Footer(said + text))
 
-    _hook(result, show)
+    _silence(result) if quiet else _hook(result, show)
     return result
 
 
@@ -130,11 +129,10 @@ def parted(result: Any, task: str, *, quiet: bool) -> Any:
     )
 
     def show() -> None:
-        if not quiet:
-            display(result)
-            display(Footer(said))
+        display(result)
+        display(Footer(said))
 
-    _hook(result, show)
+    _silence(result) if quiet else _hook(result, show)
     return result
 
 
@@ -149,6 +147,22 @@ def _hook(result: Any, show: Callable[[], None]) -> None:
         object.__setattr__(result, "_ipython_display_", once)
     except AttributeError:  # pyarrow's tables take no attributes
         _Hook(result, show)
+
+
+def _silence(result: Any) -> None:
+    """Let the cell show nothing for this value; a later ``result`` in a cell is shown like any other."""
+    if _ends_its_cell():
+        _hook(result, lambda: None)
+
+
+def _ends_its_cell() -> bool:
+    """Whether our magic's value is what the running cell shows: it is the cell, or its last line."""
+    history = getattr(get_ipython(), "history_manager", None)
+    if history is None or not history.input_hist_raw:
+        return True
+    cell = history.input_hist_raw[-1].strip()
+    lines = [line for line in cell.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    return cell.startswith("%%") or bool(lines and lines[-1].startswith("%"))
 
 
 class _Hook:
@@ -221,7 +235,7 @@ def answer(text: str, run: Run | None, wanted: str | None, *, quiet: bool) -> An
     """A chat's answer as the value of its cell."""
     shown = Answer(text)
     if quiet:
-        _hook(shown, lambda: None)
+        _silence(shown)
         return shown
     shown.wanted, shown.footer = wanted, run.report() if run is not None else ""
     return shown
