@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_magics.errors import StoreError
-from llm_magics.types import Request, Response, Usage
+from llm_magics.types import NO_USAGE, Request, Response, Usage
 
 VERSION = 1
 LIMIT = 2 * 1024**3
@@ -274,21 +274,22 @@ def _explain(path: Path, error: Exception) -> StoreError:
 
 
 def _encode(request: Request, response: Response, now: float) -> tuple[Any, ...]:
-    """A response as a row: JSON of all its fields, the vector apart as float32 bytes."""
-    usage = response.usage
-    used = (usage.input_tokens, usage.output_tokens, usage.cached_input_tokens, usage.cost, usage.estimated)
-    whole = {
-        "text": response.text,
-        "parsed": response.parsed,
-        "scores": response.scores if response.scores is None else dict(response.scores),
-        "method": response.method,
-        "finish_reason": response.finish_reason,
-        "usage": used,
-        "model": response.model,
-        "request_id": response.request_id,
-        "latency": round(response.latency, 4),
-        "notes": response.notes,
-    }
+    """A response as a row: JSON of the fields that say something, the vector apart as float32 bytes."""
+    whole: dict[str, Any] = {name: said for name in _WORDS if (said := getattr(response, name))}
+    if response.parsed is not None:
+        whole["parsed"] = response.parsed
+    if response.scores is not None:
+        whole["scores"] = dict(response.scores)
+    if response.finish_reason != _BLANK.finish_reason:
+        whole["finish_reason"] = response.finish_reason
+    if response.usage != NO_USAGE:
+        used = response.usage
+        whole["usage"] = (
+            *(used.input_tokens, used.output_tokens, used.cached_input_tokens),
+            *(used.cost, used.estimated),
+        )
+    if response.latency:
+        whole["latency"] = round(response.latency, 4)
     vector = None
     if response.vector is not None:
         import numpy as np
@@ -297,14 +298,20 @@ def _encode(request: Request, response: Response, now: float) -> tuple[Any, ...]
     return bytes.fromhex(request.key), now, request.backend, request.model, _json(whole), vector
 
 
+_WORDS = ("text", "method", "model", "request_id", "notes", "cut_to")
+"""Fields of a response that are left out where they are empty."""
+
+_BLANK = Response()
 _json = json.JSONEncoder(separators=(",", ":"), default=str).encode
+_parse = json.JSONDecoder().raw_decode
+"""``json.loads`` without its search for white space around the value."""
 
 
 def _decode(answer: str, vector: bytes | None) -> Response:
     """A row as a response again."""
-    whole = json.loads(answer)
-    whole["usage"] = Usage(*whole["usage"])
-    whole["notes"] = tuple(whole["notes"])
+    whole, _ = _parse(answer)
+    whole["usage"] = Usage(*whole["usage"]) if "usage" in whole else NO_USAGE
+    whole["notes"] = tuple(whole.get("notes", ()))
     if vector is not None:
         import numpy as np
 

@@ -178,7 +178,8 @@ class Response:
     the JSON value), else None and the task parses ``text``. ``scores`` are probabilities over the
     choices, ``method`` how they came about (``logprobs``, ``trie``, ``similarity``, ``votes``).
     ``vector`` is a float32 array of shape (d,). ``notes`` are sentences the user is told once a run.
-    ``latency`` in seconds.
+    ``latency`` in seconds. ``cut_to`` is the context, in tokens, that the row's own text was cut to fit;
+    0 where the model saw all of it.
     """
 
     text: str = ""
@@ -193,6 +194,7 @@ class Response:
     latency: float = 0.0
     cached: bool = False
     notes: tuple[str, ...] = ()
+    cut_to: int = 0
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,24 @@ answers = st.builds(
 
 
 @pytest.mark.checklist("R2")
+def test_answers_of_an_earlier_version_are_read(store: Store) -> None:
+    """Which wrote every field; now only those that say something are kept, in half the room."""
+    store.put(ask("new"), Response(text="yes", model="m", usage=Usage(3, 1, cost=0.5), latency=0.25))
+    old = (
+        '{"text":"yes","parsed":null,"scores":null,"method":"","finish_reason":"stop","usage":[3,1,0,0.5,false],'
+        '"model":"m","request_id":"","latency":0.25,"notes":[]}'
+    )
+    with sqlite3.connect(store.path) as file:
+        (new,) = file.execute("SELECT answer FROM responses").fetchone()
+        file.execute(
+            "INSERT INTO responses (key, created, backend, model, answer) VALUES (?, 1, 'openai', 'm', ?)",
+            (bytes.fromhex(ask("old").key), old),
+        )
+    assert len(new) < len(old) / 2
+    assert store.get(ask("old").key) == store.get(ask("new").key)
+
+
+@pytest.mark.checklist("R2")
 @settings(max_examples=80, deadline=None)
 @given(pairs=st.lists(st.tuples(texts, answers), min_size=1, max_size=5, unique_by=lambda pair: pair[0]))
 def test_an_answer_comes_back_as_it_went_in(pairs):
