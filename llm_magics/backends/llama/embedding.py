@@ -10,16 +10,18 @@ from llm_magics.backends.llama.native import library
 from llm_magics.backends.llama.options import LoadOptions
 from llm_magics.backends.llama.work import Embedding
 
-TOKENS = 2048
-"""Tokens a decode: an encoder sees a batch in one step, and its buffers grow with the square."""
 LONGEST = 8192
+"""Tokens of one text, where the model was made to embed."""
+ROUGH = 512
+"""The same for a model that was not: llama.cpp computes logits of every token there, and keeps them."""
 
 
 class Embedder:
     """A context of its own for embeddings: generation and pooling can't share one."""
 
     def __init__(self, model: Model, options: LoadOptions) -> None:
-        size = max(TOKENS, longest_text(model))
+        size = max(options.batch, longest_text(model))
+        self._full = options.batch
         self.model = model
         self.evaluated = 0
         self.context = Context(
@@ -35,8 +37,12 @@ class Embedder:
         self.width = self.context.embedding_width
 
     def pack(self, waiting: Sequence[Embedding]) -> list[Embedding]:
-        """The oldest and the others that fit beside it, longest first."""
-        room = self.context.batch.size
+        """The oldest and the others that fit beside it, longest first.
+
+        One long text may fill a decode by itself; short ones never make it larger than a decode of rows:
+        all tokens of a decode attend to all others, and its buffers grow with them.
+        """
+        room = max(self._full, len(waiting[0].tokens))
         chosen: list[Embedding] = []
         for work in [waiting[0], *sorted(waiting[1:], key=lambda work: -len(work.tokens))]:
             if len(work.tokens) <= room and len(chosen) < self.context.lanes:
@@ -58,7 +64,8 @@ class Embedder:
 
 def longest_text(model: Model) -> int:
     """Tokens that one embedding may take: what the model was trained on, within reason."""
-    return min(model.trained_context or TOKENS, LONGEST)
+    longest = LONGEST if model.pools or not model.writes else ROUGH
+    return min(model.trained_context or longest, longest)
 
 
 def pooling(model: Model) -> int:

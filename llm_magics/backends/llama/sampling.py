@@ -1,4 +1,10 @@
-"""The next token of one row: greedy, or llama.cpp's sampler chain with the row's own parameters."""
+"""The next token of one row: greedy, or drawn from what llama.cpp's samplers leave, by the row's own seed.
+
+llama.cpp's own draw walks down the candidates by rank. Batches of other sizes round differently, near
+equals change ranks, and the same seed gave another text beside other rows. Here each candidate gets
+Gumbel noise of its own from seed, step and token, and the highest wins: the same distribution, and a
+rounding changes the winner only where two were as good as equal.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +32,8 @@ PARAMETERS = (
 )
 DEFAULTS = {"temperature": 0.8, "top_k": 40, "top_p": 0.95, "min_p": 0.05, "typical_p": 1.0}
 """llama.cpp's own (common.h), for what the user did not set."""
+NOT_UNDERSTOOD: set[str] = set()
+"""Grammars that llama.cpp has refused."""
 PENALTY_WINDOW = 64  # llama.cpp's penalty_last_n
 
 
@@ -40,8 +48,11 @@ class Sampler:
         self._table = table
         self._grammar: Any = self._new_grammar(grammar) if grammar else None
         self._chain: Any = None
+        self._noise: Noise | None = None
+        whole = {**DEFAULTS, **parameters}
         if not _greedy(parameters):
-            self._chain = self._new_chain({**DEFAULTS, **parameters})
+            self._chain = self._new_chain(whole)
+            self._noise = Noise(int(whole.get("seed", 0))) if float(whole["temperature"]) > 0 else None
 
     def next(self, logits: NDArray[Any]) -> int:
         """The token after those so far, from a row of logits."""
@@ -52,6 +63,8 @@ class Sampler:
             self._llama.llama_sampler_accept(self._grammar, token)
         if self._chain:
             self._llama.llama_sampler_accept(self._chain, token)
+        if self._noise:
+            self._noise.step += 1
         return token
 
     def close(self) -> None:
@@ -63,7 +76,7 @@ class Sampler:
     def _choose(self, logits: NDArray[Any]) -> int:
         if not self._chain:
             return int(logits.argmax())
-        return self._table.fill(logits).apply(self._chain).chosen
+        return self._table.fill(logits).apply(self._chain).best(self._noise)
 
     def _allowed(self, token: int) -> bool:
         """Whether the grammar takes the token; asked for one, since asking for all costs milliseconds."""
@@ -71,14 +84,19 @@ class Sampler:
 
     def _choose_within(self, logits: NDArray[Any]) -> int:
         table = self._table.fill(logits).apply(self._grammar)
-        return table.apply(self._chain).chosen if self._chain else table.best
+        return (table.apply(self._chain) if self._chain else table).best(self._noise)
 
     def _new_grammar(self, grammar: str) -> Any:
         said()
-        made = self._llama.llama_sampler_init_grammar(self._model.vocabulary, grammar.encode(), b"root")
-        if not made:
-            raise UsageError(f"llama.cpp does not understand the grammar: {said()}")
-        return made
+        if grammar not in NOT_UNDERSTOOD:  # llama.cpp prints its complaint; once is enough for all rows
+            made = self._llama.llama_sampler_init_grammar(self._model.vocabulary, grammar.encode(), b"root")
+            if made:
+                return made
+            NOT_UNDERSTOOD.add(grammar)
+        raise UsageError(
+            f"llama.cpp does not understand the grammar {grammar[:80]!r}.",
+            hint="""It is GBNF, and begins with its root: -p grammar='root ::= "yes" | "no"'""",
+        )
 
     def _new_chain(self, p: Mapping[str, Any]) -> Any:
         llama = self._llama
@@ -87,7 +105,6 @@ class Sampler:
         if penalties != list(PENALTIES.values()):
             llama.llama_sampler_chain_add(chain, self._penalties(penalties))
         if float(p["temperature"]) <= 0:
-            llama.llama_sampler_chain_add(chain, llama.llama_sampler_init_greedy())
             return chain
         for sampler in (
             llama.llama_sampler_init_top_k(int(p["top_k"])),
@@ -95,7 +112,6 @@ class Sampler:
             llama.llama_sampler_init_top_p(float(p["top_p"]), 1),
             llama.llama_sampler_init_min_p(float(p["min_p"]), 1),
             llama.llama_sampler_init_temp(float(p["temperature"])),
-            llama.llama_sampler_init_dist(int(p.get("seed", 0)) & 0xFFFFFFFF),
         ):
             llama.llama_sampler_chain_add(chain, sampler)
         return chain
@@ -117,6 +133,38 @@ def _greedy(parameters: Mapping[str, Any]) -> bool:
     return plain and (
         float(parameters.get("temperature", DEFAULTS["temperature"])) <= 0 or parameters.get("top_k") == 1
     )
+
+
+class Noise:
+    """Gumbel noise by token for each step of one text, whatever else is in the batch."""
+
+    def __init__(self, seed: int) -> None:
+        self.step = 0
+        self._seed = seed
+
+    def of(self, tokens: NDArray[Any]) -> NDArray[Any]:
+        """The noise of these tokens at this step, float32; from SplitMix64 of seed, step and token."""
+        import numpy as np
+
+        place = _mixed(np.array([self._seed & MASK], np.uint64)) ^ np.uint64(self.step)
+        bits = _mixed(_mixed(place) ^ tokens.astype(np.uint64))
+        even = (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53 + 2.0**-54  # in (0, 1)
+        noise: NDArray[Any] = (-np.log(-np.log(even))).astype(np.float32)
+        return noise
+
+
+MASK = 0xFFFFFFFFFFFFFFFF
+
+
+def _mixed(bits: NDArray[Any]) -> NDArray[Any]:
+    """SplitMix64's step: each input bit changes half of the output's."""
+    import numpy as np
+
+    bits = bits + np.uint64(0x9E3779B97F4A7C15)
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: NDArray[Any] = bits ^ (bits >> np.uint64(31))
+    return mixed
 
 
 REFUSED = -1e30
@@ -151,15 +199,11 @@ class Candidates:
         self._llama.llama_sampler_apply(sampler, ctypes.byref(self._struct))
         return self
 
-    @property
-    def chosen(self) -> int:
-        """The token a chain selected (samplers may have sorted and shortened the table)."""
-        return int(self._struct.data[self._struct.selected].id)
-
-    @property
-    def best(self) -> int:
-        """The token with the highest logit."""
-        return int(self._table["id"][self._table["logit"].argmax()])
+    def best(self, noise: Noise | None = None) -> int:
+        """The candidate with the highest logit, or logit and noise; samplers may have left only a few."""
+        left = self._table[: self._struct.size]
+        logits = left["logit"] if noise is None else left["logit"] + noise.of(left["id"])
+        return int(left["id"][logits.argmax()])
 
     @property
     def first_logit(self) -> float:
