@@ -56,6 +56,11 @@ class Backend:
         """One sentence the footer shows with every result (``rough: similarity, no model``)."""
         return ""
 
+    def outgrown(self, stored: Response) -> bool:
+        """Whether a stored answer saw less of its row's text than this backend would show the model now."""
+        window = self.capabilities.context_window
+        return bool(stored.cut_to and window and stored.cut_to < window)
+
     async def open(self) -> None:
         """Make ready for calls: what a first call would wait for (a library, a model, a key).
 

@@ -14,8 +14,6 @@ P = TypeVar("P", bound=Sized)
 CUT = "prompt_cut"
 """The finish reason of a row whose own text had to be cut to fit the context."""
 
-NOTE = "Texts too long for the model's context were cut at their end (never the instructions)."
-
 TRIES = 6
 """Cuts before it is given up: text loses a token here and there where it is cut."""
 
@@ -92,9 +90,10 @@ def place_of(request: Request) -> int | None:
     return holding[-1] if request.subject and holding else None
 
 
-def told(response: Response, cut: int) -> Response:
-    """The response with the news that its row was cut, where it was."""
+def told(response: Response, cut: int, context: int) -> Response:
+    """The response with the news that its row was cut to a context of so many tokens, where it was."""
     if not cut:
         return response
     finish = CUT if response.finish_reason == "stop" else response.finish_reason
-    return replace(response, finish_reason=finish, notes=(*response.notes, NOTE))
+    note = f"Texts too long for {context:,} tokens of context were cut at their end, never the instructions."
+    return replace(response, finish_reason=finish, cut_to=context, notes=(*response.notes, note))

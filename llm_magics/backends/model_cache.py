@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache as once
 from pathlib import Path
 from typing import Any, Protocol
@@ -48,8 +48,8 @@ class Loaded(Protocol):
 class Key:
     """What decides whether a loaded model can be used: the file and everything it is loaded with.
 
-    ``options`` are pairs of name and value. ``name`` is what people call the model; it is no part of
-    the identity, so that an alias and its path share one model.
+    ``options`` are pairs of name and value, ``written`` is the file's time of change. ``name`` is what
+    people call the model; it is no part of the identity, so that an alias and its path share one model.
     """
 
     file: str
@@ -57,6 +57,11 @@ class Key:
     gpu_layers: int = 0
     options: tuple[tuple[str, Any], ...] = ()
     name: str = field(default="", compare=False)
+    written: float = 0.0
+
+    def supersedes(self, other: Key) -> bool:
+        """Whether ``other`` is what this name meant before its options or its file were changed."""
+        return self != other and (self.file, self.name) == (other.file, other.name)
 
     def changes(self, other: Key) -> str:
         """How this key differs from ``other``, for people."""
@@ -67,6 +72,8 @@ class Key:
             told.append(f"gpu_layers {other.gpu_layers} -> {self.gpu_layers}")
         mine, theirs = dict(self.options), dict(other.options)
         changed = sorted(name for name in mine | theirs if mine.get(name) != theirs.get(name))
+        if self.written != other.written:
+            told.append("its file was written anew")
         return ", ".join(told + [f"{name} {theirs.get(name)} -> {mine.get(name)}" for name in changed])
 
 
@@ -182,6 +189,7 @@ class ModelCache:
                 return
             if entry.error is not None:  # others waited for the same load: one failure is enough
                 raise entry.error
+            earlier = self._earlier(entry.key)
             try:
                 self._make_room(entry, size)
                 model = load()
@@ -190,29 +198,36 @@ class ModelCache:
                 raise
             with self._lock:
                 entry.model, entry.size = model, int(model.size)
-                entry.note = self._loaded_again(entry.key)
+                entry.note = self._loaded_again(entry, earlier) if earlier is not None else ""
                 entry.used = self._clock()
                 self.loads += 1
             _close_at_exit()
 
-    def _loaded_again(self, key: Key) -> str:
-        others = [
-            other.key for other in self._entries.values() if other.model is not None and other.key != key
-        ]
-        same = [other for other in others if other.file == key.file]
-        if not same:
-            return ""
-        return f"{key.name or key.file} was loaded once more: {key.changes(same[-1])}."
+    def _earlier(self, key: Key) -> _Entry | None:
+        """The same file as it is loaded already, with other options; under the same name where it is."""
+        with self._lock:
+            loaded = [other for other in self._entries.values() if other.model is not None]
+            same = [other for other in loaded if other.key.file == key.file and other.key != key]
+            return max(same, key=lambda other: key.supersedes(other.key), default=None)
+
+    def _loaded_again(self, entry: _Entry, earlier: _Entry) -> str:
+        changes = _as_loaded(entry).changes(_as_loaded(earlier))
+        if self._entries.get(earlier.key) is earlier:
+            return f"{_called(entry.key)} was loaded once more: {changes}."
+        return f"{_called(entry.key)} was loaded anew: {changes}."
 
     def _make_room(self, entry: _Entry, size: int) -> None:
-        """Reserve ``size`` bytes for the entry, closing idle models; raises where that is not enough."""
+        """Reserve ``size`` bytes for the entry, closing idle models; raises where that is not enough.
+
+        What the entry supersedes goes first, room or not: nobody would ask for it again.
+        """
         with self._lock:
-            budget = self.budget
+            budget, doomed = self.budget, []
             held = sum(other.size for other in self._entries.values() if other is not entry)
             idle = [other for other in self._entries.values() if self._may_go(other) and other is not entry]
-            doomed = []
-            for other in sorted(idle, key=lambda other: other.used):
-                if held + size <= budget:
+            old = {id(other) for other in idle if entry.key.supersedes(other.key)}
+            for other in sorted(idle, key=lambda other: (id(other) not in old, other.used)):
+                if held + size <= budget and id(other) not in old:
                     break
                 doomed.append(other)
                 held -= other.size
@@ -298,6 +313,11 @@ def _close(doomed: list[_Entry]) -> None:
         give_back_memory()
 
 
+def _as_loaded(entry: _Entry) -> Key:
+    """The key with the context that the model really has, where none was asked for."""
+    return replace(entry.key, context=getattr(entry.model, "context", entry.key.context))
+
+
 def _called(key: Key) -> str:
     return key.name or key.file.rsplit("/", 1)[-1]
 
@@ -320,10 +340,14 @@ def _info(entry: _Entry, now: float) -> EntryInfo:
 
 def _no_room(key: Key, size: int, held: int, budget: int) -> ModelLoadError:
     return ModelLoadError(
-        f"{_called(key)} needs about {size / 1e9:.1f} GB; models in use or pinned take {held / 1e9:.1f} "
-        f"of the {budget / 1e9:.1f} GB allowed.",
+        f"{_called(key)} needs about {_bytes(size)}; models in use or pinned take {_bytes(held)} "
+        f"of the {_bytes(budget)} allowed.",
         hint="Free one (%llm_config cache clear NAME) or allow more (%llm_config cache limit 12GB).",
     )
+
+
+def _bytes(size: int) -> str:
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
 
 
 def _in_use(entry: _Entry) -> UsageError:

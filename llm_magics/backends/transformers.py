@@ -237,7 +237,9 @@ class TransformersBackend(BatchBackend):
         written = write(model, prompts, given, max(1, most), stopped, heard)
         return [
             told(
-                Response(made.text, finish_reason=made.finish, usage=_usage(prompt, made.tokens)), prompt.cut
+                Response(made.text, finish_reason=made.finish, usage=_usage(prompt, made.tokens)),
+                prompt.cut,
+                model.context,
             )
             for made, prompt in zip(written, prompts, strict=True)
         ]
@@ -270,7 +272,7 @@ class TransformersBackend(BatchBackend):
             self._tries[key] = Labels.of(tokens, model.tokenizer.eos_token_id, joint)
         found = scores(model, prompts, self._tries[key])
         return [
-            _labelled(dict(zip(form.names, chances, strict=True)), prompt)
+            _labelled(dict(zip(form.names, chances, strict=True)), prompt, model.context)
             for chances, prompt in zip(found, prompts, strict=True)
         ]
 
@@ -289,12 +291,13 @@ class TransformersBackend(BatchBackend):
         chances = dict(zip(form.names, odds(model, prompts, yes, no), strict=True))
         picked = over_half(chances, form.max_choices)
         usage = Usage(sum(map(len, prompts)), 0, cost=0.0)
-        return told(Response(json.dumps(picked), picked, chances, "yes/no", usage=usage), first.cut)
+        made = Response(json.dumps(picked), picked, chances, "yes/no", usage=usage)
+        return told(made, first.cut, model.context)
 
 
-def _labelled(chances: dict[str, float], prompt: Prompt) -> Response:
+def _labelled(chances: dict[str, float], prompt: Prompt, context: int) -> Response:
     best = max(chances, key=chances.__getitem__)
-    return told(Response(best, best, chances, "trie", usage=_usage(prompt)), prompt.cut)
+    return told(Response(best, best, chances, "trie", usage=_usage(prompt)), prompt.cut, context)
 
 
 def _usage(prompt: Prompt, output: int = 0) -> Usage:

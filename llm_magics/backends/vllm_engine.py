@@ -113,7 +113,7 @@ class Engine:
         notes = tuple(f"{self.name} takes no {name}; it was not used." for name in strange)
         method = "logprobs" if scores else ""
         made = Response(text, parsed, scores, method, None, finish, usage, self.model, notes=notes)
-        return told(made, prompt.cut)
+        return told(made, prompt.cut, self.context)
 
     def close(self) -> None:
         """Wait for the call under way, then end the engine and its process."""

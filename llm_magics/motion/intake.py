@@ -39,7 +39,10 @@ class Pending:
 
 @dataclass(frozen=True)
 class Draw:
-    """How rows become requests. ``keyed`` False skips keys, and with them store and duplicates."""
+    """How rows become requests. ``keyed`` False skips keys, and with them store and duplicates.
+
+    ``outgrown`` says of a stored answer that it must be asked for again.
+    """
 
     task: Task
     target: Target
@@ -47,6 +50,7 @@ class Draw:
     newer_than: float | None = None
     keyed: bool = True
     chunk: int = CHUNK
+    outgrown: Callable[[Response], bool] = lambda _: False
 
 
 class Intake:
@@ -116,4 +120,6 @@ class Intake:
             return
         found = self.draw.store.get_many([each.request.key for each in fresh], self.draw.newer_than)
         for pending in fresh if found else ():
-            pending.stored = found.get(pending.request.key)
+            stored = found.get(pending.request.key)
+            if stored is not None and not self.draw.outgrown(stored):
+                pending.stored = stored

@@ -108,7 +108,8 @@ class Pass:
     async def over(self, asks: Iterable[Ask]) -> None:
         """Work through all asks; whatever ends the pass early leaves nothing running."""
         keyed = self.store is not None or self.batch == 1
-        draw = Draw(self.task, self.target, self.store, self.newer_than, keyed, max(CHUNK, self.batch))
+        chunk, outgrown = max(CHUNK, self.batch), self.attempts.backend.outgrown
+        draw = Draw(self.task, self.target, self.store, self.newer_than, keyed, chunk, outgrown)
         self.intake = Intake(asks, draw, self.deliver)
         workers = [asyncio.create_task(self._work()) for _ in range(self.workers)]
         try:

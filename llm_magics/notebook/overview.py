@@ -309,7 +309,8 @@ def _on_disk(session: Parts, row: dict[str, Any]) -> dict[str, Any]:
         found = local_path(row["model"]) or on_disk(row["model"], folder)
     except LLMError:  # a path to nothing; or no huggingface_hub, so that nothing was downloaded by it
         found = None
-    return {"file": row["model"], **row, "on disk": found is not None}
+    size = shown_size(found.stat().st_size) if found is not None else None
+    return {"file": row["model"], "size": size, **row, "on disk": found is not None}
 
 
 def _known_models() -> Iterator[str]:

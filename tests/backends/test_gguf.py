@@ -6,19 +6,30 @@ import asyncio
 import itertools
 import json
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from llm_magics import label
+from llm_magics.api.session import current
 from llm_magics.backends.gguf import GGUFBackend
 from llm_magics.backends.listening import LISTENER
+from llm_magics.backends.llama.embedding import Embedder, longest_text
+from llm_magics.backends.llama.local_model import LocalModel
+from llm_magics.backends.llama.model import Model
+from llm_magics.backends.llama.options import LoadOptions
+from llm_magics.backends.llama.sampling import Candidates, Sampler
 from llm_magics.backends.llama.trie import Trie, log_sum_exp
-from llm_magics.backends.model_cache import cache
+from llm_magics.backends.llama.work import Embedding
+from llm_magics.backends.model_cache import Key, cache
 from llm_magics.backends.registry import create
 from llm_magics.errors import ContextOverflow, NotFound, Unsupported, UsageError
+from llm_magics.notebook.config_magics import config_command
 from llm_magics.testing.gguf import build
 from llm_magics.types import (
     BackendSpec,
@@ -332,6 +343,51 @@ async def test_sampling_follows_the_rows_own_seed_and_parameters(tiny_gguf: Path
     assert punished[0].text != cold[0].text
 
 
+@pytest.mark.parametrize(
+    "more", [{}, {"top_k": 0}, {"typical_p": 0.9, "top_p": 0.7, "top_k": 0}, {"top_k": 5}]
+)
+def test_draws_follow_the_distribution(tiny_gguf: Path, more: dict[str, Any]) -> None:
+    """Over many seeds each token comes as often as llama.cpp's samplers leave it probable."""
+    with cache().use(Key(str(tiny_gguf)), lambda: LocalModel(tiny_gguf, LoadOptions(context=64))) as loaded:
+        model = loaded.model
+        table = Candidates(model.vocabulary_size)
+        logits = np.full(model.vocabulary_size, -20.0, np.float32)
+        logits[100:110] = np.linspace(0, 2, 10)
+        drawn = np.zeros(model.vocabulary_size)
+        for seed in range(3000):
+            sampler = Sampler(model, table, {"temperature": 0.5, "min_p": 0.0, "seed": seed, **more})
+            drawn[sampler.next(logits)] += 1
+            sampler.close()
+    chances = np.exp(logits / 0.5) / np.exp(logits / 0.5).sum()
+    left = drawn > 0
+    expected = np.where(left, chances, 0) / chances[left].sum()
+    assert np.abs(drawn / 3000 - expected).max() < 0.04  # four standard deviations
+    assert set(np.flatnonzero(left)) <= set(
+        range(110 - more.get("top_k", 10) if more.get("top_k") else 100, 110)
+    )
+
+
+@pytest.mark.checklist("X2")
+async def test_a_seeds_text_does_not_depend_on_the_rows_beside_it(gguf_folder: Path) -> None:
+    """Half-precision rounding differs from batch to batch; the draws hardly ever do."""
+    model = backend(build(gguf_folder / "half.gguf"), kv_type="f16", flash=True, context=2048)
+    rows = [request(text, Text(), seed=7, max_new_tokens=12) for text in TEXTS]
+    alone = [(await model.complete(row)).text for row in rows]
+    beside = [answer.text for answer in await ask(model, rows)]
+    few = [answer.text for answer in await ask(model, rows[:5])]
+    assert sum(a != b for a, b in zip(alone + alone[:5], beside + few, strict=True)) <= 2
+
+
+async def test_a_grammar_that_is_none_is_refused_with_an_example(
+    tiny_gguf: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """llama.cpp prints its complaint itself: once, not for each row."""
+    rows = [request(text, Text(), grammar="root := nonsense") for text in TEXTS[:6]]
+    found = await asyncio.gather(*map(backend(tiny_gguf).complete, rows), return_exceptions=True)
+    assert all(isinstance(each, UsageError) and "root ::=" in each.hint for each in found)
+    assert capfd.readouterr().err.count("error parsing grammar") <= 2
+
+
 async def test_stop_strings_end_a_text_and_are_left_out(tiny_gguf: Path) -> None:
     """The text ends before the first stop string, wherever the token borders are."""
     asked = request(TEXTS[1], Text(), temperature=0.0, max_new_tokens=12)
@@ -463,14 +519,83 @@ async def test_a_writing_model_embeds_with_a_word_of_warning(tiny_gguf: Path) ->
     assert labelled.parsed in LABELS
 
 
+async def test_short_texts_never_fill_a_decode_larger_than_one_of_rows(
+    tiny_gguf: Path, tiny_bert: Path
+) -> None:
+    """llama.cpp keeps the logits of every token of a decode: 128 short texts at once took a gigabyte."""
+    for path, longest in ((tiny_gguf, 512), (tiny_bert, 128)):
+        model = Model(path)
+        embedder = Embedder(model, LoadOptions(batch=64).on(model.trained_context, False))
+        short = [Embedding("e", np.arange(20, dtype=np.int32)) for _ in range(9)]
+        long = Embedding("e", np.arange(longest, dtype=np.int32))
+        assert longest_text(model) == longest
+        assert len(embedder.pack(short)) == 3
+        assert embedder.pack([long, *short]) == [long]
+        embedder.context.close()
+        model.close()
+
+
 @pytest.mark.checklist("M2")
 async def test_another_context_loads_anew_and_says_so(tiny_gguf: Path) -> None:
-    """The first answers after it carry the sentence."""
-    first = await backend(tiny_gguf, context=256).complete(request("x", one_of()))
-    second = await backend(tiny_gguf, context=512).complete(request("x", one_of()))
-    assert first.notes == ()
-    assert "context 256 -> 512" in second.notes[0]
-    assert sorted(info.context for info in cache().entries()) == [256, 512]
+    """The run that loads says it, later ones don't; what the name meant before is closed."""
+    first, second = backend(tiny_gguf, context=256), backend(tiny_gguf, context=512)
+    await first.complete(request("x", one_of()))
+    assert first.announcement == ""
+    answer = await second.complete(request("x", one_of()))
+    assert second.announcement.endswith("was loaded anew: context 256 -> 512.")
+    assert answer.notes == ()  # an answer is kept for years, a load is news for a minute
+    await second.open()
+    await second.complete(request("x", one_of()))
+    assert second.announcement == ""
+    assert [info.context for info in cache().entries()] == [512]
+
+
+@pytest.mark.checklist("M2")
+async def test_a_file_that_was_written_anew_is_loaded_anew(tmp_path: Path) -> None:
+    """A model tuned again under the same name answers with its new weights in the next run."""
+    path = build(tmp_path / "mine.gguf", precision="float32")
+    model, asked = backend(path), request(TEXTS[0], one_of())
+    before = await model.complete(asked)
+    build(tmp_path / "new.gguf", seed=1, precision="float32").replace(path)
+    os.utime(path, (1, 1))
+    await model.open()
+    after = await model.complete(asked)
+    assert before.scores != after.scores
+    assert "its file was written anew" in model.announcement
+    assert len(cache().entries()) == 1
+
+
+@pytest.mark.checklist("R9")
+def test_a_cut_row_is_asked_again_once_more_of_it_fits(tiny_gguf: Path) -> None:
+    """A stored answer to half a text is no answer for a context that holds all of it."""
+    session = current()
+    frame = pd.DataFrame({"text": ["Works like a charm. " * 60, "short"]})
+
+    def run(context: int) -> tuple[list[str], int]:
+        config_command(session, f"add c --gguf {tiny_gguf} --ctx {context}")
+        out = label(frame, ["good", "bad"], on="text", model="c")
+        finish = out["label_finish"].tolist() if "label_finish" in out else ["stop", "stop"]
+        return finish, session.last.meter.cached
+
+    assert run(200) == (["prompt_cut", "stop"], 0)
+    assert "too long for 200 tokens of context" in session.last.report()
+    assert run(200) == (["prompt_cut", "stop"], 2)
+    assert run(2000) == (["stop", "stop"], 1)
+    assert "too long" not in session.last.report()
+    assert "loaded anew: context 200 -> 2000" in session.last.report()
+    assert run(2000) == (["stop", "stop"], 2)
+    assert "loaded" not in session.last.report()
+
+
+async def test_what_is_not_used_and_what_is_guessed_is_said(gguf_folder: Path, tiny_gguf: Path) -> None:
+    """A parameter nobody heeds, and a base model that gets messages as plain lines."""
+    asked = request("x", Text(), max_new_tokens=2, banana=3)
+    name = backend(tiny_gguf).name
+    assert (await backend(tiny_gguf).complete(asked)).notes == (f"{name} takes no banana; it was not used.",)
+    base = backend(build(gguf_folder / "base.gguf", template=None))
+    (said,) = (await base.complete(request("x", one_of()))).notes
+    assert "no chat template" in said and "prompt_format=chatml" in said
+    assert (await base.complete(request("x", one_of(), prompt_format="chatml"))).notes == ()
 
 
 async def test_several_vocabularies_of_labels_share_one_model(gguf_folder: Path) -> None:

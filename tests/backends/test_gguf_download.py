@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_magics.backends.llama.catalogue import CATALOGUE
-from llm_magics.backends.llama.download import choose, local_path, parts
+from llm_magics.backends.llama.download import beside, check, choose, local_path, parts
 from llm_magics.errors import NotFound
 
 REPO = "someone/tiny-GGUF"
@@ -249,6 +249,31 @@ def test_aliases_and_paths(tiny_gguf: Path) -> None:
     assert local_path("gemma2-2b-q6") is None
     with pytest.raises(NotFound, match=r"tiny\.gguf"):
         local_path(str(tiny_gguf.with_name("tyny.gguf")))
+
+
+def test_a_folder_and_a_part_of_a_split_model(tiny_gguf: Path, tmp_path: Path) -> None:
+    """A folder is told by the models in it; any part stands for the first, which is what llama.cpp opens."""
+    folder = tmp_path / "models.gguf"
+    folder.mkdir()
+    with pytest.raises(NotFound, match=r"folder, not a GGUF file[^`]*no \.gguf file in it"):
+        local_path(str(folder))
+    several = [folder / f"m-0000{number}-of-00003.gguf" for number in (1, 2, 3)]
+    for part in several:
+        part.symlink_to(tiny_gguf)
+    with pytest.raises(NotFound, match="m-00001-of-00003"):
+        local_path(str(folder))
+    assert local_path(str(several[1])) == several[0]
+    assert beside(several[0]) == several
+    several[0].unlink()
+    assert local_path(str(several[1])) == several[1]
+
+
+@pytest.mark.parametrize("name", ["qwen25-1.5b-q8", "./no.gguf", "no.gguf"])
+def test_a_name_that_means_nothing_is_refused_unasked(name: str) -> None:
+    """Before anything is sent: neither a file, nor an alias, nor a repository."""
+    with pytest.raises(NotFound):
+        check(name)
+    assert check("gemma2-2b-q6") is None and check("owner/repo:q4") is None
 
 
 @given(st.integers(1, 99_999), st.integers(1, 60))

@@ -70,6 +70,23 @@ def test_changed_load_options_load_anew_and_say_so() -> None:
     assert "threads None -> 2" in note
 
 
+@pytest.mark.checklist("M2")
+def test_what_a_name_meant_before_is_closed_unless_in_use_or_pinned() -> None:
+    """Two gigabytes that no name leads to any more would only wait for the memory to run short."""
+    cache = ModelCache(100)
+    old = loaded(cache, "a", context=1024, name="one")
+    loaded(cache, "a", context=512, name="two")
+    with cache.use(Key("a", 4096, name="one"), Block):
+        assert old.closed
+        assert cache.note(Key("a", 4096)) == "one was loaded anew: context 1024 -> 4096."
+        loaded(cache, "a", context=8192, name="one")
+        assert "once more" in cache.note(Key("a", 8192))
+    assert sorted(info.context for info in cache.entries()) == [512, 4096, 8192]
+    cache.pin("one")
+    loaded(cache, "a", context=64, name="one")
+    assert len(cache.entries()) == 4
+
+
 @pytest.mark.checklist("M4")
 def test_the_least_recently_used_idle_model_makes_room() -> None:
     """Models go in the order of their last use; one in use or pinned never goes."""
@@ -202,7 +219,8 @@ def test_clearing_returns_the_memory(tmp_path: Path) -> None:
     ("content", "said"),
     [
         (b"PK\x03\x04 a zip", "is not a GGUF file"),
-        (b"", "is not a GGUF file"),
+        (b"", "is empty"),
+        (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
         (b"GGUF" + bytes(64), "can't load"),
         (None, "can't load"),
     ],
@@ -215,10 +233,12 @@ def test_a_bad_file_is_one_clear_error(
     path.write_bytes(tiny_gguf.read_bytes()[:-90_000] if content is None else content)
     cache = ModelCache(10**9)
     with (
-        pytest.raises(ModelLoadError, match=said),
+        pytest.raises(ModelLoadError) as caught,
         cache.use(Key(str(path)), lambda: LocalModel(path, LoadOptions())),
     ):
         pass
+    assert said in f"{caught.value.message} {caught.value.hint}"
+    assert "llama_model" not in caught.value.message  # the names of its functions help nobody
     assert cache.entries() == []
 
 

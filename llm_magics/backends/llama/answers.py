@@ -92,7 +92,7 @@ async def _label(model: LocalModel, request: Request, wanted: OneOf) -> Response
     scored = await _done(model, Scoring(prompt.group, labels.branches.behind(prompt.tokens), labels.read))
     scores = dict(zip(wanted.names, labels.probabilities(scored), strict=True))
     best = max(scores, key=scores.__getitem__)
-    return _response(best, prompt, scored.reused, parsed=best, scores=scores, method="trie")
+    return _response(model, best, prompt, scored.reused, parsed=best, scores=scores, method="trie")
 
 
 RESERVE = 32
@@ -133,7 +133,9 @@ async def _labels(model: LocalModel, request: Request, wanted: OneOf) -> Respons
     odds = {branches.order[number]: piece for number, piece in scored.pieces.items()}
     scores = {name: 1 / (1 + math.exp(-odds[place])) for place, name in enumerate(wanted.names)}
     picked = over_half(scores, wanted.max_choices)
-    return _response(json.dumps(picked), first, scored.reused, parsed=picked, scores=scores, method="yes/no")
+    return _response(
+        model, json.dumps(picked), first, scored.reused, parsed=picked, scores=scores, method="yes/no"
+    )
 
 
 def _yes_and_no(model: LocalModel, prompt: str) -> tuple[list[int], list[int]]:
@@ -187,7 +189,9 @@ async def _text(model: LocalModel, request: Request) -> Response:
         listener(request),
     )
     written: Written = await _done(model, work)
-    made = _response(written.text, prompt, written.reused, finish=written.finish, output=written.tokens)
+    made = _response(
+        model, written.text, prompt, written.reused, finish=written.finish, output=written.tokens
+    )
     return replace(made, parsed=_parsed(written)) if isinstance(request.response_format, Schema) else made
 
 
@@ -240,7 +244,15 @@ def _parsed(written: Written) -> Any:
 
 
 def _response(
-    text: str, prompt: Prompt, reused: int, *, finish: str = "stop", output: int = 0, **fields: Any
+    model: LocalModel,
+    text: str,
+    prompt: Prompt,
+    reused: int,
+    *,
+    finish: str = "stop",
+    output: int = 0,
+    **fields: Any,
 ) -> Response:
     usage = Usage(len(prompt.tokens), output, min(reused, len(prompt.tokens)), cost=0.0)
-    return told(Response(text=text, finish_reason=finish, usage=usage, **fields), prompt.cut)
+    made = Response(text=text, finish_reason=finish, usage=usage, **fields)
+    return told(made, prompt.cut, model.context)

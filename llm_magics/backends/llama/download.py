@@ -47,15 +47,44 @@ def locate(
 
 
 def local_path(model: str) -> Path | None:
-    """``model`` as an existing file; None where it is no path. Raises NotFound for a path to nothing."""
+    """``model`` as an existing file; None where it is no path. Raises NotFound for a path to nothing.
+
+    A later part of a split model stands for its first, which is the one llama.cpp opens.
+    """
     path = Path(model).expanduser()
     if path.is_file():
-        return path.resolve()
+        if PART.search(path.name) is None:
+            return path.resolve()
+        first = path.with_name(parts(path.name)[0])  # not resolved: the hub's cache keeps parts as links
+        return (first if first.is_file() else path).absolute()
     looks = model.startswith((".", "~", "/", "\\")) or path.is_absolute()
     if looks or (model.lower().endswith(".gguf") and ":" not in model):
-        near = [other.name for other in path.parent.glob("*.gguf")] if path.parent.is_dir() else []
-        raise NotFound.among("file", str(path), near, hint="A path, an alias, or owner/repo:file-pattern")
+        raise _no_file(path)
     return None
+
+
+def check(model: str) -> None:
+    """Raise NotFound for what is no path to a file, no alias and no hub address; asks nobody."""
+    if local_path(model) is None:
+        _address(model)
+
+
+def beside(path: Path) -> list[Path]:
+    """The files of a model on this disk: the file itself, and the other parts where it is split."""
+    several = [path.with_name(name) for name in parts(path.name)]
+    return [part for part in several if part.is_file()] or [path]
+
+
+def _no_file(path: Path) -> NotFound:
+    """A folder is told by the models in it, another wrong path by its neighbours."""
+    folder = path if path.is_dir() else path.parent
+    near = [str(other.relative_to(path.parent)) for other in sorted(folder.glob("*.gguf")) if other.is_file()]
+    if path.is_dir():
+        return NotFound(
+            f"{str(path)!r} is a folder, not a GGUF file.",
+            hint=f"In it: {', '.join(near[:8])}" if near else "There is no .gguf file in it.",
+        )
+    return NotFound.among("file", str(path), near, hint="A path, an alias, or owner/repo:file-pattern")
 
 
 def on_disk(model: str, folder: str | Path | None = None) -> Path | None:

@@ -42,7 +42,7 @@ class Model:
         self.pointer: Any = self._llama.llama_model_load_from_file(str(path).encode(), parameters)
         if not self.pointer:
             raise ModelLoadError(
-                f"llama.cpp can't load {path.name}: {said() or 'it gives no reason'}.",
+                f"llama.cpp can't load {path.name}: {_reason(said())}.",
                 hint="Cut short, or of a newer kind: download it again, or upgrade llama-cpp-python.",
             )
         self._vocabulary = self._llama.llama_model_get_vocab(self.pointer)
@@ -223,6 +223,15 @@ class Model:
         return frozenset(token for token in ids if self._call("llama_vocab_is_eog", self._vocabulary, token))
 
 
+def _reason(log: str) -> str:
+    """What llama.cpp's log says of a failed load, without the names of its functions."""
+    words = LOADING.sub("", log).strip(" .")
+    return words or "it gives no reason"
+
+
+LOADING = re.compile(r"\b\w+: (?=[a-z])|error loading model: |failed to load model( from \S+)?")
+
+
 def cleared(path: Path) -> ModelCleared:
     """What waiting rows are told when their model goes."""
     return ModelCleared(
@@ -238,6 +247,13 @@ def _check(path: Path) -> None:
             start = file.read(4)
     except OSError as error:
         raise ModelLoadError(f"can't read {path}: {error.strerror or error}.") from None
+    if start == b"":
+        raise ModelLoadError(f"{path.name} is empty.", hint="Download it again.")
+    if start == b"vers":
+        raise ModelLoadError(
+            f"{path.name} is a Git LFS pointer: the model itself was not fetched.",
+            hint="In its repository: git lfs pull",
+        )
     if start != MAGIC:
         raise ModelLoadError(
             f"{path.name} is not a GGUF file (it starts with {start!r}).",

@@ -62,7 +62,8 @@ async def label(model: LocalModel, request: Request, wanted: OneOf) -> Response:
     near = [name for name in best if scores[name] >= MANY_CUT][: wanted.max_choices]
     parsed = [name for name in prototypes.names if name in near] if wanted.many else best[0]
     text = parsed if isinstance(parsed, str) else json.dumps(parsed, ensure_ascii=False)
-    return Response(text, parsed, scores, "similarity", usage=Usage(tokens, cost=0.0))
+    said = (f"{model.path.name} only embeds: its labels are those of nearest meaning.",)
+    return Response(text, parsed, scores, "similarity", usage=Usage(tokens, cost=0.0), notes=said)
 
 
 async def _prototypes(model: LocalModel, wanted: OneOf) -> Prototypes:

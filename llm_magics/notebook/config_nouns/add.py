@@ -166,13 +166,13 @@ def _azure(values: Namespace, _: Mapping[str, Any]) -> _Parts:
 
 
 def _gguf(values: Namespace, _: Mapping[str, Any]) -> _Parts:
-    source = values.gguf
-    if source.startswith((".", "~", "/")) or (source.endswith(".gguf") and ":" not in source):
-        path = Path(source).expanduser().absolute()
-        if not path.is_file():
-            raise NotFound(f"no file {str(path)!r}.", hint="A path, an alias, or owner/repo:file")
-        source = str(path)
-    return "gguf", source, "", {}
+    from llm_magics.backends.llama.download import check
+    from llm_magics.backends.llama.options import LoadOptions
+
+    check(values.gguf)
+    LoadOptions(context=values.ctx or 0, gpu_layers=values.gpu_layers or 0).check()
+    path = Path(values.gguf).expanduser()
+    return "gguf", str(path.absolute()) if path.is_file() else values.gguf, "", {}
 
 
 def _call(values: Namespace, variables: Mapping[str, Any]) -> _Parts:
