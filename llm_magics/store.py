@@ -99,6 +99,17 @@ class Store:
                     found[key.hex()] = _decode(answer, vector)
         return found
 
+    def known(self, keys: Sequence[str]) -> set[str]:
+        """Those among ``keys`` that have an answer; read off the index, no answer is."""
+        found: set[str] = set()
+        with self._open() as connection:
+            for start in range(0, len(keys), 500):
+                part = [bytes.fromhex(key) for key in keys[start : start + 500]]
+                marks = ",".join("?" * len(part))
+                rows = connection.execute(f"SELECT key FROM responses WHERE key IN ({marks})", part)  # noqa: S608 - only marks
+                found.update(key.hex() for (key,) in rows)
+        return found
+
     def put(self, request: Request, response: Response) -> None:
         """Keep an answer; on disk when this returns."""
         self.put_many(((request, response),))

@@ -54,6 +54,16 @@ answers = st.builds(
 )
 
 
+@pytest.mark.checklist("K1")
+def test_what_is_known_is_told_without_reading_it(store: Store) -> None:
+    """An estimate over a million stored rows needs no answer, only that there is one."""
+    for n in range(600):
+        store.put(ask(str(n)), Response(text="x"))
+    keys = [ask(str(n)).key for n in range(1200)]
+    assert store.known(keys) == set(keys[:600])
+    assert store.known([]) == set()
+
+
 @pytest.mark.checklist("R2")
 def test_answers_of_an_earlier_version_are_read(store: Store) -> None:
     """Which wrote every field; now only those that say something are kept, in half the room."""

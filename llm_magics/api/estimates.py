@@ -133,7 +133,7 @@ def _unanswered(plan: Plan, store: Store, tally: _Tally) -> Iterator[Request]:
     seen: set[str] = set()
     look = plan.options.keep and not plan.options.refresh
     for batch in _batches(_requests(plan, tally), 2_000):
-        known = store.get_many([r.key for r in batch]) if look else {}
+        known = store.known([r.key for r in batch]) if look else set()
         for request in batch:
             tally.first = tally.first or request
             if request.key in seen:
