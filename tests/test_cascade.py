@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -13,9 +14,9 @@ import pytest
 from llm_magics.api import session as sessions
 from llm_magics.api.verbs import label
 from llm_magics.backends.registry import create
-from llm_magics.errors import UsageError
+from llm_magics.errors import BudgetExceeded, UsageError
 from llm_magics.testing import Server
-from llm_magics.types import BackendSpec
+from llm_magics.types import BackendSpec, Price
 
 WORDS = {
     "sport": [
@@ -104,10 +105,50 @@ def test_the_cheap_labeller_takes_what_it_is_sure_of(server: Server) -> None:
     pd.testing.assert_frame_equal(again, result)
 
 
+def of_two_minds(request: dict[str, Any]) -> str:
+    """The topic, but for food: there the words don't tell what the model will say."""
+    said = answer(request)
+    if '"food"' not in said:
+        return said
+    known = {word for topic in WORDS.values() for word in topic}
+    words = [word for word in request["messages"][-1]["content"].split() if word in known]
+    drawn = crc32(" ".join(words).encode()) % len(WORDS)
+    return f'{{"label": "{list(WORDS)[drawn]}"}}'
+
+
+@pytest.mark.checklist("X3")
+def test_rows_that_the_cheap_labeller_is_not_sure_of_stay_the_models(server: Server) -> None:
+    """It takes the surest part and no more, else the promise would be broken: it can't tell a third."""
+    server.host.answer = of_two_minds
+    said = texts(2_000, 0.15)
+    result = label(said, list(WORDS), agree=0.9, model=model(server), progress=False)
+    true = [of_two_minds({"messages": [{"content": text}]})[11:-2] for text in said]
+    cheap = (result["label_by"] != "custom_url::test-model").to_numpy()
+    food = [answer({"messages": [{"content": text}]})[11:-2] == "food" for text in said]
+    assert (result["label"].to_numpy() == true).mean() >= 0.9
+    assert 0.3 < cheap.mean() < 0.8
+    assert cheap[food].mean() < 0.5 * cheap.mean()
+
+
+@pytest.mark.checklist("X3", "K4")
+def test_a_budget_holds_over_all_steps_of_a_cascade(server: Server) -> None:
+    """What the first step spent is gone for the next one; what was answered is kept."""
+    priced = create(BackendSpec("custom_url", "test-model", base_url=server.url, price=Price(10, 10)), None)
+    for limit in (0.10, 0.16):
+        with contextlib.suppress(BudgetExceeded):
+            label(texts(1_000, 0.15), list(WORDS), agree=0.9, model=priced, progress=False, max_cost=limit)
+        run = sessions.current().last
+        assert 0 < run.usage.cost <= limit
+        assert run.counts["ok"] > 50
+        sessions.current().store.clear()
+
+
 @pytest.mark.checklist("X3")
 def test_where_it_would_not_pay_the_model_labels_all_and_says_why(server: Server) -> None:
     """Labels that words don't tell; and frames that are too small."""
-    server.host.answer = lambda request: f'{{"label": "{crc32(request["messages"][-1]["content"].encode()) % 2}"}}'
+    server.host.answer = lambda request: (
+        f'{{"label": "{crc32(request["messages"][-1]["content"].encode()) % 2}"}}'
+    )
     frame = pd.DataFrame({"text": texts(800, 0.9)})
     result = label(frame, ["0", "1"], on="text", agree=0.99, model=model(server), progress=False)
     assert result["label_by"].nunique() == 1
