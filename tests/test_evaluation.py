@@ -11,7 +11,7 @@ from sklearn.metrics import f1_score
 
 from llm_magics.api.evaluation import evaluate, wilson
 from llm_magics.errors import UsageError
-from llm_magics.widgets.evaluation import luminance
+from tests.contrast import contrast
 
 
 @pytest.mark.checklist("T12")
@@ -129,15 +129,20 @@ def test_a_column_that_holds_no_label_is_an_error() -> None:
     assert "x, y" in raised.value.hint
 
 
+THEMES = (((255, 255, 255), (33, 33, 33)), ((17, 17, 17), (223, 223, 223)))
+"""Ground and ink of JupyterLab's light and dark themes."""
+
+
 def contrasts(page: str) -> list[float]:
-    """WCAG 2's ratio of each coloured cell."""
+    """WCAG 2's ratio of each coloured cell, the lower of two themes."""
     found = []
-    for ground, ink in re.findall(r"background:#(\w{6});color:#(\w{3})", page):
-        lights = (
-            luminance([int(ground[i : i + 2], 16) for i in (0, 2, 4)]),
-            luminance([255 * (ink == "fff")] * 3),
-        )
-        found.append((max(lights) + 0.05) / (min(lights) + 0.05))
+    for parts, ink in re.findall(r"background:rgba?\(([\d.,]+)\)(;color:#fff)?", page):
+        *colour, alpha = [*map(float, parts.split(",")), 1.0][:4]
+        ratios = []
+        for ground, own in THEMES:
+            under = [g + (c - g) * alpha for g, c in zip(ground, colour, strict=True)]
+            ratios.append(contrast(under, (255, 255, 255) if ink else own))
+        found.append(min(ratios))
     return found
 
 
@@ -157,6 +162,14 @@ def test_its_html_needs_no_script_and_no_style_sheet() -> None:
     assert "0.928" in repr(evaluate(truth, given, ["a", "b"]))
     many = evaluate(["a|b", "b", None], [["a"], ["b"], ["a"]], ["a", "b"])._repr_html_()
     assert many.count("<table") == 1 and not contrasts(many)
+
+
+@pytest.mark.parametrize("share", range(1, 100))
+def test_every_shade_can_be_read(share: int) -> None:
+    """Right or wrong, few or many, on light and on dark."""
+    page = evaluate(["a"] * 100, ["a"] * share + ["b"] * (100 - share), ["a", "b"])._repr_html_()
+    found = contrasts(page)
+    assert len(found) == 2 and min(found) >= 4.5
 
 
 def test_of_many_labels_the_largest_confusions_are_listed() -> None:

@@ -16,6 +16,9 @@ LISTED = 20
 NAME = 40
 RIGHT, WRONG = (0, 102, 170), (181, 63, 11)
 """Blue for labels that are right, brown for wrong ones: told apart by every kind of colour vision."""
+SOLID = 0.75
+"""From this share on the colour is full. Below it the page's ground shines through, so that little stands out
+little in a light and in a dark theme; the number has 4.5:1 and more in both."""
 _CELL = "padding:2px 8px;text-align:right;white-space:nowrap"
 _NAME = "padding:2px 8px;text-align:left;white-space:nowrap"
 
@@ -111,19 +114,12 @@ def _plain(value: Any) -> str:
 
 
 def _shaded(count: int, share: float, *, right: bool) -> str:
-    """A number on its colour, in black or white, whichever stands out more."""
+    """A number on its colour: in the page's own ink while its ground shines through, then in white."""
     if not count:
         return f'<td style="{_CELL};opacity:.7">0</td>'
-    # A share of 0 would be white; even one row in a thousand is to be seen.
-    strength = 0.12 + 0.88 * share
-    ground = [round(255 + (part - 255) * strength) for part in (RIGHT if right else WRONG)]
-    ink = "#000" if luminance(ground) > 0.179 else "#fff"
-    colours = f"background:#{ground[0]:02x}{ground[1]:02x}{ground[2]:02x};color:{ink}"
+    red, green, blue = RIGHT if right else WRONG
+    if share < SOLID:
+        colours = f"background:rgba({red},{green},{blue},{0.1 + 0.6 * share / SOLID:.2f})"
+    else:
+        colours = f"background:rgb({red},{green},{blue});color:#fff"
     return f'<td style="{_CELL};{colours}">{count:,}</td>'
-
-
-def luminance(colour: Sequence[int]) -> float:
-    """WCAG 2's relative luminance of red, green, blue (0-255); at 0.179 black and white stand out alike."""
-    parts = [one / 255 for one in colour]
-    linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

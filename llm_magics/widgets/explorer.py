@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from llm_magics.errors import LLMError
 from llm_magics.widgets import chart, figures, panes, static
 from llm_magics.widgets.actions import Actions
-from llm_magics.widgets.html import block, line
+from llm_magics.widgets.html import block, line, live
 
 if TYPE_CHECKING:
     from llm_magics.induction.concept_set import ConceptSet
@@ -324,13 +324,14 @@ class Explorer:
         from IPython.display import display
 
         html, text = static.summary(self.concepts, self.column), static.text(self.concepts)
-        display({"text/html": html, "text/plain": text}, raw=True)
-        if not self.interactive:
-            return
         try:
-            box = self.widget
+            box = self.widget if self.interactive else None
         except ImportError as error:
+            display({"text/html": html, "text/plain": text}, raw=True)
             print(f"No widget: {error}. The summary above, .to_html() and the methods work without.")
+            return
+        display({"text/html": html if box is None else live(html), "text/plain": text}, raw=True)
+        if box is None:
             return
         # After the kernel is gone JupyterLab can't draw the widget; other readers take the text.
         view = {"version_major": 2, "version_minor": 0, "model_id": box.model_id}

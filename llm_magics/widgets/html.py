@@ -88,6 +88,13 @@ def _cell(tag: str, value: Any, number: bool, scope: str) -> str:
     return f"<{tag}{kind}{where}>{escape(value)}</{tag}>"
 
 
+def live(kept: str) -> str:
+    """What a saved notebook keeps, and a word on the widget under it, which is an error without a kernel."""
+    return kept + block(
+        line("Below: the widget, live while its kernel is. Run the cell again for it.", dim=True)
+    )
+
+
 def bar(share: float, width: float = 8.0) -> str:
     """A bar of a share of ``width`` em; the number belongs beside it."""
     long = max(0.0, min(1.0, share)) * width

@@ -17,9 +17,10 @@ import pytest
 from llm_magics import Concept, ConceptSet
 from llm_magics.induction.documents import Documents
 from llm_magics.induction.scores import Column, Score
-from llm_magics.widgets import evaluation, figures, panes, static, theme
+from llm_magics.widgets import figures, panes, static, theme
 from llm_magics.widgets.explorer import Explorer
 from llm_magics.widgets.html import marked
+from tests.contrast import contrast, rgb
 
 EVIL = '<script>window.pwned=1</script><img src=x onerror="window.pwned=1"> & "quoted" \'text\''
 
@@ -322,14 +323,14 @@ def test_the_summary_is_an_output_of_its_own(capsys: pytest.CaptureFixture[str])
         with capture_output() as shown:
             scored().explore()._ipython_display_()
         first, second = (output.data for output in shown.outputs)
-        assert "text/html" in first and "concept 0" in first["text/plain"]
+        assert "live while its kernel is" in first["text/html"] and "concept 0" in first["text/plain"]
         assert (
             "application/vnd.jupyter.widget-view+json" in second
             and "application/vnd.jupyter.widget-view+json" not in first
         )
         with capture_output() as shown:
             scored().explore(interactive=False)._ipython_display_()
-        assert len(shown.outputs) == 1
+        assert len(shown.outputs) == 1 and "live while" not in shown.outputs[0].data["text/html"]
     finally:
         InteractiveShell.clear_instance()
 
@@ -355,16 +356,6 @@ def test_the_theme_repaints_without_new_points() -> None:
     assert explorer.figure.layout.font.color == theme.INK["dark"]
     assert explorer.figure.layout.paper_bgcolor == "rgba(0,0,0,0)"
     assert explorer.figure.data[0].x is before or np.array_equal(explorer.figure.data[0].x, before)
-
-
-def luminance(colour: str) -> float:
-    return evaluation.luminance([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
-
-
-def contrast(one: str, other: str) -> float:
-    """WCAG 2's ratio."""
-    low, high = sorted((luminance(one), luminance(other)))
-    return (high + 0.05) / (low + 0.05)
 
 
 SIGHTS = {
@@ -399,7 +390,7 @@ def in_lab(linear: np.ndarray) -> np.ndarray:
 def test_the_colours_stay_apart_and_stand_out(sight: str) -> None:
     """3:1 with a light and with a dark page; no two alike for any kind of colour vision."""
     for colour in (*theme.COLOURS, theme.NO_COLOUR):
-        assert min(contrast(colour, "#ffffff"), contrast(colour, "#111111")) >= 3, colour
+        assert min(contrast(rgb(colour), ground) for ground in ((255, 255, 255), (17, 17, 17))) >= 3, colour
     parts = np.array([[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in theme.COLOURS])
     linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
     seen = in_lab(linear @ np.array(SIGHTS.get(sight, np.eye(3))).T)
