@@ -55,7 +55,7 @@ class Prompter:
 
         Only ``request.subject`` is cut, from its end. Raises ContextOverflow where the rest is too long.
         """
-        hint = "Shorten the instructions, or: %llm_config set gguf.context=8192 (added with --ctx: add it anew)"
+        hint = "Shorten the instructions, or: %llm_config set gguf.context=8192 (or add it with --ctx)"
         made = fitted(
             request, room, lambda shown: self._whole(shown, thinking), self._words, more=more, hint=hint
         )
