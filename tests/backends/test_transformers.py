@@ -225,7 +225,8 @@ async def test_a_cancelled_batch_ends_early(writer):
     """The wait ends at once and generation stops after the token under way."""
     await writer.open()
     assert writer.capabilities.context_window == 512
-    work = asyncio.create_task(writer.complete(ask("late", temperature=2.0, max_new_tokens=400, seed=3)))
+    rows = [ask(f"late {i}", temperature=2.0, max_new_tokens=400, seed=3) for i in range(16)]  # one is long
+    work = asyncio.create_task(writer.complete_many(rows))
     await asyncio.sleep(0.05)
     work.cancel()
     with pytest.raises(asyncio.CancelledError):
