@@ -31,6 +31,12 @@ class Line:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def next(self) -> Kind:
+        """What the oldest is of."""
+        first = self._waiting[0] if self._waiting else Work(None)
+        return first.group, type(first)
+
     def put(self, work: Work) -> bool:
         """Queue a work; False where the line is closed."""
         with self.changed:

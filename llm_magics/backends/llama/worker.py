@@ -21,8 +21,8 @@ from llm_magics.errors import BackendError, LLMError, ModelLoadError
 
 LINGER = 0.002
 """Seconds an idle thread waits after the first row for its companions."""
-CROWD = 16
-"""Rows that must wait for one more worker to help: it has to evaluate the shared prompt first."""
+CROWD, FEW = 16, 4
+"""Rows that must wait for one more worker to help: many where it has to evaluate their prompt first."""
 
 
 class Worker:
@@ -130,7 +130,8 @@ class Worker:
 
     @property
     def _needed(self) -> bool:
-        return self._busy or len(self._line) > self.rank * CROWD
+        crowd = FEW if self._line.next == self._last else CROWD
+        return self._busy or len(self._line) > self.rank * crowd
 
     @property
     def _busy(self) -> bool:
