@@ -86,29 +86,24 @@ class Store:
 
     def get_many(self, keys: Sequence[str], newer_than: float | None = None) -> dict[str, Response]:
         """The stored answers among ``keys``, one query for some hundreds of them."""
-        found: dict[str, Response] = {}
-        with self._open() as connection:
-            for start in range(0, len(keys), 500):
-                part = [bytes.fromhex(key) for key in keys[start : start + 500]]
-                marks = ",".join("?" * len(part))
-                rows = connection.execute(
-                    f"SELECT key, answer, vector FROM responses WHERE key IN ({marks}) AND created >= ?",  # noqa: S608 - only marks
-                    (*part, newer_than or 0.0),
-                )
-                for key, answer, vector in rows:
-                    found[key.hex()] = _decode(answer, vector)
-        return found
+        rows = self._rows("key, answer, vector", keys, newer_than or 0.0)
+        return {key.hex(): _decode(answer, vector) for key, answer, vector in rows}
 
     def known(self, keys: Sequence[str]) -> set[str]:
         """Those among ``keys`` that have an answer; read off the index, no answer is."""
-        found: set[str] = set()
+        return {key.hex() for (key,) in self._rows("key", keys)}
+
+    def _rows(self, columns: str, keys: Sequence[str], since: float | None = None) -> Iterator[Any]:
+        """Those columns of the kept answers among ``keys``; with ``since`` of those made from then on."""
+        later = "" if since is None else " AND created >= ?"
         with self._open() as connection:
             for start in range(0, len(keys), 500):
                 part = [bytes.fromhex(key) for key in keys[start : start + 500]]
                 marks = ",".join("?" * len(part))
-                rows = connection.execute(f"SELECT key FROM responses WHERE key IN ({marks})", part)  # noqa: S608 - only marks
-                found.update(key.hex() for (key,) in rows)
-        return found
+                yield from connection.execute(
+                    f"SELECT {columns} FROM responses WHERE key IN ({marks}){later}",  # noqa: S608 - our own words
+                    part if since is None else (*part, since),
+                )
 
     def put(self, request: Request, response: Response) -> None:
         """Keep an answer; on disk when this returns."""

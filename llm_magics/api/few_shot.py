@@ -11,7 +11,7 @@ from llm_magics import frames
 from llm_magics.api.embedding import unit_vectors
 from llm_magics.api.examples import Gold, Nearest, fixed, folds, gold, shots
 from llm_magics.api.run import Run
-from llm_magics.api.work import Books, Work
+from llm_magics.api.work import Books, Work, one_pass
 from llm_magics.backends.base import Backend
 from llm_magics.prompts import text_of
 from llm_magics.tasks.few_shot import NearestLabel
@@ -62,7 +62,7 @@ def looked_up(task: NearestLabel, examples: Gold, k: int, embedder: Backend) -> 
         near = await asyncio.to_thread(index.query, vectors[len(examples) :], min(k + 1, len(examples)))
         for text, places in zip(texts, near.tolist(), strict=True):
             task.found[text] = examples.pairs(shots(examples, places, text, k))
-        await books.engine.run(plan.asks(), task, plan.backend, plan.target, plan.options, run.deliver)
+        await one_pass(books, run)
 
     return carry_out
 

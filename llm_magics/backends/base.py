@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llm_magics.errors import LLMError, Unsupported
@@ -19,6 +19,11 @@ from llm_magics.types import (
 
 if TYPE_CHECKING:
     from llm_magics.limits import Limiter
+
+
+def not_used(backend: str, names: Iterable[str]) -> tuple[str, ...]:
+    """What is said of parameters that an engine in the kernel has no use for."""
+    return tuple(f"{backend} takes no {name}; it was not used." for name in names)
 
 
 class Secrets(Protocol):

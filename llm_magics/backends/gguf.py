@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llm_magics.backends.base import Backend, Secrets
+from llm_magics.backends.base import Backend, Secrets, not_used
 from llm_magics.backends.llama.options import CONTEXT, LoadOptions
 from llm_magics.backends.llama.sampling import PARAMETERS
 from llm_magics.backends.model_cache import Key, cache
@@ -181,7 +181,7 @@ class GGUFBackend(Backend):
     def _unused(self, request: Request) -> tuple[str, ...]:
         """What is said of parameters that llama.cpp has no use for."""
         strange = sorted(request.parameters.keys() - (self.capabilities.parameters or ()))
-        return tuple(f"{self.name} takes no {name}; it was not used." for name in strange)
+        return not_used(self.name, strange)
 
     def _token(self) -> str | None:
         """The hub's token where this backend was given one; otherwise the hub's client finds its own."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from llm_magics.backends.base import BatchBackend, Secrets
+from llm_magics.backends.base import BatchBackend, Secrets, not_used
 from llm_magics.backends.cutting import told
 from llm_magics.backends.hf.writing import PARAMETERS
 from llm_magics.backends.listening import listener
@@ -164,7 +164,7 @@ class TransformersBackend(BatchBackend):
         """A sentence for each parameter that transformers has no word for."""
         names = {name for request in requests for name in request.parameters}
         strange = sorted(name for name in names - PARAMETERS if not name.startswith("prompt_format"))
-        return tuple(f"{self.name} takes no {name}; it was not used." for name in strange)
+        return not_used(self.name, strange)
 
     # -- answers, in the model's thread
 

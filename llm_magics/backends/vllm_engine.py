@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from llm_magics.backends import answers
+from llm_magics.backends.base import not_used
 from llm_magics.backends.cutting import told
 from llm_magics.backends.faults import from_exception
 from llm_magics.backends.hf.prompting import Prompt, Prompter
@@ -110,7 +111,7 @@ class Engine:
         scores = answers.scores(form, answers.Answer(text, finish, _entries(said)), parsed)
         usage = Usage(len(prompt), len(said.token_ids), cost=0.0)
         strange = [n for n in request.parameters if WORDS.get(n, n) not in self._fields and n not in OURS]
-        notes = tuple(f"{self.name} takes no {name}; it was not used." for name in strange)
+        notes = not_used(self.name, strange)
         method = "logprobs" if scores else ""
         made = Response(text, parsed, scores, method, None, finish, usage, self.model, notes=notes)
         return told(made, prompt.cut, self.context)

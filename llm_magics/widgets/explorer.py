@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llm_magics.errors import LLMError
-from llm_magics.widgets import chart, figures, panes, static
+from llm_magics.widgets import chart, figures, outputs, panes, static
 from llm_magics.widgets.actions import Actions
-from llm_magics.widgets.html import block, line, live
+from llm_magics.widgets.html import block, line
 
 if TYPE_CHECKING:
     from llm_magics.induction.concept_set import ConceptSet
@@ -321,21 +321,10 @@ class Explorer:
 
     def _ipython_display_(self) -> None:
         """The summary as an output of its own, which every saved notebook keeps, then the widget."""
-        from IPython.display import display
-
         html, text = static.summary(self.concepts, self.column), static.text(self.concepts)
-        try:
-            box = self.widget if self.interactive else None
-        except ImportError as error:
-            display({"text/html": html, "text/plain": text}, raw=True)
-            print(f"No widget: {error}. The summary above, .to_html() and the methods work without.")
-            return
-        display({"text/html": html if box is None else live(html), "text/plain": text}, raw=True)
-        if box is None:
-            return
-        # After the kernel is gone JupyterLab can't draw the widget; other readers take the text.
-        view = {"version_major": 2, "version_minor": 0, "model_id": box.model_id}
-        display({"application/vnd.jupyter.widget-view+json": view, "text/plain": ""}, raw=True)
+        widget = (lambda: self.widget) if self.interactive else None
+        without = "The summary above, .to_html() and the methods work without."
+        outputs.show(html, text, widget, without)
 
     def __repr__(self) -> str:
         return static.text(self.concepts)

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from llm_magics.widgets import outputs
 from llm_magics.widgets.following import follow
-from llm_magics.widgets.html import block, cut, escape, line, live, table
+from llm_magics.widgets.html import block, cut, escape, line, table
 from llm_magics.widgets.keyboard import keyboard
 from llm_magics.widgets.label_editors import Chosen, editor
 
@@ -360,17 +361,6 @@ def summary(review: Reviewed, rows: int = PAGE) -> str:
 
 def show(review: Reviewed) -> None:
     """The summary as an output of its own, which every saved notebook keeps, then the grid."""
-    from IPython.display import display
-
-    html, text = summary(review), repr(review)
-    try:
-        box = ReviewGrid(review).box if review.interactive else None
-    except ImportError as error:
-        display({"text/html": html, "text/plain": text}, raw=True)
-        print(f"No widget: {error}. accept, correct, relabel and df work without.")
-        return
-    display({"text/html": html if box is None else live(html), "text/plain": text}, raw=True)
-    if box is None:
-        return
-    view = {"version_major": 2, "version_minor": 0, "model_id": box.model_id}
-    display({"application/vnd.jupyter.widget-view+json": view, "text/plain": ""}, raw=True)
+    widget = (lambda: ReviewGrid(review).box) if review.interactive else None
+    without = "accept, correct, relabel and df work without."
+    outputs.show(summary(review), repr(review), widget, without)

@@ -7,8 +7,7 @@ from typing import Any
 
 from llm_magics.backends.cutting import Words, fitted, showing
 from llm_magics.backends.disguise import Disguise, lookalikes
-from llm_magics.backends.llama.templates import ChatTemplate, closed
-from llm_magics.prompt_formats import prompt_of
+from llm_magics.backends.llama.templates import ChatTemplate
 from llm_magics.types import Request
 
 TAIL = 64
@@ -65,11 +64,7 @@ class Prompter:
 
     def _whole(self, request: Request, thinking: bool) -> Prompt:
         disguise = Disguise(self.special)
-        rendered = prompt_of(replace(request, messages=disguise.messages(request.messages)))
-        if isinstance(rendered, str):
-            text = rendered if thinking else closed(rendered)
-        else:
-            text = self.template.text(rendered, thinking)
+        text = self.template.prompt(request, disguise, thinking)
         return Prompt(self._tokens(text, disguise), text[-TAIL:])
 
     def label(self, tail: str, name: str) -> list[int]:

@@ -60,7 +60,7 @@ class Context:
         if pooling is not None:
             parameters.embeddings = True
             parameters.pooling_type = pooling
-        _check_room(model, cells * (2 if kv_type == "f32" else 1))
+        _check_room(model, cells, kv_type)
         said()
         self.pointer: Any = self._llama.llama_init_from_model(model.pointer, parameters)
         if not self.pointer:
@@ -128,11 +128,16 @@ class Context:
             self._llama.llama_memory_clear(self._memory, False)
 
 
-def _check_room(model: Model, cells: int) -> None:
+def memory_of(model: Model, cells: int, kv_type: str) -> int:
+    """Bytes of a context's keys and values, at most."""
+    return cells * model.cell * (2 if kv_type == "f32" else 1)
+
+
+def _check_room(model: Model, cells: int, kv_type: str) -> None:
     """Refuse what can't fit before it is tried: the system would end the process, not the call."""
     import psutil
 
-    needed, free = cells * model.cell, psutil.virtual_memory().available
+    needed, free = memory_of(model, cells, kv_type), psutil.virtual_memory().available
     if model.gpu_layers == 0 and needed > free:
         raise _no_room(model, cells, f"it takes {needed / 1e9:,.1f} GB, {free / 1e9:,.1f} are free")
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
-from llm_magics.backends.llama.work import Work
+from llm_magics.backends.llama.work import Kind, Work
 
 PATIENCE = 2.0
 """Seconds a row of another prompt waits before the prompt under way takes no more rows."""
 SIGHT = 64
 """Waiting rows looked at to find what they share and which fit together."""
-
-Kind = tuple[Hashable, type[Work]]
-"""What may go into one decode: the group of a prompt and the kind of work."""
 
 
 class Line:
@@ -32,10 +29,9 @@ class Line:
         return len(self._waiting)
 
     @property
-    def next(self) -> Kind:
-        """What the oldest is of."""
-        first = self._waiting[0] if self._waiting else Work(None)
-        return first.group, type(first)
+    def next(self) -> Kind | None:
+        """What the oldest is of; None where nothing waits."""
+        return self._waiting[0].kind if self._waiting else None
 
     def put(self, work: Work) -> bool:
         """Queue a work; False where the line is closed."""
@@ -61,12 +57,12 @@ class Line:
                 return []
             first = self._waiting[0]
             patient = time.monotonic() - first.arrived < PATIENCE
-            return (patient and self._take(last, most)) or self._take((first.group, type(first)), most)
+            return (patient and self._take(last, most)) or self._take(first.kind, most)
 
     def more(self, kind: Kind, most: int) -> list[Work]:
         """Up to ``most`` further works of one kind; none where another has waited too long."""
         with self.changed:
-            others = (work.arrived for work in self._waiting if (work.group, type(work)) != kind)
+            others = (work.arrived for work in self._waiting if work.kind != kind)
             first = min(others, default=None)
             if first is not None and time.monotonic() - first > PATIENCE:
                 return []
@@ -82,7 +78,7 @@ class Line:
         taken: list[Work] = []
         left: list[Work] = []
         for work in self._waiting:
-            fits = len(taken) < most and (work.group, type(work)) == kind and not work.dropped
+            fits = len(taken) < most and work.kind == kind and not work.dropped
             (taken if fits else left).append(work)
         self._waiting = left
         return taken

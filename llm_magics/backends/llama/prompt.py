@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from llm_magics.backends.cutting import Words, fitted, place_of, showing
 from llm_magics.backends.disguise import Disguise
 from llm_magics.backends.llama.model import Model
-from llm_magics.backends.llama.templates import ChatTemplate, closed
-from llm_magics.prompt_formats import prompt_of
+from llm_magics.backends.llama.templates import ChatTemplate
 from llm_magics.types import Request
 
 if TYPE_CHECKING:
@@ -63,11 +62,7 @@ class Prompter:
 
     def _whole(self, request: Request, thinking: bool) -> Prompt:
         disguise = Disguise(self._model.control)
-        rendered = prompt_of(replace(request, messages=disguise.messages(request.messages)))
-        if isinstance(rendered, str):
-            text = rendered if thinking else closed(rendered)
-        else:
-            text = self._template.text(rendered, thinking)
+        text = self._template.prompt(request, disguise, thinking)
         return Prompt(self._tokens(text, disguise), text)
 
     def label_tokens(self, prompt: str, label: str) -> list[int]:

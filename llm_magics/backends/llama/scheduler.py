@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from llm_magics.backends.llama.context import memory_of
 from llm_magics.backends.llama.cores import Cores
 from llm_magics.backends.llama.embedding import longest_text
 from llm_magics.backends.llama.line import Line
@@ -31,20 +32,22 @@ class Scheduler:
     def __init__(self, path: Path, options: LoadOptions) -> None:
         self.model = Model(path, options.gpu_layers, mmap=options.mmap)
         self._line = Line()
+        self.workers: list[Worker] = []
         try:
             cores = Cores(options.threads)
             self.options = _filled(options, self.model, cores.total)
-            self.workers = [Worker(self.model, self.options, self._line, cores)]
-            for rank in range(1, self.options.workers):
+            for rank in range(self.options.workers):
                 self.workers.append(Worker(self.model, self.options, self._line, cores, rank))
         except BaseException:
-            self.model.close()
+            self.close()
             raise
 
     @property
     def size(self) -> int:
         """Bytes of the weights and of all workers' keys and values."""
-        each = _memory(self.options, self.model) if self.model.writes else 0
+        if not self.model.writes:
+            return self.model.size
+        each = memory_of(self.model, self.options.context, self.options.kv_type)
         return self.model.size + self.options.workers * each
 
     @property
@@ -94,10 +97,6 @@ def _filled(options: LoadOptions, model: Model, threads: int) -> LoadOptions:
     """The options with every default filled in. A GPU has one worker: one decode fills it."""
     gpu = gpu_built() and options.gpu_layers != 0
     made = options.on(model.trained_context, gpu)
-    most = min(threads, WORKERS, 1 + ROOM // max(_memory(made, model), 1))
+    each = memory_of(model, made.context, made.kv_type)
+    most = min(threads, WORKERS, 1 + ROOM // max(each, 1))
     return replace(made, workers=options.workers or (1 if gpu else most))
-
-
-def _memory(options: LoadOptions, model: Model) -> int:
-    """Bytes of one context's keys and values."""
-    return options.context * model.cell * (2 if options.kv_type == "f32" else 1)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from llm_magics.backends.disguise import Disguise
 from llm_magics.errors import ModelLoadError, UsageError
-from llm_magics.prompt_formats import dicts, render
-from llm_magics.types import Message
+from llm_magics.prompt_formats import dicts, prompt_of, render
+from llm_magics.types import Message, Request
 
 PROBE = "a system text 81b0"
 OPEN, CLOSE = "<think>", "</think>"
@@ -26,6 +28,13 @@ class ChatTemplate:
         self._known = {"bos_token": begin, "eos_token": end}
         self._template = _compiled(source) if source.strip() else None
         self.folds = self._template is not None and not self._takes_system()
+
+    def prompt(self, request: Request, disguise: Disguise, thinking: bool = False) -> str:
+        """The request's prompt: by this template or as its own parameters want it. Lookalikes are hidden."""
+        rendered = prompt_of(replace(request, messages=disguise.messages(request.messages)))
+        if isinstance(rendered, str):
+            return rendered if thinking else closed(rendered)
+        return self.text(rendered, thinking)
 
     def text(self, messages: Sequence[Message], thinking: bool = False) -> str:
         """The prompt, up to where the model's answer begins.

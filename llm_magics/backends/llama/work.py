@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from llm_magics.backends.listening import Listener
 from llm_magics.backends.llama.trie import Tree
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+Kind: TypeAlias = "tuple[Hashable, type[Work]]"
+"""What may go into one decode: the group of a prompt and the sort of work."""
+
+
 @dataclass(eq=False)
 class Work:
     """One row's work. ``group`` is equal for rows that share a prompt: they go into the same decode."""
@@ -24,6 +28,11 @@ class Work:
     group: Hashable
     future: Future[Any] = field(default_factory=Future, init=False)
     arrived: float = field(default=0.0, init=False)
+
+    @property
+    def kind(self) -> Kind:
+        """Equal for works that may go into one decode."""
+        return self.group, type(self)
 
     @property
     def dropped(self) -> bool:

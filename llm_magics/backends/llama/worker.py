@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from llm_magics.backends.llama.context import Aborted, Context
 from llm_magics.backends.llama.cores import Cores
 from llm_magics.backends.llama.embedding import Embedder
-from llm_magics.backends.llama.line import SIGHT, Kind, Line
+from llm_magics.backends.llama.line import SIGHT, Line
 from llm_magics.backends.llama.memory import Prefix
 from llm_magics.backends.llama.model import Model, cleared
 from llm_magics.backends.llama.options import LoadOptions
 from llm_magics.backends.llama.scoring import Scorer
-from llm_magics.backends.llama.work import Embedding, Scoring, Work, Writing
+from llm_magics.backends.llama.work import Embedding, Kind, Scoring, Work, Writing
 from llm_magics.backends.llama.writing import Writer
 from llm_magics.errors import BackendError, LLMError, ModelLoadError
 
@@ -33,7 +33,7 @@ class Worker:
     goes into the same decodes, oldest prompt first.
     """
 
-    def __init__(self, model: Model, options: LoadOptions, line: Line, cores: Cores, rank: int = 0) -> None:
+    def __init__(self, model: Model, options: LoadOptions, line: Line, cores: Cores, rank: int) -> None:
         self.rank = rank
         self._model, self._options, self._line, self._cores = model, options, line, cores
         self._running: Sequence[Work] = ()
@@ -145,7 +145,7 @@ class Worker:
         works = self._line.claim(self._last)
         if not works:
             return
-        self._last, self._running = (works[0].group, type(works[0])), works
+        self._last, self._running = works[0].kind, works
         try:
             self._open(writes=not isinstance(works[0], Embedding))
         except ModelLoadError:
@@ -183,7 +183,7 @@ class Worker:
 
     def _write(self) -> None:
         assert self.writer is not None and self.prefix is not None
-        same = self._line.more((self.writer.works[0].group, Writing), min(SIGHT, self.writer.room))
+        same = self._line.more(self.writer.works[0].kind, min(SIGHT, self.writer.room))
         works = [work for work in same if isinstance(work, Writing)]
         self._give_back(works, self.writer.admit(works))
         with self._decode(self.writer.works, self.prefix.context):
