@@ -26,30 +26,30 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
 
 
 _PUBLIC = {
-    "label": "llm_magics.api.verbs",
-    "generate": "llm_magics.api.verbs",
-    "embed": "llm_magics.api.verbs",
-    "chat": "llm_magics.api.verbs",
-    "label_async": "llm_magics.api.verbs",
-    "generate_async": "llm_magics.api.verbs",
-    "embed_async": "llm_magics.api.verbs",
-    "chat_async": "llm_magics.api.verbs",
-    "extract": "llm_magics.api.extraction",
-    "extract_async": "llm_magics.api.extraction",
-    "summarize": "llm_magics.api.presets",
-    "summarize_async": "llm_magics.api.presets",
-    "translate": "llm_magics.api.presets",
-    "translate_async": "llm_magics.api.presets",
-    "judge": "llm_magics.api.judging",
-    "judge_async": "llm_magics.api.judging",
-    "review": "llm_magics.api.reviewing",
-    "Field": "llm_magics.fields",
-    "SpansView": "llm_magics.spans",
-    "concepts": "llm_magics.induction.pipeline",
-    "Concept": "llm_magics.types",
-    "ConceptSet": "llm_magics.induction.concept_set",
-    "Choice": "llm_magics.types",
-    "LLMError": "llm_magics.errors",
+    "label": "llm_magics.label.plan",
+    "generate": "llm_magics.generate.plan",
+    "embed": "llm_magics.embed.plan",
+    "chat": "llm_magics.chat.plan",
+    "label_async": "llm_magics.label.plan",
+    "generate_async": "llm_magics.generate.plan",
+    "embed_async": "llm_magics.embed.plan",
+    "chat_async": "llm_magics.chat.plan",
+    "extract": "llm_magics.extract.plan",
+    "extract_async": "llm_magics.extract.plan",
+    "summarize": "llm_magics.generate.presets",
+    "summarize_async": "llm_magics.generate.presets",
+    "translate": "llm_magics.generate.presets",
+    "translate_async": "llm_magics.generate.presets",
+    "judge": "llm_magics.judge.plan",
+    "judge_async": "llm_magics.judge.plan",
+    "review": "llm_magics.label.review.opening",
+    "Field": "llm_magics.text.fields",
+    "SpansView": "llm_magics.text.spans",
+    "concepts": "llm_magics.concepts.pipeline",
+    "Concept": "llm_magics.core.types",
+    "ConceptSet": "llm_magics.concepts.model.concept_set",
+    "Choice": "llm_magics.core.types",
+    "LLMError": "llm_magics.core.errors",
     "Backend": "llm_magics.backends.base",
     "register": "llm_magics.backends.registry",
 }
@@ -60,7 +60,7 @@ __all__ = ["last", "load_ipython_extension", "unload_ipython_extension", *_PUBLI
 
 def __getattr__(name: str) -> Any:
     if name == "last":
-        from llm_magics.api.session import current
+        from llm_magics.runs.session import current
 
         return current().last
     if name not in _PUBLIC:

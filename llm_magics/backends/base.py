@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from llm_magics.errors import LLMError, Unsupported
-from llm_magics.types import (
+from llm_magics.core.errors import LLMError, Unsupported
+from llm_magics.core.types import (
     EMPTY,
     BackendSpec,
     Capabilities,
@@ -18,7 +18,7 @@ from llm_magics.types import (
 )
 
 if TYPE_CHECKING:
-    from llm_magics.limits import Limiter
+    from llm_magics.core.limits import Limiter
 
 
 def not_used(backend: str, names: Iterable[str]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from llm_magics.backends.streams import KINDS, Pieces
-from llm_magics.errors import (
+from llm_magics.core.errors import (
     AuthError,
     BackendError,
     BadRequest,

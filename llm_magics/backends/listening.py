@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TypeAlias
 
-from llm_magics.types import Request, Text
+from llm_magics.core.types import Request, Text
 
 Listener: TypeAlias = Callable[[str], object]
 """Told the whole text so far, again and again; from the loop thread or a model's own."""

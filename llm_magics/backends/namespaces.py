@@ -9,8 +9,8 @@ from functools import cache
 from typing import Any, TypeAlias
 
 from llm_magics.backends.base import Backend, Secrets
-from llm_magics.errors import NotFound, Unsupported, UsageError
-from llm_magics.types import BackendSpec
+from llm_magics.core.errors import NotFound, Unsupported, UsageError
+from llm_magics.core.types import BackendSpec
 
 Factory: TypeAlias = Callable[[BackendSpec, Secrets | None], Backend]
 
@@ -18,22 +18,22 @@ ENTRY_POINTS = "llm_magics.backends"
 """The entry-point group by which other packages add namespaces."""
 
 BUILT_IN: Mapping[str, str] = {
-    "openai": "llm_magics.backends.openai:OpenAIBackend",
-    "azure": "llm_magics.backends.openai:OpenAIBackend",
-    "custom_url": "llm_magics.backends.openai:OpenAIBackend",
-    "vllm": "llm_magics.backends.vllm:VLLMBackend",
-    "ollama": "llm_magics.backends.ollama:ollama_backend",
-    "hf_endpoint": "llm_magics.backends.hf_endpoint:HFEndpointBackend",
-    "anthropic": "llm_magics.backends.anthropic:AnthropicBackend",
-    "gguf": "llm_magics.backends.gguf:GGUFBackend",
-    "gemini": "llm_magics.backends.google:GoogleBackend",
-    "vertex": "llm_magics.backends.google:GoogleBackend",
-    "transformers": "llm_magics.backends.transformers:TransformersBackend",
-    "vllm_local": "llm_magics.backends.vllm_local:LocalVLLMBackend",
-    "embedded": "llm_magics.backends.embedded:EmbeddedBackend",
-    "custom": "llm_magics.backends.custom:CustomBackend",
-    "pool": "llm_magics.backends.pool:PoolBackend",
-    "process": "llm_magics.backends.process:ProcessBackend",
+    "openai": "llm_magics.backends.openai.client:OpenAIBackend",
+    "azure": "llm_magics.backends.openai.client:OpenAIBackend",
+    "custom_url": "llm_magics.backends.openai.client:OpenAIBackend",
+    "vllm": "llm_magics.backends.openai.vllm_server:VLLMBackend",
+    "ollama": "llm_magics.backends.ollama.client:ollama_backend",
+    "hf_endpoint": "llm_magics.backends.openai.hf_endpoint:HFEndpointBackend",
+    "anthropic": "llm_magics.backends.anthropic.client:AnthropicBackend",
+    "gguf": "llm_magics.backends.gguf.client:GGUFBackend",
+    "gemini": "llm_magics.backends.google.client:GoogleBackend",
+    "vertex": "llm_magics.backends.google.client:GoogleBackend",
+    "transformers": "llm_magics.backends.huggingface.client:TransformersBackend",
+    "vllm_local": "llm_magics.backends.vllm_engine.client:LocalVLLMBackend",
+    "embedded": "llm_magics.backends.embedded.client:EmbeddedBackend",
+    "custom": "llm_magics.backends.functions.client:CustomBackend",
+    "pool": "llm_magics.backends.pool.client:PoolBackend",
+    "process": "llm_magics.backends.process.client:ProcessBackend",
     "echo": "llm_magics.testing.backends:EchoBackend",
 }
 """Namespace -> "module:Class"; a module is imported when its first backend is made."""

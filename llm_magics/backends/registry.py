@@ -8,7 +8,6 @@ from dataclasses import fields, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from llm_magics.arguments import COMMANDS
 from llm_magics.backends.base import Backend, Secrets
 from llm_magics.backends.namespaces import (
     BUILT_IN,
@@ -23,11 +22,12 @@ from llm_magics.backends.namespaces import (
     register,
 )
 from llm_magics.backends.specs import check
-from llm_magics.errors import NotFound, UsageError
+from llm_magics.core.errors import NotFound, UsageError
+from llm_magics.core.types import BackendSpec, Limits
+from llm_magics.options.commands import COMMANDS
 from llm_magics.settings.config import Config, Setting
 from llm_magics.settings.keys import REQUIRED, VARIABLES, Keys
 from llm_magics.settings.table import SETTINGS
-from llm_magics.types import BackendSpec, Limits
 
 __all__ = [
     "BUILT_IN",

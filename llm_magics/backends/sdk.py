@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, ClassVar
 
-from llm_magics import prices
+from llm_magics.backends import pricing
 from llm_magics.backends.base import Backend, Secrets
-from llm_magics.errors import MissingKey
+from llm_magics.core.errors import MissingKey
+from llm_magics.core.types import BackendSpec
 from llm_magics.settings.typed_keys import is_reference
-from llm_magics.types import BackendSpec
 
 
 class SDKBackend(Backend):
@@ -24,7 +24,7 @@ class SDKBackend(Backend):
 
     def __init__(self, spec: BackendSpec, secrets: Secrets | None = None) -> None:
         super().__init__(spec, secrets)
-        self.price = spec.price or prices.price(spec.namespace, spec.model)
+        self.price = spec.price or pricing.price(spec.namespace, spec.model)
         self.refused: set[str] = set()
         self.notes: tuple[str, ...] = ()
         self._client: Any = None

@@ -28,8 +28,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from llm_magics.backends.vectors import unit
-from llm_magics.types import Choice, OneOf
+from llm_magics.backends.unit_vectors import unit
+from llm_magics.core.types import Choice, OneOf
 
 if TYPE_CHECKING:
     from numpy import float32

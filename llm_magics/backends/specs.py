@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from llm_magics import parameters
-from llm_magics.errors import NotFound, UsageError
+from llm_magics.core import parameters
+from llm_magics.core.errors import NotFound, UsageError
+from llm_magics.core.types import BackendSpec, Limits, Price
 from llm_magics.settings.typed_keys import check_reference, refuse_clear, refuse_in_url
-from llm_magics.types import BackendSpec, Limits, Price
 
 _FLAT = {"name", "namespace", "model", "base_url", "key"}
 _TABLES = {"headers", "parameters", "limits", "price", "options"}

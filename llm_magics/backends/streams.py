@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llm_magics.backends.listening import Listener
-from llm_magics.errors import ConnectionLost
+from llm_magics.core.errors import ConnectionLost
 
 KINDS = ("text/event-stream", "application/x-ndjson")
 """Content types of answers in pieces."""

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from llm_magics.backends.base import Backend
-from llm_magics.errors import UsageError
-from llm_magics.types import BackendSpec, Limits, Price
+from llm_magics.core.errors import UsageError
+from llm_magics.core.types import BackendSpec, Limits, Price
 
 Cost = float | Sequence[float]
 """US dollars per token: a number, or (input, output)."""

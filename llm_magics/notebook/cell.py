@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from llm_magics.api.session import Session
-from llm_magics.arguments import Call
-from llm_magics.errors import NotFound
+from llm_magics.core.errors import NotFound
 from llm_magics.notebook.namespace import Namespace
+from llm_magics.options.commands import Call
+from llm_magics.runs.session import Session
 
 _COMMON = (
     *("on", "where", "head", "sample", "random_state", "output", "model", "max_cost", "yes", "concurrency"),

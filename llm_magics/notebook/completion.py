@@ -17,7 +17,7 @@ from IPython.core.completer import (
 )
 
 if TYPE_CHECKING:
-    from llm_magics.notebook.overview import Parts
+    from llm_magics.notebook.config.overview import Parts
     from llm_magics.notebook.suggestions import Around, Suggested
 
 IDENTIFIER = "llm_magics"
@@ -85,7 +85,7 @@ def _in_line(magic: str, typed: str, around: Around) -> Suggested:
 
     if magic == "llm":
         return suggestions.in_llm_line(typed, around)
-    from llm_magics.notebook.config_magics import NOUNS
+    from llm_magics.notebook.config.magic import NOUNS
 
     return suggestions.in_config_line(typed, around, NOUNS)
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from llm_magics.api import session as sessions
-from llm_magics.arguments import parse
-from llm_magics.errors import LLMError
+from llm_magics.core.errors import LLMError
 from llm_magics.notebook.cell import Cell
-from llm_magics.notebook.cells import HANDLERS
-from llm_magics.notebook.config_magics import config_command
+from llm_magics.notebook.config.magic import config_command
 from llm_magics.notebook.history import guarded
 from llm_magics.notebook.namespace import Namespace
-from llm_magics.parser import HelpAsked
+from llm_magics.notebook.subcommands import HANDLERS
+from llm_magics.options.commands import parse
+from llm_magics.options.line_parser import HelpAsked
+from llm_magics.runs import session as sessions
 
 
 def llm(shell: Any, line: str, cell: str | None, local: dict[str, Any]) -> Any:

@@ -11,7 +11,7 @@ from llm_magics.notebook import completion
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from llm_magics.api.session import Session
+    from llm_magics.runs.session import Session
 
 
 @magics_class
@@ -40,7 +40,7 @@ class LLMMagics(Magics):
 
 
 def _session() -> Session:
-    from llm_magics.api.session import current
+    from llm_magics.runs.session import current
 
     return current()
 
@@ -61,7 +61,7 @@ def load(shell: InteractiveShell) -> None:
 def unload(shell: InteractiveShell) -> None:
     """Take away what ``load`` brought, and end the session with its thread."""
     import llm_magics
-    from llm_magics.api.session import end
+    from llm_magics.runs.session import end
 
     completion.uninstall(shell)
     for kind in ("line", "cell"):

@@ -7,8 +7,8 @@ from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from llm_magics import frames
-from llm_magics.errors import NotFound, UsageError, near
+from llm_magics.core.errors import NotFound, UsageError, near
+from llm_magics.data import frames
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from llm_magics import parameters
-from llm_magics.arguments import ALIASES, COMMANDS
+from llm_magics.core import parameters
+from llm_magics.notebook.config.overview import Parts, known_names
 from llm_magics.notebook.namespace import Namespace
-from llm_magics.notebook.overview import Parts, known_names
-from llm_magics.parser import LineParser
+from llm_magics.options.commands import ALIASES, COMMANDS
+from llm_magics.options.line_parser import LineParser
 from llm_magics.settings.table import SETTINGS
 
 
@@ -253,7 +253,7 @@ def _parameters(_: Words, __: tuple[str, ...], ___: Around) -> Iterable[str]:
 
 
 def _profiles(_: Words, done: tuple[str, ...], ___: Around) -> Iterable[str]:
-    from llm_magics.notebook.profiles import names
+    from llm_magics.notebook.config.profiles import names
 
     return names() if done[:1] == ("load",) else ()
 

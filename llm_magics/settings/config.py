@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from llm_magics.errors import NotFound, UsageError, near, redact
-from llm_magics.parameters import KNOWN
+from llm_magics.core.errors import NotFound, UsageError, near, redact
+from llm_magics.core.parameters import KNOWN
+from llm_magics.core.types import ROLES
 from llm_magics.settings.table import PREFIX, SETTINGS, Declared
-from llm_magics.types import ROLES
 
 Place: TypeAlias = Literal["user", "project"]
 

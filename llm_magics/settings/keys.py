@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from llm_magics.errors import MissingPackage, NotFound, UsageError, hide
+from llm_magics.core.errors import MissingPackage, NotFound, UsageError, hide
 from llm_magics.settings.typed_keys import TypedKeyError, check_reference, looks_secret
 
 SERVICE = "llm_magics"

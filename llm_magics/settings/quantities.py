@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import NoReturn
 
-from llm_magics.errors import UsageError
-from llm_magics.types import Price
+from llm_magics.core.errors import UsageError
+from llm_magics.core.types import Price
 
 _SIZES = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _LEAST = 10**6

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_magics.errors import UsageError
+from llm_magics.core.errors import UsageError
+from llm_magics.core.types import ROLES
 from llm_magics.settings.quantities import size
 from llm_magics.settings.typed_keys import refuse_in_url
-from llm_magics.types import ROLES
 
 PREFIX = "LLM_MAGICS_"
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from llm_magics.errors import UsageError
+from llm_magics.core.errors import UsageError
 
 SCHEMES = ("env", "session", "keyring", "dotenv", "colab")
 

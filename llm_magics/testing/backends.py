@@ -9,9 +9,8 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from llm_magics.backends.base import Backend, Secrets
-from llm_magics.errors import LLMError
-from llm_magics.testing import answers
-from llm_magics.types import (
+from llm_magics.core.errors import LLMError
+from llm_magics.core.types import (
     FREE,
     BackendSpec,
     Capabilities,
@@ -23,6 +22,7 @@ from llm_magics.types import (
     Schema,
     Usage,
 )
+from llm_magics.testing import answers
 
 Queued: TypeAlias = "str | Response | Exception | Callable[[Request], str | Response]"
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from llm_magics.bundles import RULE
+from llm_magics.engine.batched_requests import RULE
 
 Body: TypeAlias = Mapping[str, Any]
 Answer: TypeAlias = Callable[[Body], "str | Mapping[str, Any]"]

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from llm_magics.errors import LLMError
+from llm_magics.core.errors import LLMError
 
 EVERY = 0.4
 """Seconds between looks at a job under way."""

@@ -48,7 +48,7 @@ def tiny_bert(gguf_folder: Path) -> Path:
 @pytest.fixture
 def model_cache() -> Iterator[object]:
     """The kernel's cache, empty before and after, with its own budget."""
-    from llm_magics.backends.model_cache import cache
+    from llm_magics.backends.in_kernel.model_cache import cache
 
     cache().clear(force=True)
     yield cache()

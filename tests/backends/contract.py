@@ -29,7 +29,7 @@ import pytest
 
 from llm_magics.backends.base import Backend
 from llm_magics.backends.listening import LISTENER
-from llm_magics.errors import (
+from llm_magics.core.errors import (
     AuthError,
     BackendError,
     ConnectionLost,
@@ -44,7 +44,7 @@ from llm_magics.errors import (
     RateLimited,
     Timeout,
 )
-from llm_magics.types import TEXT, Choice, Limits, Message, OneOf, Request, ResponseFormat, Schema, Text
+from llm_magics.core.types import TEXT, Choice, Limits, Message, OneOf, Request, ResponseFormat, Schema, Text
 
 LABELS = OneOf((Choice("billing"), Choice("outage"), Choice("how-to", "asks how")))
 MANY = OneOf(LABELS.choices, many=True, max_choices=2)

@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from llm_magics.types import BackendSpec
+from llm_magics.core.types import BackendSpec
 
 
 def upper(prompt):

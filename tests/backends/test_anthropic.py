@@ -2,9 +2,9 @@
 
 import pytest
 
-from llm_magics import errors
-from llm_magics.backends.anthropic import AnthropicBackend, fault
-from llm_magics.types import BackendSpec, Choice, Limits, Message, OneOf, Request, Schema, Usage
+from llm_magics.backends.anthropic.client import AnthropicBackend, fault
+from llm_magics.core import errors
+from llm_magics.core.types import BackendSpec, Choice, Limits, Message, OneOf, Request, Schema, Usage
 from tests.servers.anthropic import Anthropic
 from tests.servers.provider import serve
 

@@ -9,9 +9,9 @@ import pytest
 
 from llm_magics.backends.base import Backend
 from llm_magics.backends.registry import create
+from llm_magics.core.types import BackendSpec
 from llm_magics.settings.keys import Keys
 from llm_magics.testing import Server
-from llm_magics.types import BackendSpec
 from tests.backends.contract import Contract, World, backend  # noqa: F401 - a fixture
 from tests.backends.worlds import PROVIDERS
 

@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from llm_magics.backends.custom import CustomBackend
-from llm_magics.errors import (
+from llm_magics.backends.functions.client import CustomBackend
+from llm_magics.core.errors import (
     AuthError,
     BadRequest,
     ConnectionLost,
@@ -21,7 +21,7 @@ from llm_magics.errors import (
     Unsupported,
     UsageError,
 )
-from llm_magics.types import BackendSpec, Choice, Message, OneOf, Request, Response, Schema, Usage
+from llm_magics.core.types import BackendSpec, Choice, Message, OneOf, Request, Response, Schema, Usage
 
 
 def backend(fn=None, *, key="", secrets=None, **options):

@@ -15,10 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_magics.backends import similarity, static_vectors
-from llm_magics.backends.embedded import EmbeddedBackend
-from llm_magics.errors import LLMError, MissingPackage, ModelLoadError, NotFound, Unsupported
-from llm_magics.types import (
+from llm_magics.backends import similarity
+from llm_magics.backends.embedded import static_vectors
+from llm_magics.backends.embedded.client import EmbeddedBackend
+from llm_magics.core.errors import LLMError, MissingPackage, ModelLoadError, NotFound, Unsupported
+from llm_magics.core.types import (
     TEXT,
     BackendSpec,
     Choice,

@@ -10,10 +10,10 @@ import aiohttp
 import openai
 import pytest
 
-from llm_magics import errors
-from llm_magics.backends.failures import failure
-from llm_magics.backends.faults import from_exception
+from llm_magics.backends.error_mapping import from_exception
 from llm_magics.backends.http import transport_error
+from llm_magics.backends.http_errors import failure
+from llm_magics.core import errors
 
 OPENAI = {
     "AuthenticationError": errors.AuthError,
@@ -117,8 +117,8 @@ def test_the_hub_s_own_errors(status):
     pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
     from huggingface_hub import errors as hub
 
-    from llm_magics.backends.hf_endpoint import _as_load_error
-    from llm_magics.backends.llama.download import _explained
+    from llm_magics.backends.gguf.download import _explained
+    from llm_magics.backends.openai.hf_endpoint import _as_load_error
 
     kinds = {v for v in vars(hub).values() if isinstance(v, type) and issubclass(v, Exception)}
     kinds = {kind for kind in kinds if kind.__module__.startswith("huggingface_hub")}

@@ -16,22 +16,19 @@ import pandas as pd
 import pytest
 
 from llm_magics import label
-from llm_magics.api.session import current
-from llm_magics.backends.gguf import GGUFBackend
+from llm_magics.backends.gguf.client import GGUFBackend
+from llm_magics.backends.gguf.llama.embedding import Embedder, longest_text
+from llm_magics.backends.gguf.llama.model import Model
+from llm_magics.backends.gguf.llama.sampling import Candidates, Sampler
+from llm_magics.backends.gguf.llama.work_items import Embedding
+from llm_magics.backends.gguf.load_options import LoadOptions
+from llm_magics.backends.gguf.loaded_model import LocalModel
+from llm_magics.backends.in_kernel.label_trie import Trie, log_sum_exp
+from llm_magics.backends.in_kernel.model_cache import Key, cache
 from llm_magics.backends.listening import LISTENER
-from llm_magics.backends.llama.embedding import Embedder, longest_text
-from llm_magics.backends.llama.local_model import LocalModel
-from llm_magics.backends.llama.model import Model
-from llm_magics.backends.llama.options import LoadOptions
-from llm_magics.backends.llama.sampling import Candidates, Sampler
-from llm_magics.backends.llama.trie import Trie, log_sum_exp
-from llm_magics.backends.llama.work import Embedding
-from llm_magics.backends.model_cache import Key, cache
 from llm_magics.backends.registry import create
-from llm_magics.errors import ContextOverflow, NotFound, Unsupported, UsageError
-from llm_magics.notebook.config_magics import config_command
-from llm_magics.testing.gguf import build
-from llm_magics.types import (
+from llm_magics.core.errors import ContextOverflow, NotFound, Unsupported, UsageError
+from llm_magics.core.types import (
     BackendSpec,
     Choice,
     Message,
@@ -43,6 +40,9 @@ from llm_magics.types import (
     Text,
     Vector,
 )
+from llm_magics.notebook.config.magic import config_command
+from llm_magics.runs.session import current
+from llm_magics.testing.gguf import build
 
 EXACT = {"kv_type": "f32", "flash": False, "context": 512}
 LABELS = ("positive", "negative", "neutral", "very positive", "very negative", "not sure at all")
@@ -618,8 +618,8 @@ def test_nothing_is_loaded_by_making_a_backend(tmp_path: Path) -> None:
 
 def test_a_trie_of_real_tokens_branches_late(tiny_gguf: Path) -> None:
     """Labels with different first tokens cost nothing beyond the row itself."""
-    from llm_magics.backends.llama.model import Model
-    from llm_magics.backends.llama.trie import label_branches
+    from llm_magics.backends.gguf.llama.model import Model
+    from llm_magics.backends.in_kernel.label_trie import label_branches
 
     model = Model(tiny_gguf)
     apart = Trie([[*model.tokens(name), model.end] for name in ("alpha", "beta", "gamma")])

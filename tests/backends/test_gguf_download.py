@@ -19,9 +19,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_magics.backends.llama.catalogue import CATALOGUE
-from llm_magics.backends.llama.download import beside, check, choose, local_path, parts
-from llm_magics.errors import NotFound
+from llm_magics.backends.gguf.catalogue import CATALOGUE
+from llm_magics.backends.gguf.download import beside, check, choose, local_path, parts
+from llm_magics.core.errors import NotFound
 
 REPO = "someone/tiny-GGUF"
 COMMIT = "c0ffee" * 6 + "c0ff"

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llm_magics.backends.llama.model import Model
-from llm_magics.backends.llama.prompt import Prompter
-from llm_magics.backends.llama.templates import ChatTemplate
-from llm_magics.backends.model_cache import ModelCleared
-from llm_magics.errors import ContextOverflow, ModelLoadError, NotFound, UsageError
+from llm_magics.backends.gguf.llama.model import Model
+from llm_magics.backends.gguf.prompts import Prompter
+from llm_magics.backends.in_kernel.chat_template import ChatTemplate
+from llm_magics.backends.in_kernel.model_cache import ModelCleared
+from llm_magics.core.errors import ContextOverflow, ModelLoadError, NotFound, UsageError
+from llm_magics.core.types import Message, Request
 from llm_magics.testing.gguf import CHATML
-from llm_magics.types import Message, Request
 
 TURNS = [Message("system", "Be brief."), Message("user", "Hello")]
 SYSTEMLESS = (

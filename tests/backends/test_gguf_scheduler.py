@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llm_magics.backends.gguf import GGUFBackend
-from llm_magics.backends.llama.options import LoadOptions
-from llm_magics.backends.llama.scheduler import Scheduler
-from llm_magics.backends.llama.trie import path_branches
-from llm_magics.backends.llama.work import Embedding, Scoring, Writing
-from llm_magics.backends.model_cache import ModelCache, ModelCleared, cache
-from llm_magics.errors import UsageError
+from llm_magics.backends.gguf.client import GGUFBackend
+from llm_magics.backends.gguf.llama.scheduler import Scheduler
+from llm_magics.backends.gguf.llama.work_items import Embedding, Scoring, Writing
+from llm_magics.backends.gguf.load_options import LoadOptions
+from llm_magics.backends.in_kernel.label_trie import path_branches
+from llm_magics.backends.in_kernel.model_cache import ModelCache, ModelCleared, cache
+from llm_magics.core.errors import UsageError
+from llm_magics.core.types import BackendSpec, Choice, Message, OneOf, Request, Text
 from llm_magics.testing.gguf import Shape, build
-from llm_magics.types import BackendSpec, Choice, Message, OneOf, Request, Text
 
 SLOW = Shape(width=256, feed=1024, layers=6)
 """Large enough that a prompt of its whole context takes a second or so to read."""

@@ -13,9 +13,9 @@ from urllib.request import urlopen
 
 import pytest
 
-from llm_magics.backends.gguf import GGUFBackend
+from llm_magics.backends.gguf.client import GGUFBackend
 from llm_magics.backends.registry import create
-from llm_magics.types import BackendSpec, Choice, Message, OneOf, Request
+from llm_magics.core.types import BackendSpec, Choice, Message, OneOf, Request
 
 pytest.importorskip("starlette_context", reason="llama-cpp-python[server] is not installed")
 

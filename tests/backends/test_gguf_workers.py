@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_magics.backends.llama import worker as workers
-from llm_magics.backends.llama.cores import Cores
-from llm_magics.backends.llama.line import Line
-from llm_magics.backends.llama.options import LoadOptions
-from llm_magics.backends.llama.scheduler import Scheduler
-from llm_magics.backends.llama.trie import path_branches
-from llm_magics.backends.llama.work import Embedding, Scoring, Work, Writing
-from llm_magics.backends.model_cache import ModelCleared
-from llm_magics.errors import ModelLoadError, UsageError
+from llm_magics.backends.gguf.llama import worker as workers
+from llm_magics.backends.gguf.llama.cores import Cores
+from llm_magics.backends.gguf.llama.queue import Line
+from llm_magics.backends.gguf.llama.scheduler import Scheduler
+from llm_magics.backends.gguf.llama.work_items import Embedding, Scoring, Work, Writing
+from llm_magics.backends.gguf.load_options import LoadOptions
+from llm_magics.backends.in_kernel.label_trie import path_branches
+from llm_magics.backends.in_kernel.model_cache import ModelCleared
+from llm_magics.core.errors import ModelLoadError, UsageError
 
 INSTRUCTIONS = "Choose the label that fits the text best. " * 3
 

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from llm_magics import errors
-from llm_magics.backends.google import GoogleBackend
-from llm_magics.backends.google_errors import fault
-from llm_magics.types import BackendSpec, Choice, Limits, Message, OneOf, Request, Schema, Usage
+from llm_magics.backends.google.client import GoogleBackend
+from llm_magics.backends.google.errors import fault
+from llm_magics.core import errors
+from llm_magics.core.types import BackendSpec, Choice, Limits, Message, OneOf, Request, Schema, Usage
 from tests.servers.google import Google
 from tests.servers.provider import serve
 

@@ -5,14 +5,14 @@ import json
 
 import pytest
 
-from llm_magics import errors
-from llm_magics.backends.hf_endpoint import HFEndpointBackend
+from llm_magics.backends.openai.hf_endpoint import HFEndpointBackend
 from llm_magics.backends.registry import create
+from llm_magics.core import errors
+from llm_magics.core.types import BackendSpec, Message, Request
 from llm_magics.settings.keys import Keys
 from llm_magics.testing import Server
 from llm_magics.testing.faults import Fault
 from llm_magics.testing.protocol import Reply
-from llm_magics.types import BackendSpec, Message, Request
 
 TOKEN = "hf_loopbackLoopback0123456789"
 

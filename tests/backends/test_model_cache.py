@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from llm_magics.backends.llama.local_model import LocalModel
-from llm_magics.backends.llama.options import LoadOptions
-from llm_magics.backends.model_cache import JOB, Key, ModelCache, resident_memory
-from llm_magics.errors import ModelLoadError, NotFound, UsageError
+from llm_magics.backends.gguf.load_options import LoadOptions
+from llm_magics.backends.gguf.loaded_model import LocalModel
+from llm_magics.backends.in_kernel.model_cache import JOB, Key, ModelCache, resident_memory
+from llm_magics.core.errors import ModelLoadError, NotFound, UsageError
 from llm_magics.testing.gguf import Shape, build
 
 

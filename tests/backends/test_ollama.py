@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from llm_magics import errors
-from llm_magics.backends.ollama import OllamaBackend, ollama_backend
-from llm_magics.backends.openai import OpenAIBackend
-from llm_magics.types import BackendSpec, Choice, Limits, Message, OneOf, Request, Schema, Usage
+from llm_magics.backends.ollama.client import OllamaBackend, ollama_backend
+from llm_magics.backends.openai.client import OpenAIBackend
+from llm_magics.core import errors
+from llm_magics.core.types import BackendSpec, Choice, Limits, Message, OneOf, Request, Schema, Usage
 from tests.servers.ollama import Ollama
 from tests.servers.provider import serve
 
@@ -107,7 +107,7 @@ async def test_an_option_ollama_does_not_list_is_named(host, server):
     made = at(server)
     with pytest.raises(errors.BadRequest):
         await made.complete(ask(typical=1))
-    from llm_magics.backends.ollama_wire import unknown
+    from llm_magics.backends.ollama.wire import unknown
 
     assert "typical" in unknown({"typical": 1}, "ollama::m")[0]
     await made.close()

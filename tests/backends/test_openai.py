@@ -11,12 +11,17 @@ from typing import Any
 
 import pytest
 
-from llm_magics.backends.openai import OpenAIBackend
+from llm_magics.backends.openai.client import OpenAIBackend
 from llm_magics.backends.registry import create
-from llm_magics.errors import AuthError, BadRequest, ConnectionLost, MissingKey, ModelNotFound, UsageError
-from llm_magics.settings.keys import Keys
-from llm_magics.testing import Fault, Server
-from llm_magics.types import (
+from llm_magics.core.errors import (
+    AuthError,
+    BadRequest,
+    ConnectionLost,
+    MissingKey,
+    ModelNotFound,
+    UsageError,
+)
+from llm_magics.core.types import (
     TEXT,
     BackendSpec,
     Choice,
@@ -28,6 +33,8 @@ from llm_magics.types import (
     Schema,
     Vector,
 )
+from llm_magics.settings.keys import Keys
+from llm_magics.testing import Fault, Server
 
 LABELS = OneOf((Choice("billing"), Choice("outage")), scores=True)
 MESSAGES = (Message("system", "Be brief."), Message("user", "billing or outage?"))

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_magics.backends.http import Reply
-from llm_magics.backends.openai import OpenAIBackend
-from llm_magics.errors import LLMError, MalformedAnswer
+from llm_magics.backends.openai.client import OpenAIBackend
+from llm_magics.core.errors import LLMError, MalformedAnswer
+from llm_magics.core.types import TEXT, BackendSpec, Choice, Message, OneOf, Request, Response, Schema
 from llm_magics.settings.keys import Keys
-from llm_magics.types import TEXT, BackendSpec, Choice, Message, OneOf, Request, Response, Schema
 
 NAMES = ["choices", "message", "content", "refusal", "finish_reason", "logprobs", "usage", "error", "token"]
 NAMES += ["top_logprobs", "logprob", "bytes", "prompt_tokens", "completion_tokens", "prompt_tokens_details"]

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_magics.backends.failures import failure, retry_after, said, short, span
-from llm_magics.backends.ratelimits import facts
-from llm_magics.errors import (
+from llm_magics.backends.http_errors import failure, retry_after, said, short, span
+from llm_magics.backends.openai.rate_limit_headers import facts
+from llm_magics.core.errors import (
     AuthError,
     BadRequest,
     ContentFiltered,

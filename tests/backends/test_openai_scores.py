@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from llm_magics.backends.label_scores import SMALL, label_scores
+from llm_magics.backends.openai.log_probabilities import SMALL, label_scores
 from llm_magics.testing.answers import label_logprobs
 
 NAMES = st.lists(st.text('abcé 日"\\', min_size=1, max_size=9), min_size=2, max_size=6, unique=True)

@@ -7,10 +7,9 @@ import pandas as pd
 import pytest
 
 from llm_magics import generate
-from llm_magics.api.session import current, end
-from llm_magics.backends.custom import CustomBackend
-from llm_magics.backends.pool import PoolBackend
-from llm_magics.errors import (
+from llm_magics.backends.functions.client import CustomBackend
+from llm_magics.backends.pool.client import PoolBackend
+from llm_magics.core.errors import (
     AuthError,
     BadRequest,
     ConnectionLost,
@@ -21,11 +20,12 @@ from llm_magics.errors import (
     Unsupported,
     UsageError,
 )
-from llm_magics.limits import START
-from llm_magics.notebook.config_magics import config_command
+from llm_magics.core.limits import START
+from llm_magics.core.types import BackendSpec, Limits, Message, Price, Request, Usage
+from llm_magics.notebook.config.magic import config_command
+from llm_magics.runs.session import current, end
 from llm_magics.testing import Server
 from llm_magics.testing.chat import Quota
-from llm_magics.types import BackendSpec, Limits, Message, Price, Request, Usage
 
 
 def member(name, fn=None, **options):

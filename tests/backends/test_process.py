@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from llm_magics.backends.process import ProcessBackend
-from llm_magics.errors import BadRequest, ConnectionLost, ModelLoadError, RateLimited, UsageError
+from llm_magics.backends.process.client import ProcessBackend
+from llm_magics.core.errors import BadRequest, ConnectionLost, ModelLoadError, RateLimited, UsageError
+from llm_magics.core.types import BackendSpec, Choice, Limits, Message, OneOf, Request, Schema, Usage
 from llm_magics.testing import Server
-from llm_magics.types import BackendSpec, Choice, Limits, Message, OneOf, Request, Schema, Usage
 from tests.backends import loaders
 
 SECONDS = 20

@@ -6,10 +6,10 @@ import math
 import numpy as np
 import pytest
 
-from llm_magics import errors
-from llm_magics.backends.model_cache import cache
-from llm_magics.backends.transformers import TransformersBackend
-from llm_magics.types import TEXT, BackendSpec, Choice, Message, OneOf, Request, Schema
+from llm_magics.backends.huggingface.client import TransformersBackend
+from llm_magics.backends.in_kernel.model_cache import cache
+from llm_magics.core import errors
+from llm_magics.core.types import TEXT, BackendSpec, Choice, Message, OneOf, Request, Schema
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("transformers", reason="transformers is not installed")
@@ -174,7 +174,7 @@ def test_only_the_row_s_text_is_cut(folder):
     """The system text and what stands around the row stay; the cut is in the row, and no longer than needed."""
     from transformers import AutoTokenizer
 
-    from llm_magics.backends.hf.prompting import Prompter
+    from llm_magics.backends.huggingface.prompts import Prompter
 
     words = AutoTokenizer.from_pretrained(folder)
     turns = (

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_magics.backends.llama.trie import (
+from llm_magics.backends.in_kernel.label_trie import (
     Trie,
     label_branches,
     log_sum_exp,
@@ -17,7 +17,7 @@ from llm_magics.backends.llama.trie import (
     paths,
     split,
 )
-from llm_magics.errors import UsageError
+from llm_magics.core.errors import UsageError
 
 VOCABULARY = 12
 END = 11

@@ -4,14 +4,14 @@ import json
 
 import pytest
 
-from llm_magics import errors
-from llm_magics.backends import batch_file
-from llm_magics.backends.openai import OpenAIBackend
+from llm_magics.backends.openai import batch_file
+from llm_magics.backends.openai.client import OpenAIBackend
+from llm_magics.backends.openai.vllm_server import VLLMBackend
 from llm_magics.backends.registry import create
-from llm_magics.backends.vllm import VLLMBackend
+from llm_magics.core import errors
+from llm_magics.core.types import BackendSpec, Choice, Message, OneOf, Request, Schema, Usage, Vector
 from llm_magics.testing import Server
 from llm_magics.testing.answers import last_text
-from llm_magics.types import BackendSpec, Choice, Message, OneOf, Request, Schema, Usage, Vector
 
 LABELS = OneOf((Choice("calm"), Choice("angry")))
 

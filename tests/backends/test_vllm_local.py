@@ -7,12 +7,13 @@ import sys
 import pandas as pd
 import pytest
 
-from llm_magics import errors, label
-from llm_magics.api.session import current, end
-from llm_magics.backends.model_cache import cache
-from llm_magics.backends.vllm_local import LocalVLLMBackend
-from llm_magics.notebook.config_magics import config_command
-from llm_magics.types import TEXT, BackendSpec, Choice, Message, OneOf, Request, Schema
+from llm_magics import label
+from llm_magics.backends.in_kernel.model_cache import cache
+from llm_magics.backends.vllm_engine.client import LocalVLLMBackend
+from llm_magics.core import errors
+from llm_magics.core.types import TEXT, BackendSpec, Choice, Message, OneOf, Request, Schema
+from llm_magics.notebook.config.magic import config_command
+from llm_magics.runs.session import current, end
 from tests.backends.worlds import IN_KERNEL
 
 pytest.importorskip("transformers", reason="transformers is not installed")

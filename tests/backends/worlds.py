@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from llm_magics.backends.base import Backend
-from llm_magics.backends.model_cache import cache
+from llm_magics.backends.in_kernel.model_cache import cache
 from llm_magics.backends.registry import create
+from llm_magics.core.types import EMPTY, BackendSpec
 from llm_magics.settings.keys import Keys
-from llm_magics.types import EMPTY, BackendSpec
 from tests.backends import loaders
 from tests.backends.contract import World
 from tests.servers.anthropic import Anthropic

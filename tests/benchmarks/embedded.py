@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.metrics import f1_score
 
-from llm_magics.backends.embedded import EmbeddedBackend
-from llm_magics.types import BackendSpec, Choice, Message, OneOf, Request
+from llm_magics.backends.embedded.client import EmbeddedBackend
+from llm_magics.core.types import BackendSpec, Choice, Message, OneOf, Request
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 EXAMPLES = (1, 5, 10)

@@ -19,12 +19,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from llm_magics.backends.base import Backend
-from llm_magics.motion.engine import Ask, Engine, Options
-from llm_magics.motion.progress import Meter
-from llm_magics.store import Store
-from llm_magics.tasks.base import Target
-from llm_magics.tasks.label import Label
-from llm_magics.types import BackendSpec, Capabilities, Choice, Response, Usage
+from llm_magics.core.types import BackendSpec, Capabilities, Choice, Response, Usage
+from llm_magics.engine.engine import Ask, Engine, Options
+from llm_magics.engine.progress import Meter
+from llm_magics.engine.task import Target
+from llm_magics.label.task import Label
+from llm_magics.store.responses import Store
 
 TASK = Label((Choice("good", "praise"), Choice("bad", "complaints"), Choice("other")), "text")
 TARGET = Target("openai", "small-model", "https://api.example.com/v1", {"temperature": 0})

@@ -42,9 +42,9 @@ def answer(request: Mapping[str, Any]) -> str:
 def measure(rows: int, explain: Any) -> tuple[int, int, float, float]:
     """Input tokens, output tokens, dollars, seconds of one run in a store of its own."""
     from llm_magics import label
-    from llm_magics.api import session as sessions
     from llm_magics.backends.registry import create
-    from llm_magics.types import BackendSpec, Price
+    from llm_magics.core.types import BackendSpec, Price
+    from llm_magics.runs import session as sessions
 
     with tempfile.TemporaryDirectory() as folder, Paced(answer, record=False) as server:
         os.environ["LLM_MAGICS_HOME"] = str(Path(folder))

@@ -48,10 +48,10 @@ def texts(n: int, seed: int) -> list[str]:
 def measure(gold: int, rows: int) -> tuple[float, float]:
     """Seconds of wall and of CPU until the first request."""
     from llm_magics import label
-    from llm_magics.api import session as sessions
     from llm_magics.backends.registry import create
+    from llm_magics.core.types import BackendSpec
+    from llm_magics.runs import session as sessions
     from llm_magics.testing import Server
-    from llm_magics.types import BackendSpec
 
     known = pd.DataFrame({"text": texts(gold, 1), "label": ["a", "b"] * (gold // 2)})
     asked = texts(rows, 2)

@@ -137,9 +137,9 @@ def clock(given: Any, *others: int) -> Callable[[], float]:
 @contextmanager
 def ours(case: Case, folder: Path, given: Any) -> Iterator[Callable[[], dict[str, float]]]:
     """This project, through ``Backend.complete`` as the engine calls it."""
-    from llm_magics.backends.gguf import GGUFBackend
-    from llm_magics.backends.llama.context import Context
-    from llm_magics.types import BackendSpec, Choice, Message, OneOf, Request, ResponseFormat, Text
+    from llm_magics.backends.gguf.client import GGUFBackend
+    from llm_magics.backends.gguf.llama.context import Context
+    from llm_magics.core.types import BackendSpec, Choice, Message, OneOf, Request, ResponseFormat, Text
 
     spec = BackendSpec("gguf", str(folder / case.model), options={"threads": given.threads})
     backend = GGUFBackend(spec)
@@ -196,8 +196,8 @@ def limit(case: Case, folder: Path, given: Any) -> Iterator[Callable[[], dict[st
     """Reading 1,024 tokens of plain prompt; reports tokens a second."""
     import numpy as np
 
-    from llm_magics.backends.llama.context import Context
-    from llm_magics.backends.llama.model import Model
+    from llm_magics.backends.gguf.llama.context import Context
+    from llm_magics.backends.gguf.llama.model import Model
 
     model = Model(folder / case.model)
     context = Context(model, cells=2048, lanes=1, batch=512, threads=given.threads)

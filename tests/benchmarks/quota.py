@@ -18,11 +18,11 @@ from llmock.ratelimit import LimitSettings
 from llmock.testing import LLMockServer
 from llmock.verdict import judge
 
-from llm_magics.backends.openai import OpenAIBackend
-from llm_magics.motion.engine import Ask, Engine, Options
+from llm_magics.backends.openai.client import OpenAIBackend
+from llm_magics.core.types import TEXT, BackendSpec, Message, Request, Response, Result
+from llm_magics.engine.engine import Ask, Engine, Options
+from llm_magics.engine.task import Parsed, Target
 from llm_magics.settings.keys import Keys
-from llm_magics.tasks.base import Parsed, Target
-from llm_magics.types import TEXT, BackendSpec, Message, Request, Response, Result
 
 
 class Reply:

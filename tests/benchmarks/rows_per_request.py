@@ -35,9 +35,9 @@ def answer(request: Mapping[str, Any]) -> str:
 def measure(rows: int, together: int, chaos: Chaos | None) -> dict[str, Any]:
     """One run in a store of its own."""
     from llm_magics import label
-    from llm_magics.api import session as sessions
     from llm_magics.backends.registry import create
-    from llm_magics.types import BackendSpec
+    from llm_magics.core.types import BackendSpec
+    from llm_magics.runs import session as sessions
 
     said = texts(rows)
     with tempfile.TemporaryDirectory() as folder, Paced(answer, chaos=chaos, record=False) as server:

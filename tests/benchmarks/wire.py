@@ -18,8 +18,8 @@ import time
 from collections.abc import Awaitable, Callable
 
 from llm_magics.backends.registry import create
+from llm_magics.core.types import BackendSpec, Message, Request
 from llm_magics.settings.keys import Keys
-from llm_magics.types import BackendSpec, Message, Request
 
 ROW = "The parcel came late, the box was open and one of the two cups was broken. " * 5
 Send = Callable[[int], Awaitable[object]]

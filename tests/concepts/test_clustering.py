@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from llm_magics.induction.clustering import NOISE, cluster
-from llm_magics.induction.keywords import keywords, name_of
-from llm_magics.induction.layout import layout
-from llm_magics.induction.sentences import sentences
+from llm_magics.concepts.embedded.clustering import NOISE, cluster
+from llm_magics.concepts.embedded.keywords import keywords, name_of
+from llm_magics.concepts.embedded.layout import layout
+from llm_magics.concepts.embedded.sentences import sentences
 
 
 def blobs(sizes: list[int], d: int = 30) -> np.ndarray:
@@ -69,7 +69,7 @@ def test_groups_agree_with_people(shared_data: Path, name: str, least: float, gi
     """
     from sklearn.metrics import normalized_mutual_info_score
 
-    from llm_magics.backends.static_vectors import StaticVectors
+    from llm_magics.backends.embedded.static_vectors import StaticVectors
 
     data = pd.read_csv(shared_data / f"{name}.csv")
     vectors = StaticVectors.load().embed(data.text.tolist())

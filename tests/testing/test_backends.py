@@ -7,9 +7,8 @@ import asyncio
 import pytest
 
 from llm_magics.backends.registry import create
-from llm_magics.errors import LLMError, RateLimited
-from llm_magics.testing import FakeBackend
-from llm_magics.types import (
+from llm_magics.core.errors import LLMError, RateLimited
+from llm_magics.core.types import (
     TEXT,
     BackendSpec,
     Choice,
@@ -20,6 +19,7 @@ from llm_magics.types import (
     ResponseFormat,
     Schema,
 )
+from llm_magics.testing import FakeBackend
 
 CHOICES = (Choice("billing"), Choice("outage"))
 

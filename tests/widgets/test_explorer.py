@@ -15,10 +15,11 @@ import pandas as pd
 import pytest
 
 from llm_magics import Concept, ConceptSet
-from llm_magics.induction.documents import Documents
-from llm_magics.induction.scores import Column, Score
-from llm_magics.widgets import figures, panes, static, theme
-from llm_magics.widgets.explorer import Explorer
+from llm_magics.concepts.explorer import figures, panes, static
+from llm_magics.concepts.explorer.explorer import Explorer
+from llm_magics.concepts.model.documents import Documents
+from llm_magics.concepts.model.scores import Column, Score
+from llm_magics.widgets import theme
 from llm_magics.widgets.html import marked
 from tests.contrast import contrast, rgb
 
@@ -450,7 +451,7 @@ class Slow:
     """A scorer whose job runs until told to end."""
 
     def __init__(self) -> None:
-        from llm_magics.motion.runner import LoopThread
+        from llm_magics.engine.loop import LoopThread
 
         self.loop = LoopThread()
         self.free = False

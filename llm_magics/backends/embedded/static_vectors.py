@@ -1,0 +1,167 @@
+"""Word vectors that ship inside the wordllama wheel, read without importing that package."""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llm_magics.backends.unit_vectors import unit
+from llm_magics.core.errors import MissingPackage, ModelLoadError
+
+if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import NDArray
+
+WEIGHTS = "weights/l2_supercat_256.safetensors"
+TOKENIZER = "tokenizers/l2_supercat_tokenizer_config.json"
+TEMPERATURE = 0.066
+"""Softmax of cosines over this is calibrated on the benchmark's sets (``tests/benchmarks/embedded.py``)."""
+_KNOWN_WORDS = 100_000
+_LONG_WORD = 64
+_WORD_START = "▁"
+_PAST_LATIN = "\u0250"
+_ENOUGH_KNOWN = 0.5
+_LEAST_KNOWN = 0.2
+
+
+def package_folder() -> Path | None:
+    """Where wordllama's files lie, or None; finding it executes none of its code."""
+    found = importlib.util.find_spec("wordllama")
+    for folder in (found.submodule_search_locations or ()) if found else ():
+        if (Path(folder) / WEIGHTS).is_file() and (Path(folder) / TOKENIZER).is_file():
+            return Path(folder)
+    return None
+
+
+class StaticVectors:
+    """Texts to vectors: the mean of their tokens' vectors, in full, whatever their length.
+
+    The same vectors as wordllama's own pooling (mean over the token rows, no special tokens; its
+    ``inference.py``), but for white space, which carries no meaning here. No token of this
+    vocabulary crosses a word, so each word is tokenised once and remembered, and nothing is padded.
+    Safe to call from several threads.
+    """
+
+    temperature = TEMPERATURE
+
+    def __init__(self, tokenizer: Any, weights: NDArray[float32]) -> None:
+        self._tokenizer = tokenizer
+        self._weights = weights
+        self._known: dict[str, bytes] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def load(cls) -> StaticVectors:
+        """Read weights and tokeniser, 0.1 s. Raises MissingPackage, ModelLoadError."""
+        folder = package_folder()
+        if folder is None:
+            raise MissingPackage(
+                "embedded::wordllama needs the package 'wordllama' with its weights.",
+                hint="%llm_config use embedded::tfidf   works without it",
+            )
+        try:
+            return cls(*_read(folder))
+        except Exception as error:  # both readers raise bare Exception at a broken file
+            raise ModelLoadError(
+                f"the weights in {folder} can't be read: {error}",
+                hint="%pip install --force-reinstall wordllama",
+            ) from error
+
+    @property
+    def dimensions(self) -> int:
+        """Length of a vector."""
+        return int(self._weights.shape[1])
+
+    def embed(self, texts: Sequence[str]) -> NDArray[float32]:
+        """Unit vectors, float32 of shape (n, d); zeros where a text has no words."""
+        return unit(self._counts([text.split() for text in texts]) @ self._weights)
+
+    def evidence(self, texts: Sequence[str]) -> NDArray[float32]:
+        """The same vectors, shorter where less than half of a text's words are in letters known here.
+
+        The weights were trained on English: a text in another script has a vector, but it says little.
+        """
+        import numpy as np
+
+        rows = [text.split() for text in texts]
+        counts = self._counts(rows)
+        words = np.maximum(np.fromiter(map(len, rows), np.float32, len(rows)), 1)
+        known = np.clip(counts @ self._openings / words / _ENOUGH_KNOWN, _LEAST_KNOWN, 1)
+        vectors: NDArray[float32] = unit(counts @ self._weights) * known[:, None]
+        return vectors
+
+    def neighbours(self, points: NDArray[float32], n: int) -> NDArray[float32]:
+        """The mean direction of the n whole words nearest to each point, shape of ``points``."""
+        import numpy as np
+
+        norms = np.linalg.norm(self._weights, axis=1)
+        cosines = (points @ self._weights.T) / norms
+        cosines[:, self._openings == 0] = -2
+        nearest = np.argpartition(-cosines, n, axis=1)[:, :n]
+        means = np.stack([(self._weights[ids] / norms[ids, None]).sum(axis=0) for ids in nearest])
+        means[~points.any(axis=1)] = 0
+        return unit(means)
+
+    @cached_property
+    def _openings(self) -> NDArray[float32]:
+        """1 for the tokens that begin a word with Latin letters, else 0; shape (tokens,)."""
+        import numpy as np
+
+        opens = np.zeros(len(self._weights), np.float32)
+        for token, place in self._tokenizer.get_vocab().items():
+            opens[place] = token[0] == _WORD_START and token[1:].isalpha() and max(token[1:]) < _PAST_LATIN
+        return opens
+
+    def _tokens(self, rows: list[list[str]]) -> list[bytes]:
+        """Each row's token ids, as the bytes of uint16 numbers: quick to join, small to keep."""
+        with self._lock:
+            fresh = set(chain.from_iterable(rows)).difference(self._known)
+            if len(self._known) + len(fresh) > _KNOWN_WORDS:
+                self._known.clear()
+                fresh = set(chain.from_iterable(rows))
+            self._known.update(zip(fresh, map(self._spell, fresh), strict=True))
+            tokens = [b"".join(map(self._known.__getitem__, words)) for words in rows]
+            for word in fresh:
+                if len(word) > _LONG_WORD:
+                    del self._known[word]
+        return tokens
+
+    def _spell(self, word: str) -> bytes:
+        # One at a time: a batch starts the tokeniser's thread pool, which a later fork complains about.
+        import numpy as np
+
+        valid = word.encode("utf-8", "replace").decode()
+        return np.asarray(self._tokenizer.encode(valid, add_special_tokens=False).ids, np.uint16).tobytes()
+
+    def _counts(self, rows: list[list[str]]) -> Any:
+        """How often each token stands in each text: a sparse matrix of shape (n, tokens).
+
+        Its product with the weights sums the token vectors ten times as fast as gathering them
+        (``np.add.reduceat``), without their memory; the mean has the same direction.
+        """
+        import numpy as np
+        from scipy.sparse import csr_array
+
+        tokens = self._tokens(rows)
+        ids = np.frombuffer(b"".join(tokens), np.uint16).astype(np.int64)
+        ends = np.cumsum([0, *map(len, tokens)]) // 2
+        ones = np.ones(len(ids), np.float32)
+        return csr_array((ones, ids, ends), shape=(len(rows), len(self._weights)))
+
+
+def _read(folder: Path) -> tuple[Any, NDArray[float32]]:
+    """The tokeniser and the weights, widened to float32 once."""
+    import numpy as np
+    from safetensors.numpy import load_file
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    weights = next(iter(load_file(folder / WEIGHTS).values())).astype(np.float32)
+    return tokenizer, weights

@@ -1,0 +1,1 @@
+"""GGUF models inside the kernel, through llama.cpp."""

@@ -1,0 +1,149 @@
+"""One llama.cpp context: the memory of keys and values, and the calls that fill, cut and read it."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING, Any
+
+from llm_magics.backends.gguf.llama.batch import Batch
+from llm_magics.backends.gguf.llama.cores import physical_cores
+from llm_magics.backends.gguf.llama.model import Model
+from llm_magics.backends.gguf.llama.native import library, read_flag, said
+from llm_magics.core.errors import BackendError, ModelLoadError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ABORTED = 2  # llama_decode's answer after the abort callback said yes
+KV_TYPES = {"f16": 1, "f32": 0, "q8_0": 8}  # ggml_type
+
+
+class Aborted(Exception):
+    """The decode was stopped on request."""
+
+
+class Context:
+    """A context of ``cells`` tokens shared by ``lanes`` sequences. Only one thread may use it.
+
+    ``batch`` tokens at most go into one decode and are computed in steps of the same size. ``flash``
+    turns flash attention on. ``pooling`` (a llama.cpp number, or -1 for the model's own) makes it a
+    context for embeddings. Raises ModelLoadError where the memory isn't there.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        cells: int,
+        lanes: int,
+        batch: int,
+        threads: int = 0,
+        kv_type: str = "f16",
+        flash: bool = True,
+        pooling: int | None = None,
+    ) -> None:
+        self.model = model
+        self.cells = cells
+        self.lanes = lanes
+        self.outputs = batch if pooling is not None else max(lanes, 32)
+        self._llama = library()
+        parameters = self._llama.llama_context_default_params()
+        parameters.n_ctx = cells
+        parameters.n_batch = parameters.n_ubatch = batch
+        parameters.n_seq_max = lanes
+        parameters.n_outputs_max = self.outputs
+        parameters.n_threads = parameters.n_threads_batch = threads or physical_cores()
+        parameters.type_k = parameters.type_v = KV_TYPES[kv_type]
+        parameters.flash_attn_type = int(flash)
+        parameters.kv_unified = True
+        parameters.swa_full = True  # a sliding window that forgot the shared prefix would be no help
+        if pooling is not None:
+            parameters.embeddings = True
+            parameters.pooling_type = pooling
+        _check_room(model, cells, kv_type)
+        said()
+        self.pointer: Any = self._llama.llama_init_from_model(model.pointer, parameters)
+        if not self.pointer:
+            raise _no_room(model, cells, said() or "out of memory")
+        self._memory = self._llama.llama_get_memory(self.pointer)
+        self._flag = ctypes.create_string_buffer(2)
+        self._llama.llama_set_abort_callback(self.pointer, read_flag(), ctypes.addressof(self._flag))
+        self.batch = Batch(batch, lanes)
+
+    def close(self) -> None:
+        """Free the memory; the context can't be used after."""
+        if self.pointer:
+            self._llama.llama_free(self.pointer)
+            self.pointer = None
+
+    def abort(self, stop: bool = True) -> None:
+        """Stop the decode that runs (or take that back); safe from any thread."""
+        self._flag[0] = b"\1" if stop else b"\0"
+
+    def spread(self, threads: int) -> None:
+        """Compute on so many threads from the next decode on."""
+        self._llama.llama_set_n_threads(self.pointer, threads, threads)
+
+    def decode(self) -> None:
+        """Evaluate the batch. Raises Aborted, or BackendError with llama.cpp's reason."""
+        code = self._llama.llama_decode(self.pointer, self.batch.struct)
+        if code == ABORTED:
+            raise Aborted
+        if code != 0:
+            raise BackendError(f"llama.cpp could not evaluate a batch (code {code}): {said()}")
+
+    def logits(self, count: int) -> NDArray[Any]:
+        """The last decode's logits, shape (outputs, vocabulary): a view, gone with the next decode."""
+        import numpy as np
+
+        pointer = self._llama.llama_get_logits(self.pointer)
+        return np.ctypeslib.as_array(pointer, shape=(count, self.model.vocabulary_size))
+
+    def embedding(self, lane: int, width: int) -> NDArray[Any]:
+        """A copy of a sequence's pooled embedding, float32 of shape (width,)."""
+        import numpy as np
+
+        pointer = self._llama.llama_get_embeddings_seq(self.pointer, lane)
+        if not pointer:
+            raise BackendError("llama.cpp returned no embedding.", hint=said())
+        return np.ctypeslib.as_array(pointer, shape=(width,)).copy()
+
+    @property
+    def embedding_width(self) -> int:
+        """The length of an embedding."""
+        return int(self._llama.llama_model_n_embd_out(self.model.pointer))
+
+    def cut(self, lane: int, position: int) -> bool:
+        """Forget a lane's (-1: every lane's) tokens from ``position`` on; False where it can't."""
+        return bool(self._llama.llama_memory_seq_rm(self._memory, lane, position, -1))
+
+    def share(self, start: int, end: int) -> None:
+        """Give lane 0's tokens of those positions to every lane; no copy is made."""
+        for lane in range(1, self.lanes):
+            self._llama.llama_memory_seq_cp(self._memory, 0, lane, start, end)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        if self._memory:
+            self._llama.llama_memory_clear(self._memory, False)
+
+
+def memory_of(model: Model, cells: int, kv_type: str) -> int:
+    """Bytes of a context's keys and values, at most."""
+    return cells * model.cell * (2 if kv_type == "f32" else 1)
+
+
+def _check_room(model: Model, cells: int, kv_type: str) -> None:
+    """Refuse what can't fit before it is tried: the system would end the process, not the call."""
+    import psutil
+
+    needed, free = memory_of(model, cells, kv_type), psutil.virtual_memory().available
+    if model.gpu_layers == 0 and needed > free:
+        raise _no_room(model, cells, f"it takes {needed / 1e9:,.1f} GB, {free / 1e9:,.1f} are free")
+
+
+def _no_room(model: Model, cells: int, why: str) -> ModelLoadError:
+    return ModelLoadError(
+        f"no room for a context of {cells:,} tokens of {model.path.name}: {why}.",
+        hint="Take a smaller one: %llm_config set gguf.context=2048",
+    )

@@ -1,0 +1,264 @@
+"""Requests as work for the owner thread, and its outcomes as responses."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from llm_magics.backends.gguf.llama.prefix import common
+from llm_magics.backends.gguf.llama.work_items import Scored, Scoring, Work, Writing, Written
+from llm_magics.backends.gguf.loaded_model import LocalModel
+from llm_magics.backends.gguf.prompts import Prompt
+from llm_magics.backends.gguf.similarity_labels import label as label_by_nearness
+from llm_magics.backends.in_kernel.label_trie import (
+    Branches,
+    Trie,
+    label_branches,
+    log_sum_exp,
+    path_branches,
+)
+from llm_magics.backends.in_kernel.truncation import told
+from llm_magics.backends.in_kernel.yes_no import NO, YES, over_half, question
+from llm_magics.backends.listening import listener
+from llm_magics.core.errors import NotFound, Unsupported, UsageError
+from llm_magics.core.types import OneOf, Request, Response, Schema, Usage
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+NEW_TOKENS = 512
+"""Tokens of an answer where the user set no ``max_new_tokens``."""
+SCORINGS = ("constrained", "joint")
+MANY = ("yes_no", "choice")
+
+
+async def answer(model: LocalModel, request: Request) -> Response:
+    """Answer a text, label or JSON request."""
+    wanted = request.response_format
+    if not model.writes:
+        if isinstance(wanted, OneOf):
+            return await label_by_nearness(model, request, wanted)
+        raise Unsupported(
+            f"{model.path.name} only embeds.", hint="It can embed, label and find concepts; not write."
+        )
+    if not isinstance(wanted, OneOf):
+        return await _text(model, request)
+    if not wanted.many:
+        return await _label(model, request, wanted)
+    if _chosen(request, "multi_label", MANY) == "choice":
+        return await _list(model, request, wanted)
+    return await _labels(model, request, wanted)
+
+
+async def _done(model: LocalModel, work: Work) -> Any:
+    """Queue the work and wait; cancelling the wait drops the work."""
+    model.scheduler.submit(work)
+    return await asyncio.wrap_future(work.future)
+
+
+def _chosen(request: Request, name: str, known: tuple[str, ...]) -> str:
+    value = str(request.parameters.get(name, known[0]))
+    if value not in known:
+        raise NotFound.among(name, value, known)
+    return value
+
+
+# -- one label
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of a task as a trie behind any row of one prompt."""
+
+    trie: Trie
+    branches: Branches
+    longest: int
+    joint: bool
+
+    def read(self, number: int, logits: NDArray[Any]) -> NDArray[Any]:
+        """The log-probabilities of the children of the node behind output ``number``."""
+        return self.trie.read(self.branches.order[number], logits, self.joint)
+
+    def probabilities(self, scored: Scored) -> list[float]:
+        """Each label's probability, in the labels' order."""
+        pieces = {self.branches.order[number]: piece for number, piece in scored.pieces.items()}
+        return [math.exp(total) for total in self.trie.totals(pieces)]
+
+
+async def _label(model: LocalModel, request: Request, wanted: OneOf) -> Response:
+    joint = _chosen(request, "label_scoring", SCORINGS) == "joint"
+    prompt = model.prompter.prompt(request, model.context - RESERVE)
+    labels = _label_trie(model, prompt, wanted, joint)
+    if len(prompt.tokens) + labels.longest > model.context:
+        prompt = model.prompter.prompt(request, model.context - labels.longest)
+    scored = await _done(model, Scoring(prompt.group, labels.branches.behind(prompt.tokens), labels.read))
+    scores = dict(zip(wanted.names, labels.probabilities(scored), strict=True))
+    best = max(scores, key=scores.__getitem__)
+    return _response(model, best, prompt, scored.reused, parsed=best, scores=scores, method="trie")
+
+
+RESERVE = 32
+"""Tokens kept free for a label before the labels' own length is known."""
+
+
+def _label_trie(model: LocalModel, prompt: Prompt, wanted: OneOf, joint: bool) -> Labels:
+    """The trie of a task's labels, made once: it depends on how the prompt ends, not on the row."""
+    key = (wanted.names, joint, prompt.text[-RESERVE:])
+    if key not in model.tries:
+        end = [model.model.end] if model.model.end >= 0 else []
+        paths = [[*model.prompter.label_tokens(prompt.text, name), *end] for name in wanted.names]
+        trie = Trie(paths)
+        model.tries[key] = Labels(trie, label_branches(trie, joint), max(map(len, paths)), joint)
+    found: Labels = model.tries[key]
+    return found
+
+
+# -- several labels
+
+
+async def _labels(model: LocalModel, request: Request, wanted: OneOf) -> Response:
+    """A yes/no question a label behind the same row, all in one tree."""
+    questions = [question(choice.name) for choice in wanted.choices]
+    longest = max(questions, key=len)
+    first = model.prompter.prompt(request, model.context - RESERVE, more=longest)
+    request = first.shown(request)
+    room = model.context
+    prompts = [model.prompter.prompt(request, room, more=question).tokens for question in questions]
+    shared = min(min(common(prompts[0], other), len(other) - 1) for other in prompts)
+    branches = path_branches([prompt[shared:].tolist() for prompt in prompts])
+    yes, no = _yes_and_no(model, first.text)
+
+    def read(_: int, logits: NDArray[Any]) -> float:
+        return log_sum_exp(logits[yes]) - log_sum_exp(logits[no])
+
+    scored = await _done(model, Scoring(first.group, branches.behind(prompts[0][:shared]), read))
+    odds = {branches.order[number]: piece for number, piece in scored.pieces.items()}
+    scores = {name: 1 / (1 + math.exp(-odds[place])) for place, name in enumerate(wanted.names)}
+    picked = over_half(scores, wanted.max_choices)
+    return _response(
+        model, json.dumps(picked), first, scored.reused, parsed=picked, scores=scores, method="yes/no"
+    )
+
+
+def _yes_and_no(model: LocalModel, prompt: str) -> tuple[list[int], list[int]]:
+    """The tokens that begin a yes and a no, however written."""
+    key = ("yes", prompt[-RESERVE:])
+    if key not in model.tries:
+        yes, no = (
+            sorted({model.prompter.label_tokens(prompt, spelled)[0] for spelled in spellings})
+            for spellings in (YES, NO)
+        )
+        both = set(yes) & set(no)  # a lone space, in some vocabularies
+        model.tries[key] = ([t for t in yes if t not in both], [t for t in no if t not in both])
+    found: tuple[list[int], list[int]] = model.tries[key]
+    return found
+
+
+async def _list(model: LocalModel, request: Request, wanted: OneOf) -> Response:
+    """The list of labels written under a grammar that allows nothing else; no probabilities."""
+    names = " | ".join(
+        json.dumps(json.dumps(name, ensure_ascii=False), ensure_ascii=False) for name in wanted.names
+    )
+    most = wanted.max_choices or len(wanted.names)
+    more = f'(", " label){{0,{most - 1}}}' if most > 1 else ""
+    grammar = f'root ::= "[]" | "[" label {more} "]"\nlabel ::= {names}'
+    parameters = {**request.parameters, "temperature": 0.0, "grammar": grammar}
+    written = await _text(model, replace(request, parameters=parameters))
+    try:
+        said = json.loads(written.text)
+    except ValueError:
+        return written
+    return replace(written, parsed=[name for name in wanted.names if name in said], method="grammar")
+
+
+# -- text and JSON
+
+
+async def _text(model: LocalModel, request: Request) -> Response:
+    given = request.parameters
+    most = int(given.get("max_new_tokens") or given.get("max_tokens") or NEW_TOKENS)
+    thinking = bool(given.get("thinking", False)) and not isinstance(request.response_format, Schema)
+    room = max(model.context - most, model.context // 2)
+    prompt = model.prompter.prompt(request, room, thinking=thinking)
+    most = max(min(most, model.context - len(prompt.tokens)), 1)
+    work = Writing(
+        prompt.group,
+        prompt.tokens,
+        most,
+        _sampling(request),
+        _stops(given.get("stop")),
+        _grammar(model, request),
+        listener(request),
+    )
+    written: Written = await _done(model, work)
+    made = _response(
+        model, written.text, prompt, written.reused, finish=written.finish, output=written.tokens
+    )
+    return replace(made, parsed=_parsed(written)) if isinstance(request.response_format, Schema) else made
+
+
+def _sampling(request: Request) -> dict[str, Any]:
+    """The row's sampling parameters. Where no seed is given the request makes one: same row, same text."""
+    seed = int(request.key[:8], 16)
+    fixed = {"temperature": 0.0} if isinstance(request.response_format, Schema) else {}
+    return {
+        "seed": seed,
+        **fixed,
+        **{name: value for name, value in request.parameters.items() if value is not None},
+    }
+
+
+def _stops(stop: Any) -> tuple[bytes, ...]:
+    several = [stop] if isinstance(stop, str) else list(stop or ())
+    return tuple(str(one).encode() for one in several if str(one))
+
+
+def _grammar(model: LocalModel, request: Request) -> str:
+    """The GBNF grammar an answer must follow, empty for none."""
+    wanted = request.response_format
+    if not isinstance(wanted, Schema):
+        return str(request.parameters.get("grammar") or "")
+    if wanted.canonical not in model.grammars:
+        from llama_cpp.llama_grammar import json_schema_to_gbnf
+
+        try:
+            model.grammars[wanted.canonical] = json_schema_to_gbnf(json.dumps(_bare(wanted.schema)))
+        except Exception as error:  # noqa: BLE001 - its converter raises whatever it stumbles over
+            raise UsageError(f"llama.cpp can't make a grammar of this JSON schema: {error}") from None
+    return model.grammars[wanted.canonical]
+
+
+def _bare(schema: Any) -> Any:
+    """The schema without the types beside an ``enum``: llama.cpp's converter would heed those instead."""
+    if isinstance(schema, Mapping):
+        known = {name: _bare(value) for name, value in schema.items()}
+        listed = isinstance(known.get("enum"), list)
+        return {name: value for name, value in known.items() if not (listed and name == "type")}
+    return [_bare(value) for value in schema] if isinstance(schema, list | tuple) else schema
+
+
+def _parsed(written: Written) -> Any:
+    """The JSON value; None where the text was cut before its end."""
+    try:
+        return json.loads(written.text)
+    except ValueError:
+        return None
+
+
+def _response(
+    model: LocalModel,
+    text: str,
+    prompt: Prompt,
+    reused: int,
+    *,
+    finish: str = "stop",
+    output: int = 0,
+    **fields: Any,
+) -> Response:
+    usage = Usage(len(prompt.tokens), output, min(reused, len(prompt.tokens)), cost=0.0)
+    made = Response(text=text, finish_reason=finish, usage=usage, **fields)
+    return told(made, prompt.cut, model.context)

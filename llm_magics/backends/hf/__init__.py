@@ -1,1 +1,0 @@
-"""Hugging Face models in the kernel: loading, writing, scoring, embedding."""

@@ -1,0 +1,230 @@
+"""What went wrong on the wire, as one of our errors."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
+
+from llm_magics.core.errors import (
+    AuthError,
+    BackendError,
+    BadRequest,
+    ContentFiltered,
+    ContextOverflow,
+    ModelNotFound,
+    Overloaded,
+    QuotaExhausted,
+    RateLimited,
+    Timeout,
+    redact,
+)
+
+LONGEST = 400
+"""Characters of a host's own words that an error repeats."""
+
+_OVERFLOW = re.compile(
+    r"context.{0,12}(length|window|size)|maximum.{0,20}(context|tokens)|too many (input )?tokens"
+    r"|(prompt|input|request|message)s? (is |are )?too (long|large)|reduce the length"
+    r"|exceeds? .{0,30}context",
+    re.IGNORECASE,
+)
+_FILTERED = re.compile(
+    r"content[ _-]?(filter|policy|management)|responsible ?ai|safety (system|filter)|moderation",
+    re.IGNORECASE,
+)
+_NO_MODEL = re.compile(
+    r"model.{0,80}(does not exist|not found|is (unknown|unavailable))|model_not_found|unknown_model",
+    re.IGNORECASE,
+)
+_NO_KEY = re.compile(
+    r"(api|access)[ _-]?key (is )?(not valid|invalid|missing)|invalid[ _]api[ _]key", re.IGNORECASE
+)
+_QUOTA = re.compile(
+    r"insufficient[ _](quota|balance|funds|credits?)|billing|exceeded your current quota|credit balance"
+    r"|payment",
+    re.IGNORECASE,
+)
+_WAIT = re.compile(
+    r"(?:try again|retry|wait|available)\s+(?:in|after|for)\s+((?:[\d.]+\s*[a-z]+\s*)+)", re.IGNORECASE
+)
+_SPAN = re.compile(
+    r"([\d.]+)\s*(ms|milliseconds?|s|sec|seconds?|m|min|minutes?|h|hours?|d|days?)(?![a-z])", re.IGNORECASE
+)
+_UNITS = {"ms": 0.001, "mi": 60.0, "m": 60.0, "s": 1.0, "h": 3600.0, "d": 86400.0}
+
+
+class Said(NamedTuple):
+    """What a host's error body says."""
+
+    message: str = ""
+    code: str = ""
+    kind: str = ""
+    param: str = ""
+    wait: float | None = None
+
+
+def said(body: bytes) -> Said:
+    """The error of a body, in any of the shapes in use; never fails."""
+    try:
+        whole = json.loads(body)
+    except ValueError:
+        return Said(_plain(body))
+    return said_by(whole)
+
+
+def said_by(whole: Any) -> Said:
+    """The error of a parsed body."""
+    if isinstance(whole, list) and whole:
+        whole = whole[0]
+    if not isinstance(whole, Mapping):
+        return Said(str(whole))
+    error = whole.get("error", whole)
+    if not isinstance(error, Mapping):
+        error = {**whole, "message": error}
+    detail = error.get("message") or error.get("detail") or error.get("msg") or ""
+    wait = whole.get("estimated_time")
+    inner = error.get("innererror")
+    inner = inner if isinstance(inner, Mapping) else {}
+    return Said(
+        message=detail if isinstance(detail, str) else json.dumps(detail, ensure_ascii=False),
+        code=str(error.get("code") or inner.get("code") or ""),
+        kind=str(error.get("type") or ""),
+        param=str(error.get("param") or ""),
+        wait=float(wait) if isinstance(wait, (int, float)) else None,
+    )
+
+
+def failure(
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    host: str,
+    model: str,
+) -> BackendError:
+    """An HTTP answer that is no success, as an error."""
+    told = said(body)
+    kind, hint = kind_of(status, told, model)
+    wait = retry_after(headers, told.message)
+    return kind(
+        f"{host} answered {status}: {short(told.message) or 'no reason given'}",
+        hint=hint,
+        status=status,
+        request_id=request_id(headers),
+        retry_after=told.wait if wait is None else wait,
+    )
+
+
+def kind_of(status: int, told: Said, model: str) -> tuple[type[BackendError], str]:
+    """The class of error for a status and its words, and what to do about it."""
+    words = f"{told.code} {told.kind} {told.message}"
+    if status in (401, 403):
+        return AuthError, "Look at the key: %llm_config key list"
+    if status == 402 or (status == 429 and _QUOTA.search(words)):
+        return QuotaExhausted, "The account has no credit left: see the provider's billing page."
+    if status == 429:
+        return _too_many(words)
+    if status == 404:
+        return ModelNotFound, f"Does the host serve {model!r}? Is the URL right (most end in /v1)?"
+    if status == 413:
+        return ContextOverflow, "Shorten the text, or take a model with a larger context window."
+    if status == 408:
+        return Timeout, ""
+    if status in (409, 425) or (status >= 500 and status != 501):
+        return Overloaded, ""
+    return _bad(words, model)
+
+
+def _too_many(words: str) -> tuple[type[BackendError], str]:
+    """A 429 is for waiting, save the one for a single request larger than the minute's quota."""
+    if "request too large" in words.lower():
+        return ContextOverflow, "This row alone is more than the account's tokens a minute: shorten it."
+    return RateLimited, "Lower it for good with: %llm_config add ... --rpm N"
+
+
+def _bad(words: str, model: str) -> tuple[type[BackendError], str]:
+    """The kinds of 400."""
+    if _FILTERED.search(words):
+        return ContentFiltered, "The provider's filter refused this row; the others go on."
+    if _OVERFLOW.search(words):
+        return ContextOverflow, "Shorten the text, or take a model with a larger context window."
+    if _NO_KEY.search(words):
+        return AuthError, "Look at the key: %llm_config key list"
+    if _NO_MODEL.search(words):
+        return ModelNotFound, f"Does the host serve {model!r}?"
+    return BadRequest, ""
+
+
+def short(text: str) -> str:
+    """A host's words on one line, without keys, cut to a length that can be read."""
+    clean = redact(" ".join(text.split()))
+    return clean if len(clean) <= LONGEST else clean[: LONGEST - 4] + " ..."
+
+
+def _plain(body: bytes) -> str:
+    """A body that is no JSON: the text of a page without its tags."""
+    text = body[:20_000].decode("utf-8", "replace")
+    if "<" in text:
+        text = re.sub(r"(?s)<(script|style).*?</\1>|<[^>]+>", " ", text)
+    return " ".join(text.split())
+
+
+def request_id(headers: Mapping[str, str]) -> str:
+    """The provider's name for the request."""
+    for name in ("x-request-id", "apim-request-id", "request-id", "cf-ray"):
+        if name in headers:
+            return headers[name]
+    return ""
+
+
+def retry_after(headers: Mapping[str, str], message: str = "") -> float | None:
+    """Seconds to wait, None where nothing is said.
+
+    Read from ``retry-after-ms``, ``retry-after`` (seconds or a date), or the message's own "try again in
+    1.2s".
+    """
+    exact = _number(headers.get("retry-after-ms"))
+    if exact is not None:
+        return max(0.0, exact / 1000)
+    header = headers.get("retry-after")
+    if header is not None:
+        wait = _number(header)
+        return max(0.0, wait) if wait is not None else _until(header)
+    found = _WAIT.search(message)
+    return span(found.group(1)) if found else None
+
+
+def span(text: str) -> float | None:
+    """Seconds of ``6ms``, ``1m30s``, ``20 seconds``, or of a plain number; None for anything else."""
+    plain = _number(text)
+    if plain is not None:
+        return plain
+    parts = _SPAN.findall(text)
+    try:
+        return sum(float(n) * _unit(unit) for n, unit in parts) if parts else None
+    except ValueError:
+        return None
+
+
+def _unit(name: str) -> float:
+    name = name.lower()
+    return _UNITS["ms" if name.startswith(("ms", "milli")) else name[0]]
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        number = float(text) if text is not None else None
+    except ValueError:
+        return None
+    return number if number is not None and 0 <= abs(number) < float("inf") else None
+
+
+def _until(date: str) -> float | None:
+    try:
+        return max(0.0, parsedate_to_datetime(date).timestamp() - time.time())
+    except (TypeError, ValueError):
+        return None

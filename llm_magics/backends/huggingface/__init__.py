@@ -1,0 +1,1 @@
+"""Hugging Face models inside the kernel, through transformers and sentence-transformers."""

@@ -1,0 +1,176 @@
+"""Models and tokenizers of the hub or a folder, on the device there is."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llm_magics.core.errors import LLMError, MissingPackage, ModelLoadError
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How a model is loaded. ``device`` and ``dtype`` empty: the best there is, as the file has it."""
+
+    device: str = ""
+    dtype: str = ""
+    revision: str = ""
+    trust_remote_code: bool = False
+    offline: bool = False
+
+    def pairs(self) -> tuple[tuple[str, Any], ...]:
+        """What makes one loaded model another one."""
+        return tuple(
+            (name, getattr(self, name)) for name in ("device", "dtype", "revision") if getattr(self, name)
+        )
+
+    def hub(self, token: str | None) -> dict[str, Any]:
+        """The keyword arguments that every ``from_pretrained`` takes."""
+        given: dict[str, Any] = {"token": token, "local_files_only": self.offline}
+        if self.revision:
+            given["revision"] = self.revision
+        if self.trust_remote_code:
+            given["trust_remote_code"] = True
+        return given
+
+
+class Writer:
+    """A causal model, its tokenizer (padding on the left), and the lock that makes calls take turns."""
+
+    def __init__(self, name: str, options: LoadOptions, token: str | None) -> None:
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        self.torch = torch()
+        self.name = name
+        self.lock = threading.Lock()
+        hub = options.hub(token)
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(name, padding_side="left", **hub)
+        if self.tokenizer.pad_token_id is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token
+        device = options.device or best_device(self.torch)
+        model: Any = AutoModelForCausalLM
+        with silence():
+            self.model: Any = model.from_pretrained(name, dtype=options.dtype or "auto", **hub)
+        self.model.to(device).eval()
+        self.device = self.model.device
+
+    @property
+    def context(self) -> int:
+        """Tokens the model reads, prompt and answer together."""
+        return int(getattr(self.model.config, "max_position_embeddings", 0) or 4096)
+
+    @property
+    def size(self) -> int:
+        """Bytes of its weights."""
+        return int(self.model.get_memory_footprint())
+
+    def close(self) -> None:
+        """Wait for the call under way, then free the weights."""
+        with self.lock:
+            self.model = None
+        free(self.torch)
+
+
+class Embedder:
+    """A sentence-transformers model and its lock."""
+
+    def __init__(self, name: str, options: LoadOptions, token: str | None) -> None:
+        try:
+            from sentence_transformers import SentenceTransformer
+        except ImportError as error:
+            raise MissingPackage.of("sentence-transformers", "transformers", "Embedding models") from error
+        self.torch = torch()
+        self.name = name
+        self.lock = threading.Lock()
+        device = options.device or best_device(self.torch)
+        with silence():
+            self.model: Any = SentenceTransformer(name, device=device, **options.hub(token))
+
+    @property
+    def size(self) -> int:
+        """Bytes of its weights."""
+        return sum(weight.numel() * weight.element_size() for weight in self.model.parameters())
+
+    def close(self) -> None:
+        """Wait for the call under way, then free the weights."""
+        with self.lock:
+            self.model = None
+        free(self.torch)
+
+
+def torch() -> Any:
+    """The torch module, or what to install."""
+    try:
+        import torch as module
+    except ImportError as error:
+        raise MissingPackage.of("torch", "transformers", "The transformers backend") from error
+    return module
+
+
+def best_device(module: Any) -> str:
+    """CUDA, Apple's GPU, or the processor."""
+    if module.cuda.is_available():
+        return "cuda"
+    return "mps" if module.backends.mps.is_available() else "cpu"
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """No progress bars of transformers' own: they would draw from another thread into some cell."""
+    from transformers.utils import logging as module
+
+    logging: Any = module
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def free(module: Any) -> None:
+    """Give memory back to the machine."""
+    gc.collect()
+    if module.cuda.is_available():
+        module.cuda.empty_cache()
+
+
+def loaded(kind: type[Writer | Embedder], name: str, options: LoadOptions, token: str | None) -> Any:
+    """A model of the kind, or what is missing for it.
+
+    Raises:
+        MissingPackage: torch, transformers or sentence-transformers.
+        ModelLoadError: No such model, no permission, no room, or files that are no model.
+    """
+    try:
+        return kind(name, options, token)
+    except LLMError:
+        raise
+    except ImportError as error:
+        raise MissingPackage.of(error.name or "transformers", "transformers", f"{name}") from error
+    except Exception as error:
+        raise ModelLoadError(f"{name} can't be loaded: {_short(error)}", hint=_hint(name, error)) from error
+
+
+def _short(error: Exception) -> str:
+    first = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {first[0][:300] if first else ''}"
+
+
+def _hint(name: str, error: Exception) -> str:
+    text = str(error).lower()
+    if "gated" in text or "401" in text or "403" in text:
+        return "Accept the model's terms on its page, and set a token: %llm_config key set HF_TOKEN"
+    if "memory" in text:
+        return "Free memory with %llm_config cache clear, or take a smaller model."
+    if "trust_remote_code" in text:
+        return "It brings its own code; the option trust_remote_code=true runs it, if you trust its author."
+    if Path(name).expanduser().is_dir():
+        return "Does the folder hold config.json, tokenizer files and weights?"
+    return "Is the name right (owner/model, or a folder)? Offline, a model must be on this machine already."

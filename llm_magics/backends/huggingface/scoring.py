@@ -1,0 +1,106 @@
+"""Labels scored exactly: every path of the label trie behind every prompt, in one padded batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llm_magics.backends.huggingface.loading import Writer
+from llm_magics.backends.huggingface.prompts import Prompt, Prompter
+from llm_magics.backends.in_kernel.label_trie import Branches, Trie, label_branches, log_sum_exp, paths
+from llm_magics.backends.in_kernel.yes_no import NO, YES
+
+MOST_CELLS = 32_768
+"""Tokens (padding included) of one forward pass."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of a task as a trie; ``joint`` scores them over the whole vocabulary."""
+
+    trie: Trie
+    branches: Branches
+    joint: bool
+
+    @classmethod
+    def of(cls, tokens: Sequence[Sequence[int]], end: int | None, joint: bool) -> Labels:
+        """From each label's tokens; the end-of-turn token keeps one that begins another apart."""
+        trie = Trie([[*each, end if end is not None else -1] for each in tokens])
+        return cls(trie, label_branches(trie, joint), joint)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest path that is evaluated."""
+        return int(self.branches.depth.max()) + 1 if len(self.branches.depth) else 0
+
+
+def scores(writer: Writer, prompts: Sequence[Prompt], labels: Labels) -> list[list[float]]:
+    """Each prompt's label probabilities, in the labels' order."""
+    import numpy as np
+
+    sequences: list[tuple[Any, dict[int, int]]] = []
+    owner: list[int] = []
+    for row, prompt in enumerate(prompts):
+        for found in paths(labels.branches.behind(np.asarray(prompt.ids, np.int32))):
+            if found[1] or not sequences:
+                sequences.append(found)
+                owner.append(row)
+    pieces: list[dict[int, Any]] = [{} for _ in prompts]
+    for number, logits in _evaluate(writer, sequences):
+        for place, row_logits in logits.items():
+            output = sequences[number][1][place]
+            node = labels.branches.order[output]
+            pieces[owner[number]][node] = labels.trie.read(node, row_logits, labels.joint)
+    return [[math.exp(total) for total in labels.trie.totals(each)] for each in pieces]
+
+
+def odds(writer: Writer, prompts: Sequence[Prompt], yes: list[int], no: list[int]) -> list[float]:
+    """The probability of a yes against a no as each prompt's next token."""
+    import numpy as np
+
+    sequences = [(np.asarray(prompt.ids, np.int32), {len(prompt) - 1: 0}) for prompt in prompts]
+    found = [0.5] * len(prompts)
+    for number, logits in _evaluate(writer, sequences):
+        row = logits[len(prompts[number]) - 1]
+        found[number] = 1 / (1 + math.exp(log_sum_exp(row[no]) - log_sum_exp(row[yes])))
+    return found
+
+
+def yes_and_no(prompter: Prompter, tail: str) -> tuple[list[int], list[int]]:
+    """The tokens that begin a yes and a no behind ``tail``, however written."""
+    yes, no = ({prompter.label(tail, text)[0] for text in spellings} for spellings in (YES, NO))
+    return sorted(yes - no), sorted(no - yes)
+
+
+def _evaluate(writer: Writer, sequences: Sequence[tuple[Any, dict[int, int]]]) -> Any:
+    """``(number, {place: its row of logits})`` of every sequence, longest first, in padded batches."""
+    order = sorted(range(len(sequences)), key=lambda number: -len(sequences[number][0]))
+    while order:
+        width = len(sequences[order[0]][0])
+        size = max(1, MOST_CELLS // max(width, 1))
+        yield from _forward(writer, sequences, order[:size], width)
+        order = order[size:]
+
+
+def _forward(writer: Writer, sequences: Sequence[Any], chosen: Sequence[int], width: int) -> Any:
+    torch = writer.torch
+    pad = writer.tokenizer.pad_token_id or 0
+    ids = torch.full((len(chosen), width), pad, dtype=torch.long)
+    mask = torch.zeros((len(chosen), width), dtype=torch.long)
+    for row, number in enumerate(chosen):
+        tokens = sequences[number][0]
+        ids[row, width - len(tokens) :] = torch.as_tensor(tokens.astype("int64"))
+        mask[row, width - len(tokens) :] = 1
+    keep = max(len(sequences[n][0]) - place for n in chosen for place in sequences[n][1])
+    given = {
+        "input_ids": ids.to(writer.device),
+        "attention_mask": mask.to(writer.device),
+        "position_ids": (mask.cumsum(-1) - 1).clamp(min=0).to(writer.device),
+    }
+    with torch.inference_mode():
+        logits = writer.model(**given, logits_to_keep=keep, use_cache=False).logits.float().cpu().numpy()
+    for row, number in enumerate(chosen):
+        length, places = len(sequences[number][0]), sequences[number][1]
+        yield number, {place: logits[row, keep - (length - place)] for place in places}

@@ -1,0 +1,127 @@
+"""Chat templates: the model's own Jinja text over messages, in a sandbox."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from llm_magics.backends.in_kernel.control_tokens import Disguise
+from llm_magics.core.errors import ModelLoadError, UsageError
+from llm_magics.core.prompt_formats import dicts, prompt_of, render
+from llm_magics.core.types import Message, Request
+
+PROBE = "a system text 81b0"
+OPEN, CLOSE = "<think>", "</think>"
+
+
+class ChatTemplate:
+    """Renders messages as the text a model was trained on; without ``source``, as plain lines.
+
+    Templates come with downloaded files: they run in Jinja's sandbox. One that has no place for system
+    messages (it raises, or leaves them out) gets them in front of the first user message.
+    """
+
+    def __init__(self, source: str, begin: str = "", end: str = "") -> None:
+        self._known = {"bos_token": begin, "eos_token": end}
+        self._template = _compiled(source) if source.strip() else None
+        self.folds = self._template is not None and not self._takes_system()
+
+    def prompt(self, request: Request, disguise: Disguise, thinking: bool = False) -> str:
+        """The request's prompt: by this template or as its own parameters want it. Lookalikes are hidden."""
+        rendered = prompt_of(replace(request, messages=disguise.messages(request.messages)))
+        if isinstance(rendered, str):
+            return rendered if thinking else closed(rendered)
+        return self.text(rendered, thinking)
+
+    def text(self, messages: Sequence[Message], thinking: bool = False) -> str:
+        """The prompt, up to where the model's answer begins.
+
+        ``thinking`` lets models that can think aloud do so; otherwise a thought already opened by the
+        template is closed at once.
+        """
+        if self._template is None:
+            plain = render("default", messages)
+            assert isinstance(plain, str)
+            return plain + "\n"
+        if self.folds:
+            messages = folded(messages)
+        text = self._render(messages, thinking)
+        return text if thinking else closed(text)
+
+    def _takes_system(self) -> bool:
+        try:
+            return PROBE in self._render([Message("system", PROBE), Message("user", "?")], False)
+        except UsageError:
+            return False
+
+    def _render(self, messages: Sequence[Message], thinking: bool) -> str:
+        import jinja2
+
+        assert self._template is not None
+        try:
+            text: str = self._template.render(
+                messages=dicts(messages),
+                add_generation_prompt=True,
+                enable_thinking=thinking,
+                tools=None,
+                documents=None,
+                **self._known,
+            )
+        except (jinja2.TemplateError, TypeError, ValueError) as error:
+            raise UsageError(
+                f"the model's chat template refuses these messages: {error}",
+                hint="Choose another with -p prompt_format=chatml (default, llama2, zephyr, notus).",
+            ) from None
+        return text
+
+
+def folded(messages: Sequence[Message]) -> list[Message]:
+    """System messages moved to the front of the first user message."""
+    system = "\n\n".join(content for role, content in messages if role == "system")
+    others = [message for message in messages if message.role != "system"]
+    if not system:
+        return others
+    place = next((i for i, message in enumerate(others) if message.role == "user"), None)
+    if place is None:
+        return [Message("user", system), *others]
+    joined = Message("user", f"{system}\n\n{others[place].content}")
+    return [*others[:place], joined, *others[place + 1 :]]
+
+
+def closed(text: str) -> str:
+    """``text`` with a thought that the template opened at its very end ended again, empty."""
+    return f"{text.rstrip()}\n\n{CLOSE}\n\n" if text.rstrip().endswith(OPEN) else text
+
+
+def _compiled(source: str) -> Any:
+    import jinja2
+    from jinja2.ext import loopcontrols
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
+    )
+    environment.filters["tojson"] = _to_json
+    environment.globals["raise_exception"] = _refuse
+    environment.globals["strftime_now"] = lambda form: datetime.now().astimezone().strftime(form)
+    try:
+        return environment.from_string(source)
+    except jinja2.TemplateError as error:
+        raise ModelLoadError(
+            f"the chat template in the file is broken: {error}",
+            hint="Choose another with -p prompt_format=chatml (default, llama2, zephyr, notus).",
+        ) from None
+
+
+def _to_json(value: Any, indent: int | None = None, ensure_ascii: bool = False, **_: Any) -> str:
+    """Jinja's own filter escapes HTML; templates mean plain JSON."""
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
+
+
+def _refuse(message: str) -> None:
+    import jinja2
+
+    raise jinja2.TemplateError(message)

@@ -1,1 +1,0 @@
-"""llama.cpp in the kernel: its low-level names, the batching owner thread, and what they need."""

@@ -1,0 +1,142 @@
+"""Requests and responses in the words of Ollama's API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llm_magics.backends.openai import parsing, wire
+from llm_magics.backends.openai.log_probabilities import label_scores
+from llm_magics.core.errors import MalformedAnswer
+from llm_magics.core.prompt_formats import dicts, prompt_of
+from llm_magics.core.types import OneOf, Request, Response, ResponseFormat, Schema, Usage
+
+WORDS: Mapping[str, str] = {"max_new_tokens": "num_predict", "max_tokens": "num_predict"}
+"""Our parameters that Ollama calls otherwise."""
+
+OPTIONS = frozenset(
+    {
+        *("temperature", "top_p", "top_k", "min_p", "typical_p", "seed", "stop", "num_ctx", "num_predict"),
+        *("repeat_penalty", "repeat_last_n", "frequency_penalty", "presence_penalty", "penalize_newline"),
+        *(
+            "mirostat",
+            "mirostat_tau",
+            "mirostat_eta",
+            "tfs_z",
+            "num_keep",
+            "num_batch",
+            "num_gpu",
+            "main_gpu",
+        ),
+        *("num_thread", "use_mmap", "use_mlock", "numa", "low_vram", "vocab_only", "draft_num_predict"),
+    }
+)
+"""The options of Ollama's Modelfile reference."""
+
+BESIDE = frozenset({"keep_alive", "think"})
+"""What stands beside ``options`` in a request."""
+
+OURS = frozenset({"prompt_format", "prompt_formatting_fn"})
+
+TOP_LOGPROBS = 20
+USUAL_CONTEXT = 4096
+"""Tokens a prompt and its answer may take where neither ``num_ctx`` nor the server's setting says more."""
+
+_FINISH = {"stop": "stop", "length": "length", "": "stop"}
+
+
+def body(request: Request, model: str, who: str) -> tuple[str, dict[str, Any], tuple[str, ...]]:
+    """``(route, body, notes)`` of a request: a chat, or a raw prompt past the model's template."""
+    whole: dict[str, Any] = {"model": request.model or model, "stream": False, "truncate": False}
+    options, beside = parameters(request.parameters, request.sample)
+    whole |= beside
+    if options:
+        whole["options"] = options
+    whole |= answer_format(request.response_format)
+    notes = unknown(request.parameters, who)
+    prompt = prompt_of(request)
+    if isinstance(prompt, str):
+        return "/api/generate", {**whole, "prompt": prompt, "raw": True}, notes + long(prompt, options)
+    text = "\n".join(content for _, content in prompt)
+    return "/api/chat", {**whole, "messages": dicts(prompt)}, notes + long(text, options)
+
+
+def parameters(given: Mapping[str, Any], sample: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """``(options, what stands beside them)``; the n-th sample of a seeded prompt has seed + n."""
+    options = {
+        WORDS.get(name, name): value
+        for name, value in given.items()
+        if value is not None and name not in OURS | BESIDE
+    }
+    if isinstance(options.get("stop"), str):
+        options["stop"] = [options["stop"]]
+    if sample and isinstance(options.get("seed"), int):
+        options["seed"] += sample
+    return options, {name: given[name] for name in BESIDE if given.get(name) is not None}
+
+
+def unknown(given: Mapping[str, Any], who: str) -> tuple[str, ...]:
+    """A sentence for each parameter that Ollama has no option for."""
+    names = [name for name in given if WORDS.get(name, name) not in OPTIONS | BESIDE | OURS]
+    return tuple(f"{who}: Ollama lists no option {name}; it was sent all the same." for name in names)
+
+
+def long(text: str, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """A warning where a prompt probably needs a larger context than the server's usual one."""
+    if "num_ctx" in options or len(text) < 3 * USUAL_CONTEXT:  # three characters a token, to be safe
+        return ()
+    return (
+        f"prompts may be longer than Ollama's usual {USUAL_CONTEXT:,} tokens; if rows fail: -p num_ctx=16384",
+    )
+
+
+def answer_format(form: ResponseFormat) -> dict[str, Any]:
+    """``format`` and log-probabilities."""
+    if isinstance(form, Schema):
+        return {"format": dict(form.schema)}
+    if not isinstance(form, OneOf):
+        return {}
+    whole: dict[str, Any] = {"format": wire.label_schema(form)}
+    if form.scores and not form.many:
+        whole |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
+    return whole
+
+
+def embed_body(model: str, texts: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of ``/api/embed``; ``truncate: false`` refuses what does not fit."""
+    whole: dict[str, Any] = {"model": model, "input": list(texts), "truncate": False}
+    options, beside = parameters({name: value for name, value in given.items() if name != "dimensions"}, 0)
+    whole |= {name: value for name, value in beside.items() if name == "keep_alive"}
+    if given.get("dimensions"):
+        whole["dimensions"] = given["dimensions"]
+    return {**whole, "options": options} if options else whole
+
+
+def response(
+    request: Request, whole: Mapping[str, Any], host: str, latency: float, notes: tuple[str, ...]
+) -> Response:
+    """The server's answer as ours; raises MalformedAnswer where there is no text in it."""
+    message = whole.get("message")
+    text = message.get("content") if isinstance(message, Mapping) else whole.get("response")
+    if not isinstance(text, str):
+        raise MalformedAnswer(f"{host} answered with no text.", hint="Is it an Ollama server?")
+    parsed = parsing.parsed(request.response_format, text)
+    scores = _scores(request.response_format, whole.get("logprobs"))
+    reason = str(whole.get("done_reason") or "")
+    return Response(
+        text=text,
+        parsed=parsed,
+        scores=scores,
+        method="logprobs" if scores else "",
+        finish_reason=_FINISH.get(reason, reason),
+        usage=Usage(int(whole.get("prompt_eval_count") or 0), int(whole.get("eval_count") or 0)),
+        model=str(whole.get("model") or request.model),
+        latency=latency,
+        notes=notes,
+    )
+
+
+def _scores(form: ResponseFormat, entries: Any) -> dict[str, float] | None:
+    if not isinstance(form, OneOf) or form.many or not form.scores or not isinstance(entries, list):
+        return None
+    return label_scores([entry for entry in entries if isinstance(entry, Mapping)], form.names)

@@ -1,0 +1,1 @@
+"""Hosts that speak OpenAI's format: OpenAI, Azure, vLLM's server, Hugging Face endpoints, custom URLs."""

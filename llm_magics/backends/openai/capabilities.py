@@ -1,0 +1,144 @@
+"""What a host turned out not to take, learned from its refusals and kept for the backend's life."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from llm_magics.backends.http_errors import Said
+
+LEARNABLE = frozenset({400, 404, 405, 415, 422, 501})
+"""Statuses with which hosts refuse a field."""
+
+FORMS = ("json_schema", "json_object", "plain")
+"""How an answer's shape is asked for, best first."""
+
+FIXED = frozenset({"model", "messages", "input", "prompt"})
+"""What no request can do without."""
+
+_REFUSED = re.compile(
+    r"unsupported|not support|unrecogni[sz]ed|unknown|unexpected|not permitted|not allowed|extra[ _]"
+    r"|input should be|not available|unavailable|not implemented|does(n't| not) (accept|take|allow)"
+    r"|invalid (parameter|argument|field)|only the default|is disabled|not enabled|can(no|')t be used",
+    re.IGNORECASE,
+)
+_VALIDATION = re.compile(r"\bvalidation errors?\b", re.IGNORECASE)
+"""With these words llama-cpp-python's server answers 500 to a field it does not know."""
+_FORMAT = re.compile(
+    r"response[_ ]format|json[_ ]schema|json[_ ]object|structured output|guided|grammar|json mode",
+    re.IGNORECASE,
+)
+_WORD_JSON = re.compile(r"must contain the word", re.IGNORECASE)
+_THIS_SCHEMA = re.compile(
+    r"invalid schema|invalid_json_schema|schema (contains|.{0,40}(invalid|not valid))|features? not support",
+    re.IGNORECASE,
+)
+_NO_SYSTEM = re.compile(
+    r"system (role|message)s? .{0,20}not supported|does not support 'system'|roles must alternate",
+    re.IGNORECASE,
+)
+_MOST = re.compile(r"(?:less than or equal to|at most|max\w*|between 0 and|<=)\D{0,24}(\d+)", re.IGNORECASE)
+_OWN = {
+    "stream": "the host gives no answer in pieces; it is shown when it is whole.",
+    "stream_options": "the host doesn't count the tokens of an answer in pieces; they are counted here.",
+}
+"""What it means that the host lacks a field which nobody set but us."""
+_TOKENS = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+
+
+class Habits:
+    """One host's ways. ``version`` counts the lessons, so that whoever sent the old form can tell."""
+
+    def __init__(self, max_tokens: str) -> None:
+        self.max_tokens = max_tokens
+        self.form = FORMS[0]
+        self.forms: dict[str, str] = {}
+        self.top_logprobs = 20
+        self.system = True
+        self.refused: set[str] = set()
+        self.version = 0
+
+    def form_for(self, canonical: str) -> str:
+        """How to ask for a format: the host's way, or a lesser one that this very schema needs."""
+        return max(self.forms.get(canonical, FORMS[0]), self.form, key=FORMS.index)
+
+    def learn(self, status: int, told: Said, body: Mapping[str, Any], canonical: str) -> tuple[str, ...]:
+        """What a refusal teaches, as sentences for the user; none where it teaches nothing."""
+        if status not in LEARNABLE and not (status == 500 and _VALIDATION.search(told.message)):
+            return ()
+        words = f"{told.param} {told.code} {told.message}"
+        sentences = (
+            self._token_field(words, body)
+            or self._answer_form(words, told, body, canonical)
+            or self._logprobs(words, body)
+            or self._roles(words, body)
+            or self._parameters(words, told, body)
+        )
+        self.version += bool(sentences)
+        return sentences
+
+    def _token_field(self, words: str, body: Mapping[str, Any]) -> tuple[str, ...]:
+        """``max_tokens`` and ``max_completion_tokens`` stand in for each other."""
+        sent = next((name for name in _TOKENS if name in body), "")
+        other = _TOKENS.get(sent, "")
+        if not sent or other in self.refused or not re.search(rf"\b{sent}\b", words):
+            return ()
+        if not _REFUSED.search(words):
+            return ()
+        self.refused.add(sent)
+        self.max_tokens = other
+        return (f"{sent} is sent as {other}.",)
+
+    def _answer_form(
+        self, words: str, told: Said, body: Mapping[str, Any], canonical: str
+    ) -> tuple[str, ...]:
+        """A schema becomes "any JSON", that becomes a plain request; the answers are checked here anyway."""
+        form = (body.get("response_format") or {}).get("type")
+        if form is None or not _FORMAT.search(words):
+            return ()
+        lesser = FORMS[FORMS.index(form) + 1]
+        if _WORD_JSON.search(words):
+            lesser = "plain"
+        if _WORD_JSON.search(words) or _THIS_SCHEMA.search(words):
+            self.forms[canonical] = lesser
+            return (f"the host refused this answer format as {form}; it is asked for as {lesser}.",)
+        if not _REFUSED.search(words) and not told.param.startswith("response_format"):
+            return ()
+        self.form = lesser
+        return (f"the host takes no {form}; answers are asked for as {lesser} and checked here.",)
+
+    def _logprobs(self, words: str, body: Mapping[str, Any]) -> tuple[str, ...]:
+        """Fewer alternatives a token, or none at all."""
+        if "logprobs" not in body or "logprobs" not in words:
+            return ()
+        most = _MOST.search(words)
+        if most and 0 < int(most.group(1)) < self.top_logprobs:
+            self.top_logprobs = int(most.group(1))
+            return (f"the host gives at most {self.top_logprobs} log-probabilities a token.",)
+        self.top_logprobs = 0
+        return ("the host gives no log-probabilities, so labels come without scores.",)
+
+    def _roles(self, words: str, body: Mapping[str, Any]) -> tuple[str, ...]:
+        """Models whose template has no system turn."""
+        has = any(message["role"] == "system" for message in body.get("messages", ()))
+        if not self.system or not has or not _NO_SYSTEM.search(words):
+            return ()
+        self.system = False
+        return ("the model takes no system message; it stands before the first user message.",)
+
+    def _parameters(self, words: str, told: Said, body: Mapping[str, Any]) -> tuple[str, ...]:
+        """Any other field that the host names and says it doesn't take."""
+        if not _REFUSED.search(words):
+            return ()
+        free = [name for name in body if name not in FIXED and name not in self.refused]
+        named = [name for name in free if name == told.param] or [
+            name for name in free if re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", told.message)
+        ]
+        self.refused.update(named)
+        return tuple(_OWN.get(name) or not_sent(name) for name in named)
+
+
+def not_sent(name: str) -> str:
+    """The one sentence for a parameter that does not reach the model."""
+    return f"{name} is not supported by the host and was not sent."

@@ -1,0 +1,55 @@
+"""vLLM's server: the OpenAI format with labels held to by ``structured_outputs``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from llm_magics.backends.base import Secrets
+from llm_magics.backends.http import Reply
+from llm_magics.backends.openai.client import OpenAIBackend
+from llm_magics.backends.openai.wire import MANY_CHOICES, Bodies
+from llm_magics.core.types import BackendSpec, OneOf, Request, Response, ResponseFormat
+
+CHOICE_FIELDS = ("structured_outputs", "guided_choice")
+"""vLLM's field for a closed choice, from 0.11 on and before; each version passes over the other."""
+
+
+class VLLMBackend(OpenAIBackend):
+    """One model of a vLLM server.
+
+    One label is served by vLLM's own choice constraint: the answer is the bare label, three to five
+    times fewer tokens than a JSON object around it. Several labels and schemas go by
+    ``response_format``. vLLM's further fields (``chat_template_kwargs``, ``min_p``, ``guided_regex``,
+    ...) are parameters like any other: ``-p min_p=0.05``. ``spec.options``: ``choice`` False asks for
+    labels by ``response_format`` too.
+    """
+
+    def __init__(self, spec: BackendSpec, secrets: Secrets | None = None) -> None:
+        super().__init__(spec, secrets)
+        if spec.options.get("choice", True):
+            self.bodies = ChoiceBodies(spec.model, self.endpoint.preset.words, self.habits)
+
+    def _read(self, request: Request, reply: Reply, latency: float, notes: tuple[str, ...]) -> Response:
+        made = super()._read(request, reply, latency, notes)
+        form = request.response_format
+        if made.parsed is None and isinstance(form, OneOf) and not form.many and made.text in form.names:
+            return replace(made, parsed=made.text)
+        return made
+
+
+class ChoiceBodies(Bodies):
+    """Request bodies with the choice constraint, as far as the host takes it."""
+
+    def format(self, form: ResponseFormat) -> dict[str, Any]:
+        """One label as a choice, anything else as the format has it."""
+        fields = [name for name in CHOICE_FIELDS if name not in self.habits.refused]
+        if not isinstance(form, OneOf) or form.many or len(form.choices) > MANY_CHOICES or not fields:
+            return super().format(form)
+        names = list(form.names)
+        asked: Mapping[str, Any] = {"structured_outputs": {"choice": names}, "guided_choice": names}
+        whole = {name: asked[name] for name in fields}
+        if form.scores and self.habits.top_logprobs:
+            whole |= {"logprobs": True, "top_logprobs": self.habits.top_logprobs}
+        return whole

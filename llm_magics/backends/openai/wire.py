@@ -1,0 +1,202 @@
+"""Requests and responses as OpenAI-format JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from llm_magics.backends.openai.capabilities import Habits
+from llm_magics.core.types import Message, OneOf, Request, ResponseFormat, Schema, Text
+
+MANY_CHOICES = 500
+"""More choices than this go without a schema: OpenAI allows 500 enum values in the older models."""
+
+OURS = frozenset({"prompt_format", "prompt_formatting_fn", "extra_body"})
+"""Parameters that are read here and never stand on the wire."""
+
+SINGLE = frozenset({"n", "stream", "stream_options"})
+"""What would change the shape of the answer: one whole answer a request is what is read."""
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def encode(body: Mapping[str, Any]) -> bytes:
+    """JSON as UTF-8; a lone surrogate, which no UTF-8 can hold, becomes ``?``."""
+    return _encode(body).encode("utf-8", "replace")
+
+
+def made(fields: Callable[[], Mapping[str, Any]]) -> bytes:
+    """``encode`` of what ``fields`` gives now."""
+    return encode(fields())
+
+
+class Bodies:
+    """Makes request bodies. What all rows of a run share is encoded once, not once a row."""
+
+    def __init__(self, model: str, words: Mapping[str, tuple[str, ...]], habits: Habits) -> None:
+        self.model = model
+        self.words = words
+        self.habits = habits
+        self._last: tuple[ResponseFormat, Mapping[str, Any], str, int, int] | None = None
+        self._head = ""
+
+    def chat(self, request: Request, prompt: Sequence[Message], *, streamed: bool = False) -> bytes:
+        """The body of ``/chat/completions``."""
+        turns = ",".join(
+            f'{{"role":{_encode(role)},"content":{_encode(content)}}}' for role, content in self.turns(prompt)
+        )
+        head = self.head(request, streamed=streamed)
+        return f'{head[:-1]},"messages":[{turns}]}}'.encode("utf-8", "replace")
+
+    def text(self, request: Request, prompt: str, *, streamed: bool = False) -> bytes:
+        """The body of ``/completions``, for a prompt that is already as the model reads it."""
+        head = self.head(request, streamed=streamed)
+        return f'{head[:-1]},"prompt":{_encode(prompt)}}}'.encode("utf-8", "replace")
+
+    def head(self, request: Request, *, streamed: bool = False) -> str:
+        """Everything but the prompt, as JSON."""
+        if streamed:
+            return _encode(self.settings(request) | self.in_pieces())
+        sample = request.sample if "seed" in request.parameters else 0
+        model = request.model or self.model
+        now = (request.response_format, request.parameters, model, sample, self.habits.version)
+        last = self._last
+        # `is` for the two that all rows of a run share: comparing them would cost more than encoding.
+        if last is None or last[0] is not now[0] or last[1] is not now[1] or last[2:] != now[2:]:
+            self._head = _encode(self.settings(request))
+            self._last = now
+        return self._head
+
+    def settings(self, request: Request) -> dict[str, Any]:
+        """Model, response format, parameters."""
+        whole: dict[str, Any] = {"model": request.model or self.model}
+        whole.update(self.parameters(request.parameters, request.sample))
+        whole.update(self.format(request.response_format))
+        return whole
+
+    def in_pieces(self) -> dict[str, Any]:
+        """What asks for an answer in pieces, its tokens counted."""
+        asked = {"stream": True, "stream_options": {"include_usage": True}}
+        if "stream" in self.habits.refused:
+            return {}
+        return {name: value for name, value in asked.items() if name not in self.habits.refused}
+
+    def fields(self, request: Request, *, streamed: bool = False) -> dict[str, Any]:
+        """The whole body as fields, for finding the one that a refusal names."""
+        more = self.in_pieces() if streamed else {}
+        return self.settings(request) | more | {"messages": dicts(request.messages)}
+
+    def vectors(self, texts: list[str], dimensions: int | None, encoding: str) -> dict[str, Any]:
+        """The body of ``/embeddings``; ``encoding`` is how the vectors are to come, empty for the usual."""
+        whole: dict[str, Any] = {"model": self.model, "input": texts}
+        asked = {"dimensions": dimensions, "encoding_format": encoding}
+        return whole | {n: value for n, value in asked.items() if value and n not in self.habits.refused}
+
+    def turns(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """The messages, the system's in front of the first user's where the model takes none."""
+        if self.habits.system:
+            return messages
+        system = "\n\n".join(message.content for message in messages if message.role == "system")
+        rest = [message for message in messages if message.role != "system"]
+        if not system or not rest:
+            return rest or messages
+        return [Message(rest[0].role, f"{system}\n\n{rest[0].content}"), *rest[1:]]
+
+    def parameters(self, given: Mapping[str, Any], sample: int = 0) -> dict[str, Any]:
+        """The user's parameters in the host's words; nothing that was not set.
+
+        The n-th sample of a seeded prompt is drawn with seed + n: with one seed all would be equal.
+        """
+        whole: dict[str, Any] = {}
+        for name, value in given.items():
+            if value is None or name in OURS or name in SINGLE:
+                continue
+            for word in self.word(name):
+                if word not in self.habits.refused:
+                    whole[word] = value
+        if sample and isinstance(whole.get("seed"), int):
+            whole["seed"] += sample
+        return whole | dict(given.get("extra_body") or {})
+
+    def word(self, name: str) -> tuple[str, ...]:
+        """The names of a parameter on the wire; none where the host lacks it."""
+        if name in ("max_new_tokens", "max_tokens", "max_completion_tokens"):
+            return (self.habits.max_tokens,)
+        return self.words.get(name, (name,))
+
+    def unsupported(self, given: Iterable[str]) -> tuple[str, ...]:
+        """Those of the parameters that don't reach the model."""
+        return tuple(
+            name
+            for name in given
+            if name not in OURS
+            and (name in SINGLE or not any(word not in self.habits.refused for word in self.word(name)))
+        )
+
+    def format(self, form: ResponseFormat) -> dict[str, Any]:
+        """``response_format`` and logprobs, as far as the host is known to take them."""
+        if isinstance(form, Text):
+            return {}
+        how = self.habits.form_for(form.canonical)
+        whole: dict[str, Any] = {}
+        if isinstance(form, OneOf):
+            if how == "json_schema" and len(form.choices) <= MANY_CHOICES:
+                whole["response_format"] = json_schema("label", label_schema(form), strict=True)
+            if form.scores and not form.many and self.habits.top_logprobs:
+                whole |= {"logprobs": True, "top_logprobs": self.habits.top_logprobs}
+        elif isinstance(form, Schema):
+            if how == "json_schema":
+                schema = dict(form.schema)
+                whole["response_format"] = json_schema(form.name, schema, strict=is_strict(schema))
+            elif how == "json_object":
+                whole["response_format"] = {"type": "json_object"}
+        return whole
+
+
+def dicts(messages: Iterable[Message]) -> list[dict[str, str]]:
+    """Messages as JSON objects."""
+    return [{"role": message[0], "content": message[1]} for message in messages]
+
+
+def json_schema(name: str, schema: Mapping[str, Any], *, strict: bool) -> dict[str, Any]:
+    """``response_format`` for a JSON schema."""
+    clean = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in name)[:64] or "answer"
+    return {"type": "json_schema", "json_schema": {"name": clean, "schema": schema, "strict": strict}}
+
+
+def label_schema(form: OneOf) -> dict[str, Any]:
+    """One name, or a list of them, inside an object: the format's top level has to be one."""
+    name: dict[str, Any] = {"type": "string", "enum": list(form.names)}
+    if form.many:
+        several: dict[str, Any] = {"type": "array", "items": name}
+        if form.max_choices:
+            several["maxItems"] = form.max_choices
+        return _object({"labels": several})
+    return _object({"label": name})
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def is_strict(schema: Any) -> bool:
+    """True where OpenAI's strict mode takes the schema: every object closed, every property required."""
+    if isinstance(schema, list):
+        return all(map(is_strict, schema))
+    if not isinstance(schema, Mapping):
+        return True
+    properties = schema.get("properties")
+    if isinstance(properties, Mapping):
+        if schema.get("additionalProperties") is not False or set(schema.get("required", ())) != set(
+            properties
+        ):
+            return False
+    elif schema.get("type") == "object":
+        return False
+    return all(is_strict(part) for part in schema.values())

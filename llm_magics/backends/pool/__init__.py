@@ -1,0 +1,1 @@
+"""Several backends that share rows or generations."""

@@ -1,0 +1,179 @@
+"""One member of a pool: how it is doing, and what it may be asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+
+from llm_magics.backends.base import Backend
+from llm_magics.backends.error_mapping import from_exception
+from llm_magics.backends.nested import addressed
+from llm_magics.core import tokens
+from llm_magics.core.errors import LLMError, Overloaded, RateLimited, Timeout
+from llm_magics.core.limits import Limiter, Permit
+from llm_magics.core.types import Embedding, Request, Response
+
+PATIENCE = 3
+"""Failures in a row after which a member is left alone for a while."""
+
+REST = 30.0
+"""Seconds a member that failed so often is left alone, unless it said how long."""
+
+
+class Member:
+    """A backend of a pool, asked under the limiter that everybody asks it under.
+
+    ``fault`` is what it failed with last, None once it has answered again. ``timeout``: seconds for one
+    call, where the pool has a word of its own on that.
+    """
+
+    def __init__(self, backend: Backend, timeout: float | None = None) -> None:
+        self.backend = backend
+        self.timeout = timeout
+        self.fault: LLMError | None = None
+        self.failures = 0
+        self.rests_until = 0.0
+        self.gate: Limiter | None = None
+        self._asked = 0
+        self._limits = ExitStack()
+        self._waiting: set[asyncio.Future[Permit]] = set()
+
+    @property
+    def free(self) -> bool:
+        """False while it rests, and while a host that said no has enough to do with those who wait."""
+        rested = asyncio.get_running_loop().time() >= self.rests_until
+        return rested and not (self.gate is not None and self.gate.crowded)
+
+    @property
+    def hopeless(self) -> bool:
+        """True where it can't work at all: a refused key, no such model."""
+        return self.rests_until == float("inf")
+
+    def share(self, limiter: Callable[[Backend], Limiter]) -> None:
+        """Ask under the engine's limiter of this backend from now on."""
+        self.gate = limiter(self.backend)
+        self.backend.share(limiter)
+
+    async def open(self) -> LLMError | None:
+        """Make it ready; what keeps it from that."""
+        try:
+            await self.backend.open()
+        except LLMError as error:
+            self._note(error)
+            return error
+        return None
+
+    async def complete(self, requests: Sequence[Request]) -> list[Response | LLMError]:
+        """Its answers; what it raises stands in each place."""
+        mine = [addressed(request, self.backend) for request in requests]
+        if self.backend.capabilities.batch_size > 1 and len(mine) > 1:
+            outcome = await self._ask(_text(mine), partial(self.backend.complete_many, mine))
+            return [outcome] * len(mine) if isinstance(outcome, LLMError) else outcome
+        singles = (self._ask(_text([each]), partial(self.backend.complete, each)) for each in mine)
+        return list(await asyncio.gather(*singles))
+
+    async def embed(self, texts: Sequence[str]) -> Embedding:
+        """Its vectors."""
+        outcome = await self._ask("".join(texts), partial(self.backend.embed, texts))
+        if isinstance(outcome, LLMError):
+            raise outcome
+        assert isinstance(outcome, Embedding)
+        return outcome
+
+    async def _ask(self, text: str, call: Callable[[], Awaitable[Any]]) -> Any:
+        """What the call gives, or fails with: in turn, in time, and told to the limiter."""
+        outcome: Any = None
+        with self._held() as gate:
+            permit = await self._turn(gate, text)
+            if permit is None:
+                return self.fault or Overloaded(f"{self.backend.name} has no time.")
+            try:
+                outcome = await self._timed(call)
+                gate.observe(self.backend.observe())
+                gate.heard(permit, _fault(outcome))
+            finally:
+                gate.release(permit, _used(outcome))
+        for each in _each(outcome):
+            self._note(each)
+        return outcome
+
+    async def _turn(self, gate: Limiter, text: str) -> Permit | None:
+        """A turn under the limiter; None for those that still wait when the member begins to rest."""
+        weight = tokens.count(text, self.backend.model) if gate.weighs else 0.0
+        turn = asyncio.ensure_future(gate.acquire(weight))
+        self._waiting.add(turn)
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                gate.release(turn.result())
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            return None
+        finally:
+            self._waiting.discard(turn)
+
+    async def _timed(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        try:
+            async with asyncio.timeout(self.timeout or self.backend.limits.timeout):
+                return await call()
+        except TimeoutError:
+            return Timeout(f"{self.backend.name} gave no answer in time.")
+        except Exception as error:  # noqa: BLE001 - one member's fault, whatever it is, is not the pool's
+            return from_exception(error, who=self.backend.name, model=self.backend.model)
+
+    @contextmanager
+    def _held(self) -> Iterator[Limiter]:
+        """The limiter, with this backend's limits in force while anything is asked."""
+        self.gate = self.gate or Limiter(self.backend.capabilities.max_concurrency)
+        if not self._asked:
+            self._limits.enter_context(self.gate.under(self.backend.limits))
+        self._asked += 1
+        try:
+            yield self.gate
+        finally:
+            self._asked -= 1
+            if not self._asked:
+                self._limits.close()
+
+    def _note(self, outcome: object) -> None:
+        """Remember how it went: a hopeless member rests for good, a shaky one for a while."""
+        if not isinstance(outcome, LLMError):
+            self.fault, self.failures, self.rests_until = None, 0, 0.0
+            return
+        self.fault = outcome
+        if outcome.fatal:
+            self._rest(float("inf"))
+        elif outcome.retryable:
+            self.failures += 1
+            if isinstance(outcome, RateLimited) or self.failures >= PATIENCE:
+                self._rest(getattr(outcome, "retry_after", None) or min(REST, 2.0**self.failures))
+
+    def _rest(self, seconds: float) -> None:
+        """Take nothing more for a while; those that wait go to the others."""
+        self.rests_until = asyncio.get_running_loop().time() + seconds
+        for turn in self._waiting:
+            turn.cancel()
+
+
+def _each(outcome: Any) -> Sequence[Any]:
+    return outcome if isinstance(outcome, list) else [outcome]
+
+
+def _fault(outcome: Any) -> LLMError | None:
+    """The first fault that may pass."""
+    return next((each for each in _each(outcome) if isinstance(each, LLMError) and each.retryable), None)
+
+
+def _used(outcome: Any) -> float | None:
+    """The tokens that the answers took, None without one."""
+    usages = [each.usage for each in _each(outcome) if isinstance(each, Response | Embedding)]
+    return sum(usage.input_tokens + usage.output_tokens for usage in usages) if usages else None
+
+
+def _text(requests: Sequence[Request]) -> str:
+    return "".join(message.content for request in requests for message in request.messages)

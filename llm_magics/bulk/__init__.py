@@ -1,0 +1,1 @@
+"""Answers obtained elsewhere: batch files and providers' batch services."""

@@ -1,0 +1,1 @@
+"""Concept induction: from texts to named, scored concepts and their explorer."""

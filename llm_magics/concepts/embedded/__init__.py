@@ -1,0 +1,1 @@
+"""Concept induction without a language model: clustering, keywords, similarity scores."""

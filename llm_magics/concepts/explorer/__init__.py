@@ -1,0 +1,1 @@
+"""The widget that shows a set of concepts: list, map, matrix, documents."""

@@ -1,0 +1,1 @@
+"""The set of concepts: edits with undo, scores, slices, files. No language model is used here."""

@@ -1,0 +1,1 @@
+"""The steps of concept induction: distill, cluster, synthesize, review, score, summarize."""

@@ -1,0 +1,338 @@
+"""How fast one backend may be asked: requests and tokens a minute, windows, adaptive concurrency.
+
+One ``Limiter`` a backend, shared by all cells and runs. Time is the running loop's own, so a loop with
+virtual time (``llm_magics.testing.clock``) makes every wait instant. Waiting holds no permit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import random
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from llm_magics.core.errors import Overloaded, RateLimited, Timeout
+from llm_magics.core.types import Limits
+
+START = 8
+"""What is in flight before a host has shown what it takes (unless the user said a number)."""
+
+LONGEST = 900.0
+"""Seconds of a Retry-After that are worth waiting for."""
+
+BUSY = frozenset({None, 503, 504, 529})
+"""Server faults that tell of too much in flight, rather than of a bug over there."""
+
+UNBOUNDED = float("inf")
+DEFAULTS = Limits()
+
+
+def over(limits: Limits, flags: Limits | None) -> Limits:
+    """``limits`` with every field that ``flags`` sets away from its default."""
+    if flags is None:
+        return limits
+    names = (field.name for field in dataclasses.fields(Limits))
+    said = {name: getattr(flags, name) for name in names if getattr(flags, name) != getattr(DEFAULTS, name)}
+    return dataclasses.replace(limits, **said)
+
+
+def strictest(several: Iterable[Limits]) -> Limits:
+    """The smallest of each limit; of several windows the slowest."""
+    several = list(several)
+    windows = [limits.window for limits in several if limits.window]
+    return Limits(
+        rpm=min((limits.rpm for limits in several if limits.rpm), default=None),
+        tpm=min((limits.tpm for limits in several if limits.tpm), default=None),
+        window=min(windows, key=lambda window: window[0] / window[1], default=None),
+        concurrency=min((limits.concurrency for limits in several if limits.concurrency), default=None),
+    )
+
+
+class Bucket:
+    """A level that refills evenly and may not go below zero; infinite until a limit is known.
+
+    The user's own limit and the host's (from its headers) hold side by side: the smaller one rules.
+    """
+
+    def __init__(self) -> None:
+        self.own: float | None = None
+        self.hosts: float | None = None
+        self.capacity = UNBOUNDED
+        self.rate = UNBOUNDED
+        self.level = UNBOUNDED
+        self.updated = 0.0
+
+    def limit(self, per_minute: float | None) -> None:
+        """What the user allows per minute, None for no limit."""
+        self.own = per_minute
+        self._resize()
+
+    def _resize(self, rate: float | None = None) -> None:
+        known = [limit for limit in (self.own, self.hosts) if limit is not None]
+        self.capacity = min(known, default=UNBOUNDED)
+        self.rate = self.capacity / 60 if rate is None else min(rate, self.capacity / 60)
+        self.level = min(self.level, self.capacity)
+
+    def observe(
+        self, now: float, limit: float, remaining: float, reset: float | None, in_flight: float
+    ) -> None:
+        """Take the host's word where it is stricter than our own count.
+
+        ``reset`` is the time until the quota is whole again; one far beyond a minute tells of a slower
+        quota (requests a day).
+        """
+        self.refill(now)
+        first = self.hosts is None
+        self.hosts = limit
+        slower = reset is not None and reset > 90 and remaining < limit
+        self._resize((limit - remaining) / reset if slower and reset else None)
+        self.level = min(self.level, remaining - (in_flight if first else 0))
+
+    def refill(self, now: float) -> None:
+        """Bring the level up to ``now``."""
+        if self.capacity is not UNBOUNDED:
+            self.level = min(self.capacity, self.level + (now - self.updated) * self.rate)
+        self.updated = now
+
+    def wait(self, now: float, amount: float) -> float:
+        """Seconds until ``amount`` may be taken; more than the capacity waits for a full bucket."""
+        if self.capacity is UNBOUNDED:
+            return 0.0
+        self.refill(now)
+        missing = min(amount, self.capacity) - self.level
+        return missing / self.rate if missing > 1e-9 else 0.0
+
+    def take(self, amount: float) -> None:
+        """Take ``amount`` (negative gives back); nothing is counted while there is no limit."""
+        if self.capacity is UNBOUNDED:
+            return
+        self.level = min(self.capacity, self.level - amount)
+
+
+class Window:
+    """At most ``n`` starts in any span of ``seconds`` (LLooM's rate_limit tuple).
+
+    The span is stretched by ``slack``: what leaves here evenly may arrive at the host unevenly.
+    """
+
+    def __init__(self, n: int, seconds: float) -> None:
+        self.n = n
+        self.span = seconds + min(0.05, 0.02 * seconds)
+        self.starts: deque[float] = deque(maxlen=n)
+
+    def wait(self, now: float) -> float:
+        """Seconds until one more may start."""
+        if len(self.starts) < self.n:
+            return 0.0
+        return max(0.0, self.starts[0] + self.span - now)
+
+    def take(self, now: float) -> None:
+        """Count one start."""
+        self.starts.append(now)
+
+
+class Concurrency:
+    """How much may be in flight: TCP's slow start, additive increase, multiplicative decrease.
+
+    Doubles a round trip until the first refusal, then grows by one a round trip (Jacobson 1988); a
+    refusal multiplies it by 0.7, at most once a round trip, and a 429 starts again at one.
+    """
+
+    def __init__(self, cap: int, *, start: int = START) -> None:
+        self.cap = cap
+        self.allowed = float(min(cap, start))
+        self.threshold = UNBOUNDED
+        self.changed = 0.0
+
+    def resize(self, cap: int, *, start: int | None = None) -> None:
+        """A new cap; ``start`` is where a number the user named takes hold at once."""
+        self.cap = cap
+        wanted = self.allowed if start is None or self.threshold is not UNBOUNDED else start
+        self.allowed = float(max(1, min(cap, wanted)))
+
+    def succeeded(self) -> None:
+        """One answer came: room for a little more."""
+        step = 1.0 if self.allowed < self.threshold else 1.0 / self.allowed
+        self.allowed = min(float(self.cap), self.allowed + step)
+
+    def refused(self, started: float, now: float, *, restart: bool) -> bool:
+        """The host is full. What started before the last decrease says nothing new (False)."""
+        if started < self.changed:
+            return False
+        self.changed = now
+        self.threshold = max(1.0, self.allowed * 0.7)
+        self.allowed = 1.0 if restart else self.threshold
+        return True
+
+
+@dataclass(slots=True)
+class Permit:
+    """One request in flight: when it started, what it was taken to weigh in tokens."""
+
+    started: float
+    tokens: float
+
+
+class Limiter:
+    """One backend's gate: ``acquire`` before a request, ``release`` after it."""
+
+    def __init__(self, cap: int = 64, *, start: int = START) -> None:
+        self.cap = cap
+        self.requests = Bucket()
+        self.tokens = Bucket()
+        self.window: Window | None = None
+        self.concurrency = Concurrency(cap, start=start)
+        self.in_flight = 0
+        self.paused_until = 0.0
+        self.refusals = 0
+        self._active: list[Limits] = []
+        self._waiting: deque[tuple[asyncio.Future[Permit], float]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @contextmanager
+    def under(self, limits: Limits) -> Iterator[None]:
+        """Keep to ``limits`` for the length of a run; of runs side by side the strictest holds."""
+        self._active.append(limits)
+        self._adopt()
+        try:
+            yield
+        finally:
+            self._active.remove(limits)
+            if self._active:
+                self._adopt()
+
+    def _adopt(self) -> None:
+        limits = strictest(self._active)
+        self.requests.limit(limits.rpm)
+        self.tokens.limit(limits.tpm)
+        named = limits.concurrency
+        self.concurrency.resize(named or self.cap, start=named)
+        if limits.window is None:
+            self.window = None
+        elif self.window is None or (self.window.n, self.window.span) != _shape(limits.window):
+            old, self.window = self.window, Window(*limits.window)
+            if old is not None:
+                self.window.starts.extend(old.starts)
+
+    @property
+    def weighs(self) -> bool:
+        """Whether tokens are counted, so that an estimate is worth making."""
+        return self.tokens.capacity is not UNBOUNDED
+
+    @property
+    def crowded(self) -> bool:
+        """True where the host has said no before, and as many wait as it takes at once."""
+        refused = self.concurrency.threshold is not UNBOUNDED
+        return refused and len(self._waiting) >= self.concurrency.allowed
+
+    async def acquire(self, tokens: float = 0.0) -> Permit:
+        """Wait for a turn, first come, first served."""
+        now = asyncio.get_running_loop().time()
+        if not self._waiting and self._delay(now, tokens) == 0.0:
+            return self._grant(now, tokens)
+        turn: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
+        self._waiting.append((turn, tokens))
+        self._pump()
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.release(turn.result())
+            self._pump()
+            raise
+
+    def release(self, permit: Permit, tokens: float | None = None) -> None:
+        """The request ended; ``tokens`` it really took are settled against the estimate."""
+        self.in_flight -= 1
+        if tokens is not None and self.weighs:
+            self.tokens.take(tokens - permit.tokens)
+        if self._waiting:
+            self._pump()
+
+    def succeeded(self) -> None:
+        """An answer came in time."""
+        self.refusals = 0
+        self.concurrency.succeeded()
+
+    def heard(self, permit: Permit, fault: object) -> None:
+        """Steer by how a request went: a fault that may pass, or None where the host had room for it."""
+        asked = float(getattr(fault, "retry_after", None) or 0.0)
+        if fault is None:
+            self.succeeded()
+        elif isinstance(fault, RateLimited):
+            drawn = asked * (1 + 0.1 * random.random())  # noqa: S311 - jitter, not a secret
+            self.refused(permit, drawn if 0 < drawn < LONGEST else backoff(self.refusals), restart=True)
+        elif isinstance(fault, Timeout) or (isinstance(fault, Overloaded) and fault.status in BUSY):
+            self.refused(permit, min(asked, LONGEST), restart=False)
+
+    def refused(self, permit: Permit, pause: float | None, *, restart: bool) -> None:
+        """429 (``restart``), 503 or a timeout; ``pause`` in seconds holds everybody back."""
+        now = asyncio.get_running_loop().time()
+        if self.concurrency.refused(permit.started, now, restart=restart) and restart:
+            self.refusals += 1
+        if pause:
+            self.paused_until = max(self.paused_until, now + pause)
+
+    def observe(self, facts: Mapping[str, float]) -> None:
+        """Learn from the host's rate-limit headers (see ``Backend.observe``)."""
+        now = asyncio.get_running_loop().time()
+        for kind, bucket in (("requests", self.requests), ("tokens", self.tokens)):
+            limit, remaining = facts.get(f"limit_{kind}"), facts.get(f"remaining_{kind}")
+            if limit and remaining is not None:
+                in_flight = self.in_flight if kind == "requests" else 0.0
+                bucket.observe(now, limit, remaining, facts.get(f"reset_{kind}"), in_flight)
+
+    def _delay(self, now: float, tokens: float) -> float:
+        """Seconds until the next may start, infinite while only an end of another can make room."""
+        if self.in_flight >= int(self.concurrency.allowed):
+            return UNBOUNDED
+        if self.paused_until > now:
+            return self.paused_until - now
+        return max(
+            self.requests.wait(now, 1.0),
+            self.tokens.wait(now, tokens),
+            self.window.wait(now) if self.window is not None else 0.0,
+        )
+
+    def _grant(self, now: float, tokens: float) -> Permit:
+        self.in_flight += 1
+        self.requests.take(1.0)
+        if self.weighs:
+            self.tokens.take(tokens)
+        if self.window is not None:
+            self.window.take(now)
+        return Permit(now, tokens)
+
+    def _pump(self) -> None:
+        """Let through all who may go; set one timer for the next."""
+        loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._waiting:
+            turn, tokens = self._waiting[0]
+            if not turn.done():
+                now = loop.time()
+                delay = self._delay(now, tokens)
+                if delay > 0.0:
+                    if delay is not UNBOUNDED:
+                        self._timer = loop.call_later(delay, self._pump)
+                    return
+                turn.set_result(self._grant(now, tokens))
+            self._waiting.popleft()
+
+
+def _shape(window: tuple[int, float]) -> tuple[int, float]:
+    """What a ``Window`` over ``window`` looks like."""
+    like = Window(*window)
+    return like.n, like.span
+
+
+def backoff(
+    attempt: int, *, base: float = 0.5, cap: float = 30.0, chance: Callable[[], float] = random.random
+) -> float:
+    """Seconds to wait before try number ``attempt`` + 1: full jitter (Brooker, AWS 2015)."""
+    return chance() * min(cap, base * 2.0**attempt)

@@ -1,0 +1,216 @@
+"""Prompts as a model reads them: named formats for raw text, and the user's own formatting function.
+
+By default messages go to a model as messages and its own chat template makes text of them. The names
+here are distilabel's (0.x), for models that come without a template or were trained on another one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import CodeType
+from typing import Any, TypeAlias
+
+from llm_magics.core.errors import NotFound, UsageError
+from llm_magics.core.types import Message, Request
+
+Rendered: TypeAlias = str | tuple[Message, ...]
+"""Raw text that goes to the model as it is, or messages for the model's own chat template."""
+
+
+class Prompt(list[dict[str, str]]):
+    """What a ``prompt_formatting_fn`` is given: the messages as ``{"role", "content"}`` dicts.
+
+    ``system_prompt`` and ``formatted_prompt`` are distilabel's names for the two texts of one turn.
+    """
+
+    @property
+    def system_prompt(self) -> str:
+        """The system messages' text, empty without one."""
+        return "\n".join(turn["content"] for turn in self if turn["role"] == "system")
+
+    @property
+    def formatted_prompt(self) -> str:
+        """The last user message's text."""
+        return next((turn["content"] for turn in reversed(self) if turn["role"] == "user"), "")
+
+    def format_as(self, name: str) -> str | list[dict[str, str]]:
+        """This prompt in the named format."""
+        rendered = render(name, [Message(turn["role"], turn["content"]) for turn in self])
+        return rendered if isinstance(rendered, str) else dicts(rendered)
+
+
+class FormattingFn:
+    """A ``prompt_formatting_fn`` with a name that changes with its code and nothing else.
+
+    Its ``repr`` stands in a request's key: an answer made with another function is another answer,
+    and the same function in tomorrow's kernel is the same one. Values the function takes from outside
+    (globals, closures) are not part of it.
+    """
+
+    def __init__(self, fn: Callable[[Prompt], Any]) -> None:
+        self.fn = fn
+
+    def __call__(self, messages: Iterable[Message]) -> Rendered:
+        """What the function makes of the messages; raises UsageError where it fails, or that is no prompt."""
+        try:
+            answer = self.fn(Prompt(dicts(messages)))
+        except Exception as error:
+            raise UsageError(
+                f"prompt_formatting_fn {self!r} raised {type(error).__name__}: {error}",
+                hint="It is given the messages (a list of dicts; .formatted_prompt is the last user's text).",
+            ) from error
+        return _rendered(answer, self)
+
+    def __repr__(self) -> str:
+        return f"{getattr(self.fn, '__name__', type(self.fn).__name__)}#{fingerprint(self.fn)}"
+
+
+def prompt_of(request: Request) -> Rendered:
+    """What is sent for ``request``: its ``prompt_formatting_fn``'s answer, else its ``prompt_format``'s.
+
+    Both stand in ``request.parameters``; without them the messages stay messages. Raises NotFound for
+    an unknown format and UsageError for a function that returns no prompt.
+    """
+    fn = request.parameters.get("prompt_formatting_fn")
+    if fn is not None:
+        return formatting_fn(fn)(request.messages)
+    name = request.parameters.get("prompt_format")
+    return render(name, request.messages) if name else request.messages
+
+
+def formatting_fn(fn: Any) -> FormattingFn:
+    """``fn`` as a FormattingFn; raises UsageError where it can't be called."""
+    if isinstance(fn, FormattingFn):
+        return fn
+    if not callable(fn):
+        raise UsageError(
+            f"prompt_formatting_fn is {fn!r}, not a function.",
+            hint="Give a function of the messages that returns a text or a list of messages.",
+        )
+    return FormattingFn(fn)
+
+
+def as_messages(rendered: Rendered) -> tuple[Message, ...]:
+    """Messages for an API that takes nothing else: raw text becomes one user message."""
+    return (Message("user", rendered),) if isinstance(rendered, str) else rendered
+
+
+def joined(several: Sequence[Rendered]) -> str | list[dict[str, str]]:
+    """Prompts as one to show: the messages of all in order, or the texts where they are texts."""
+    if any(isinstance(each, str) for each in several):
+        return "\n\n".join(message.content for each in several for message in as_messages(each))
+    return [turn for each in several for turn in dicts(as_messages(each))]
+
+
+def render(name: str, messages: Sequence[Message]) -> Rendered:
+    """``messages`` in the format ``name``; raises NotFound with the known names."""
+    if name not in FORMATS:
+        raise NotFound.among("prompt format", name, FORMATS)
+    return FORMATS[name](messages)
+
+
+def dicts(messages: Iterable[Message]) -> list[dict[str, str]]:
+    """Messages as the dicts that chat APIs and chat templates take."""
+    return [{"role": role, "content": content} for role, content in messages]
+
+
+def fingerprint(*functions: Any) -> str:
+    """Twelve hex digits that change when a function's code, names, constants or defaults do."""
+    digest = hashlib.sha256()
+    for function in functions:
+        _feed(digest.update, function)
+    return digest.hexdigest()[:12]
+
+
+def _feed(update: Callable[[bytes], None], function: Any) -> None:
+    """Hash what a callable is: its code where it has one, its name where it is built in."""
+    code = getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
+    if code is None:
+        update(
+            f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', function)}".encode()
+        )
+        return
+    _feed_code(update, code)
+    update(repr(getattr(function, "__defaults__", None)).encode())
+
+
+def _feed_code(update: Callable[[bytes], None], code: CodeType) -> None:
+    """Hash a code object without its file and line numbers, which move with the cell."""
+    update(code.co_code)
+    update(repr((code.co_names, code.co_varnames, code.co_freevars)).encode())
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            _feed_code(update, constant)
+        else:
+            update(repr(constant).encode())
+
+
+def _rendered(answer: Any, fn: FormattingFn) -> Rendered:
+    """A function's answer as text or messages."""
+    if isinstance(answer, str):
+        return answer
+    if isinstance(answer, Sequence) and answer:
+        turns = [_message(turn) for turn in answer]
+        if all(turns):
+            return tuple(turn for turn in turns if turn)
+    raise UsageError(
+        f"prompt_formatting_fn {fn!r} returned {type(answer).__name__}, no prompt.",
+        hint="Return a text, or a list of {'role': ..., 'content': ...}.",
+    )
+
+
+def _message(turn: Any) -> Message | None:
+    """One turn as a Message, or None where it is none."""
+    if isinstance(turn, Mapping) and {"role", "content"} <= turn.keys():
+        return Message(str(turn["role"]), str(turn["content"]))
+    if isinstance(turn, tuple) and len(turn) == 2:
+        return Message(str(turn[0]), str(turn[1]))
+    return None
+
+
+def _plain(messages: Sequence[Message]) -> str:
+    """Every message's text on lines of its own, no markers."""
+    return "\n".join(content for _, content in messages)
+
+
+def _openai(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The messages themselves."""
+    return tuple(messages)
+
+
+def _llama2(messages: Sequence[Message]) -> str:
+    """Meta's Llama-2-chat markers; the system text stands inside the first user turn."""
+    system = "\n".join(content for role, content in messages if role == "system")
+    pending = f"<<SYS>>\n{system}\n<</SYS>>\n\n" if system else ""
+    text = ""
+    for role, content in messages:
+        if role == "user":
+            text += f"<s>[INST] {pending}{content} [/INST]"
+            pending = ""
+        elif role == "assistant":
+            text += f" {content} </s>"
+    return text
+
+
+def _chatml(messages: Sequence[Message]) -> str:
+    """OpenAI's ChatML markers."""
+    turns = (f"<|im_start|>{role}\n{content}<|im_end|>\n" for role, content in messages)
+    return "".join(turns) + "<|im_start|>assistant\n"
+
+
+def _zephyr(messages: Sequence[Message]) -> str:
+    """Zephyr's markers, which Notus was trained on too."""
+    turns = (f"<|{role}|>\n{content}</s>\n" for role, content in messages)
+    return "".join(turns) + "<|assistant|>\n"
+
+
+FORMATS: Mapping[str, Callable[[Sequence[Message]], Rendered]] = {
+    "default": _plain,
+    "openai": _openai,
+    "llama2": _llama2,
+    "chatml": _chatml,
+    "zephyr": _zephyr,
+    "notus": _zephyr,
+}
+"""The formats by name."""

@@ -1,0 +1,1 @@
+"""Dataframes in and out, and templates over their columns."""

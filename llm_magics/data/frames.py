@@ -1,0 +1,360 @@
+"""Rows out of a dataframe and result columns back onto it: pandas, polars, pyarrow, Series, list.
+
+A frame comes back as what it was, with its index and its dtypes; the user's own is never touched. Of a
+dask frame only the columns are known here: its rows are read where its partitions are computed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llm_magics.core.errors import NotFound, UsageError
+from llm_magics.data.templates import is_null
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A dataframe in the user's own library, and the name it goes by in messages.
+
+    ``own`` is False where the user has no such frame: it was made of a Series or a list. ``parts`` is
+    the dask frame that ``native``, without rows, stands for.
+    """
+
+    native: Any
+    name: str = "data"
+    own: bool = True
+    parts: Any = None
+
+    @property
+    def columns(self) -> list[str]:
+        """Column names as text, in order."""
+        return [str(name) for name in _narwhal(self.native).columns]
+
+    def __len__(self) -> int:
+        return int(_narwhal(self.native).shape[0])
+
+    def values(self, column: str) -> list[Any]:
+        """One column as Python values, in row order.
+
+        Raises NotFound with the near names, UsageError for a dask frame.
+        """
+        self.require_whole()
+        narwhal, place = _narwhal(self.native), self.columns.index(self.require(column))
+        return list(narwhal[:, place].to_list())
+
+    def require(self, column: str) -> str:
+        """The column's name as text. Raises NotFound."""
+        if column in self.columns:
+            return column
+        size = _count(len(self), "row") if self.parts is None else _count(self.parts.npartitions, "partition")
+        raise NotFound.among("column", column, self.columns, hint=f"{self.name} has {size}.")
+
+    def require_whole(self, what: str = "this") -> None:
+        """Raises UsageError for a dask frame, whose rows are not here."""
+        if self.parts is not None:
+            raise UsageError(
+                f"{what} needs all rows at once; {self.name} is read a partition at a time.",
+                hint=f"Give it one that is in memory: {self.name}.compute(), or .get_partition(0).compute().",
+            )
+
+    def holds_text(self, column: str) -> bool:
+        """Whether a column is one of texts, by its first value that is not null."""
+        if self.parts is not None:
+            import narwhals as nw
+
+            return bool(_narwhal(self.native).schema[column] in (nw.String, nw.Object))
+        first = next((value for value in self.values(column)[:200] if not is_null(value)), None)
+        return isinstance(first, str)
+
+
+def read(data: Any, name: str = "data", on: str | None = None) -> tuple[Frame, str | None]:
+    """The data as a frame, and the column of its text where the data itself says which.
+
+    A Series becomes a frame of one column, a list or array of texts one with the column ``text``.
+    Raises UsageError for anything else, and for a frame without rows or with repeated column names.
+    """
+    if isinstance(data, Frame):
+        return data, on
+    if type(data).__module__ == "numpy" and getattr(data, "ndim", 0) == 1:
+        data = data.tolist()
+    if isinstance(data, list | tuple):
+        return _from_list(data, name), on or "text"
+    narwhal = _narwhal(data, name)
+    series = hasattr(narwhal, "to_frame")
+    if series:
+        column = str(narwhal.name or "text")
+        narwhal, on = narwhal.alias(column).to_frame(), on or column
+    frame = Frame(narwhal.to_native(), name, own=not series)
+    if len(frame) == 0:
+        raise UsageError(f"{name} has no rows.")
+    if on is not None:
+        frame.require(on)
+    return frame, on
+
+
+def read_parts(data: Any, name: str = "data", on: str | None = None) -> tuple[Frame, str | None]:
+    """``read``, for whoever can do with the columns of a dask frame (or Series) alone."""
+    if not is_parted(data):
+        return read(data, name, on)
+    parts = data
+    if data.ndim == 1:
+        on = on or str(data.name or "text")
+        parts = data.to_frame(name=on)
+    frame = Frame(parts._meta, name, parts=parts)  # noqa: SLF001 - dask's documented name for it
+    if on is not None:
+        frame.require(on)
+    return frame, on
+
+
+def is_parted(value: Any) -> bool:
+    """Whether it is a dask frame or Series."""
+    kind = type(value)
+    return kind.__module__.startswith("dask.dataframe") and kind.__name__ in ("DataFrame", "Series")
+
+
+def is_data(value: Any) -> bool:
+    """Whether a notebook's variable is something that rows can be read from."""
+    if isinstance(value, list | tuple):
+        return bool(value) and all(isinstance(item, str) for item in value[:20])
+    if is_parted(value):
+        return True
+    try:
+        _narwhal(value)
+    except UsageError:
+        return False
+    return True
+
+
+def _from_list(data: Sequence[Any], name: str) -> Frame:
+    import pandas as pd
+
+    wrong = next((item for item in data if not isinstance(item, str) and not is_null(item)), None)
+    if wrong is not None:
+        raise UsageError(
+            f"{name} is a list that holds more than texts (a value of type {type(wrong).__name__}).",
+            hint=f"Make them texts: [str(value) for value in {name}]",
+        )
+    if not data:
+        raise UsageError(f"{name} has no rows.")
+    return Frame(pd.DataFrame({"text": list(data)}), name, own=False)
+
+
+def _narwhal(native: Any, name: str = "data") -> Any:
+    import narwhals as nw
+
+    try:
+        return nw.from_native(native, eager_only=True, allow_series=True)
+    except nw.exceptions.DuplicateError as error:
+        raise UsageError(f"{name} has columns of the same name.", hint="Rename them first.") from error
+    except TypeError as error:
+        kinds = "a DataFrame (pandas, polars, pyarrow, dask), a Series or a list of texts"
+        reading = next((how for how in ("collect", "compute") if hasattr(native, how)), None)
+        hint = f"Read it first: {name}.{reading}()" if reading else f"Expected: {kinds}."
+        raise UsageError(f"{name} is of type {type(native).__name__}: no rows to read.", hint=hint) from error
+
+
+def positions(
+    frame: Frame,
+    *,
+    where: str | None = None,
+    head: int | None = None,
+    sample: int | None = None,
+    seed: int = 0,
+    variables: Mapping[str, Any] | None = None,
+) -> Sequence[int]:
+    """The rows that a run is about, in order.
+
+    Those that satisfy ``where``, the first ``head`` of them, ``sample`` of those drawn without
+    replacement by ``seed``. Raises UsageError where none is left.
+    """
+    whole: Sequence[int] = range(len(frame))
+    chosen = whole if where is None else _where(frame, where, variables or {})
+    if head is not None:
+        chosen = chosen[:head]
+    if sample is not None and sample < len(chosen):
+        chosen = sorted(random.Random(seed).sample(chosen, sample))  # noqa: S311 - a reproducible sample
+    if not chosen:
+        raise UsageError(
+            f"no row of {frame.name} is left to ask about.", hint="Look at --where, --head, --sample."
+        )
+    return chosen
+
+
+def _where(frame: Frame, expression: str, variables: Mapping[str, Any]) -> list[int]:
+    """Rows for which an expression in pandas' query language is true, whatever the frame's library."""
+    narwhal = _narwhal(frame.native)
+    try:
+        found = narwhal.to_pandas().eval(expression, local_dict=dict(variables))
+    except Exception as error:
+        raise UsageError(
+            f"--where {expression!r} can't be read: {error}", hint=_columns_hint(frame)
+        ) from error
+    mask = found.tolist() if getattr(found, "ndim", 0) == 1 else None
+    if mask is None or not all(isinstance(hit, bool) or is_null(hit) for hit in mask):
+        equals = "Equal is written ==\n" if re.search(r"(?<![=<>!])=(?!=)", expression) else ""
+        raise UsageError(
+            f"--where {expression!r} is not true or false for each row.", hint=equals + _columns_hint(frame)
+        )
+    return [i for i, hit in enumerate(mask) if hit is True]
+
+
+def _count(n: int, what: str) -> str:
+    return f"1 {what}" if n == 1 else f"{n:,} {what}s"
+
+
+def _columns_hint(frame: Frame) -> str:
+    return "Columns: " + ", ".join(frame.columns[:20])
+
+
+def attach(
+    frame: Frame,
+    columns: Mapping[str, Sequence[Any]],
+    categories: Mapping[str, Sequence[str]] | None = None,
+    kinds: Mapping[str, str] | None = None,
+) -> Any:
+    """A new native frame: the old columns and, in their order, the new ones (one value a row).
+
+    ``categories`` lists the values of a column in order, for a categorical dtype where the library
+    has one; ``kinds`` the type of a column that has it even where every value is null (``int float bool
+    str date datetime``).
+    """
+    if _is_pandas(frame.native):
+        return _attach_pandas(frame.native, columns, categories or {}, kinds or {})
+    import narwhals as nw
+
+    narwhal = _narwhal(frame.native)
+    backend = narwhal.implementation
+    types = {name: getattr(nw, _NARWHALS[kind]) for name, kind in (kinds or {}).items()}
+    series = [
+        _vectors(name, values, backend)
+        if _is_vectors(values)
+        else nw.new_series(name, _plain(values), types.get(name), backend=backend)
+        for name, values in columns.items()
+    ]
+    return narwhal.with_columns(*series).to_native()
+
+
+def _is_pandas(native: Any) -> bool:
+    return type(native).__module__.split(".")[0] == "pandas"
+
+
+_NARWHALS = {
+    "int": "Int64",
+    "float": "Float64",
+    "bool": "Boolean",
+    "str": "String",
+    "date": "Date",
+    "datetime": "Datetime",
+}
+_PANDAS = {"int": "Int64", "float": "float64", "bool": "boolean", "date": "datetime64[s]"}
+
+
+def _attach_pandas(
+    native: Any,
+    columns: Mapping[str, Sequence[Any]],
+    categories: Mapping[str, Any],
+    kinds: Mapping[str, str],
+) -> Any:
+    import pandas as pd
+
+    result = native.copy(deep=False)
+    for name, values in columns.items():
+        if name in categories:
+            column: Any = pd.Categorical(list(values), categories=list(categories[name]))
+        elif kinds.get(name) in _PANDAS:
+            boxed: Any = pd.Series(list(values), dtype=object)
+            column = boxed.astype(_PANDAS[kinds[name]]).array
+        else:
+            column = _pandas_array(values)
+        result[_key(native, name)] = pd.Series(column, index=native.index)
+    return result
+
+
+def _key(native: Any, name: str) -> Any:
+    """What a new column is called among columns of several levels: a tuple as long as theirs."""
+    levels = native.columns.nlevels
+    return name if levels == 1 else (name, *[""] * (levels - 1))
+
+
+def _pandas_array(values: Sequence[Any]) -> Any:
+    """Whole numbers and truth values keep their kind beside nulls; vectors and lists stay objects."""
+    import numpy as np
+    import pandas as pd
+
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {bool}:
+        return pd.array(values, dtype="boolean") if None in values else pd.array(values, dtype="bool")
+    if kinds == {int} and None in values:
+        return pd.array(values, dtype="Int64")
+    if kinds <= {int, float, str}:
+        return values if kinds else pd.Series(values, dtype=object)
+    # Filled one by one: lists of one length would else become the rows of a matrix.
+    boxed = np.empty(len(values), dtype=object)
+    for i, value in enumerate(values):
+        boxed[i] = value
+    return boxed
+
+
+def _is_vectors(values: Sequence[Any]) -> bool:
+    """Whether all that is there are numpy's float32 vectors of one length."""
+    shapes = {getattr(value, "shape", None) for value in values if value is not None}
+    return len(shapes) == 1 and None not in shapes and all(v is None or v.dtype == "float32" for v in values)
+
+
+def _vectors(name: str, values: Sequence[Any], backend: Any) -> Any:
+    """Vectors as lists of float32: as lists of Python's numbers a million would take eight gigabytes."""
+    import narwhals as nw
+    import numpy as np
+
+    kind = nw.List(nw.Float32)
+    if not backend.is_polars():
+        return nw.new_series(name, list(values), kind, backend=backend)
+    import polars as pl
+
+    # Polars reads a matrix at once, but no list of arrays with nulls among them.
+    places = itertools.count()
+    rows = pl.Series([None if value is None else next(places) for value in values], dtype=pl.UInt32)
+    whole = pl.Series(name, np.stack([value for value in values if value is not None]))
+    return nw.from_native(whole.gather(rows), series_only=True).cast(kind)
+
+
+def _plain(values: Sequence[Any]) -> list[Any]:
+    """Arrays as lists: what polars and pyarrow build columns from."""
+    return [value.tolist() if hasattr(value, "tolist") else value for value in values]
+
+
+def repeat_rows(frame: Frame, rows: Sequence[int]) -> Frame:
+    """A frame with the rows at these positions, each as often as it is named; the index repeats too."""
+    if _is_pandas(frame.native):
+        return Frame(frame.native.iloc[list(rows)], frame.name)
+    return Frame(_narwhal(frame.native)[list(rows)].to_native(), frame.name)
+
+
+def require_changeable(frame: Frame) -> None:
+    """Raises UsageError where ``--inplace`` has no frame of the user's to write to."""
+    if not frame.own:
+        raise UsageError(f"--inplace needs a DataFrame; {frame.name} is none.", hint="Use -o NAME.")
+    if frame.parts is not None or not _is_pandas(frame.native):
+        raise UsageError("--inplace works on pandas frames; others can't be changed.", hint="Use -o NAME.")
+
+
+def set_inplace(native: Any, result: Any, names: Sequence[str]) -> None:
+    """Write the columns ``names`` of ``result`` into the user's own pandas frame."""
+    for name in names:
+        key = _key(native, name)
+        native[key] = result[key].array
+
+
+def described(frame: Frame, rows: int = 0) -> str:
+    """Columns, dtypes and the first ``rows`` rows as text for a prompt."""
+    narwhal = _narwhal(frame.native)
+    kinds = ", ".join(f"{name} ({kind})" for name, kind in narwhal.schema.items())
+    lines = [f"The table {frame.name} has {len(frame):,} rows and the columns {kinds}."]
+    if rows:
+        lines.append(narwhal.head(rows).to_pandas().to_csv(index=False))
+    return "\n".join(lines)

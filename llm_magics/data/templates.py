@@ -1,0 +1,128 @@
+"""Templates over columns: one substitution pass, named columns only, nothing evaluated."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from llm_magics.core.errors import NotFound, UsageError, near
+
+_BRACES = re.compile(r"\{\{|\}\}|\{([^{}\n]*)\}")
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place in a template that a row's value fills."""
+
+    column: str
+
+
+@dataclass(frozen=True)
+class Template:
+    """A prompt with slots. ``parts`` are literal texts and slots, in order."""
+
+    parts: tuple[str | Slot, ...]
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The columns it reads, each once, in order of appearance."""
+        return tuple(dict.fromkeys(part.column for part in self.parts if isinstance(part, Slot)))
+
+    def render(self, row: Mapping[str, Any]) -> str:
+        """The text for one row; a null value is the empty text. Inserted text is never read again."""
+        return "".join(part if isinstance(part, str) else text_of(row[part.column]) for part in self.parts)
+
+
+def text_of(value: Any) -> str:
+    """A cell as a person would type it; null is the empty text."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return "" if is_null(value) else str(value)
+
+
+def is_null(value: Any) -> bool:
+    """None, NaN, NaT, pandas' and polars' missing values (they alone differ from themselves, or refuse)."""
+    if value is None:
+        return True
+    try:
+        return bool(value != value)
+    except (TypeError, ValueError):
+        return type(value).__name__ == "NAType"
+
+
+def compile_template(text: str, columns: Collection[str], variables: Mapping[str, Any]) -> Template:
+    """Read a template once, before any row.
+
+    ``{column}`` or ``{two words}`` is this row's value, ``{@name}`` a notebook variable read now.
+    ``{{`` and ``}}`` are literal braces in a template that holds a ``{{``; in any other, and for
+    whatever else stands in braces (JSON, code), what was typed stays.
+
+    Raises NotFound where a bare identifier in braces is no column, or a variable is missing.
+    """
+    doubled = "{{" in text
+    return Template(tuple(_join(_pieces(text, doubled, columns, variables))))
+
+
+def _pieces(
+    text: str, doubled: bool, columns: Collection[str], variables: Mapping[str, Any]
+) -> Iterator[str | Slot]:
+    end = 0
+    for match in _BRACES.finditer(text):
+        yield text[end : match.start()]
+        end = match.end()
+        token, name = match.group(), match.group(1)
+        if name is None:
+            yield token[0] if doubled else token
+        else:
+            yield _fill(token, name.strip(), columns, variables)
+    yield text[end:]
+
+
+def _fill(token: str, name: str, columns: Collection[str], variables: Mapping[str, Any]) -> str | Slot:
+    if name in columns:
+        return Slot(name)
+    if name.startswith("@") and name[1:].isidentifier():
+        if name[1:] not in variables:
+            raise NotFound.among("variable", name[1:], [k for k in variables if not k.startswith("_")])
+        return text_of(variables[name[1:]])
+    if name.isidentifier() or (re.fullmatch(r"\w[\w ]*", name) and near(name, columns)):
+        hint = f"{{column}} is a row's value, {{@{name}}} a variable, {{{{{name}}}}} the braces as typed."
+        raise NotFound.among("column", name, columns, hint=hint)
+    return token
+
+
+def _join(pieces: Iterator[str | Slot]) -> Iterator[str | Slot]:
+    """Neighbouring literals as one."""
+    text = ""
+    for piece in pieces:
+        if isinstance(piece, str):
+            text += piece
+            continue
+        if text:
+            yield text
+        yield piece
+        text = ""
+    if text:
+        yield text
+
+
+_ATTEMPT = re.compile(r"\{\s*(\w+)\s*[}.:!\[|(]")
+"""A column in braces with more than its name: Jinja's filters, str.format's formats and attributes."""
+
+
+def require_columns(template: Template, columns: Collection[str]) -> None:
+    """Raises UsageError where a template names no column: every row would ask the same."""
+    if not template.columns:
+        shown = ", ".join("{" + c + "}" for c in list(columns)[:8])
+        typed = "".join(part for part in template.parts if isinstance(part, str))
+        meant = next((found for found in _ATTEMPT.findall(typed) if found in columns), None)
+        braces = f"A column's name alone stands in single braces: {{{meant}}}\n" if meant else ""
+        raise UsageError(
+            "the template names no column, so every row would ask the same.",
+            hint=f"{braces}Columns: {shown}",
+        )

@@ -1,0 +1,1 @@
+"""Requests into results: one event loop, workers, retries, limits, budget, progress."""

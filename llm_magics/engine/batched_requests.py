@@ -1,0 +1,219 @@
+"""Several rows' requests as one, and its answer taken apart: each row gets what stands under its own id.
+
+Rows go out as one JSON object, id -> text, so that nothing in a text can pass for another row, and come
+back as one, id -> answer. An id that is missing, stands there twice, or was never given answers nobody.
+(Batch prompting: Cheng, Kasai, Yu 2023, arXiv 2301.08721.)
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+from llm_magics.core.types import Message, OneOf, Request, Response, ResponseFormat, Schema
+from llm_magics.text.loose_json import loose_json, visible
+
+RULE = (
+    "Several cases come at once, as one JSON object: id -> case. Each stands alone: answer it as said above, "
+    "as if there were no other. The answer is one JSON object with exactly the same ids, id -> answer to "
+    "that case, and nothing else."
+)
+"""What the instructions of several rows end with."""
+
+MANY_NAMES = 500
+"""More label names than this go without an enum, as in a request of one row."""
+
+OVERHEAD = 8
+"""Output tokens that an id and its punctuation take, on the high side."""
+
+_CUT = ("length", "max_tokens")
+_ENTRY = re.compile(r'\s*"([^"\\]{1,20})"\s*:\s*')
+_AFTER = re.compile(r"\s*[,}]")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Requests that differ in their last message alone, in the order of their ids 1, 2, 3, ..."""
+
+    requests: tuple[Request, ...]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The id of each request."""
+        return tuple(str(number) for number in range(1, len(self.requests) + 1))
+
+    @cached_property
+    def request(self) -> Request:
+        """All of them as one; instructions and examples stand in front and are the same for every bundle."""
+        first = self.requests[0]
+        cases = _json({mark: r.messages[-1].content for mark, r in zip(self.ids, self.requests, strict=True)})
+        return replace(
+            first,
+            messages=(*_head(first.messages[:-1]), Message("user", cases)),
+            response_format=_answers(self.ids, first.response_format),
+            parameters=_parameters(first.parameters, len(self.requests)),
+            subject="",
+            together=len(self.requests),
+        )
+
+    def read(self, response: Response) -> list[Response | None]:
+        """Each row's own answer, None for a row without one; usage, model and request id are the whole's."""
+        found = by_id(response.text)
+        if not found and isinstance(response.parsed, Mapping):
+            found = [(str(mark), value) for mark, value in response.parsed.items()]
+        often = Counter(mark for mark, _ in found)
+        known = {mark: value for mark, value in found if often[mark] == 1 and value is not None}
+        form = self.requests[0].response_format
+        return [_own(response, form, known[mark]) if mark in known else None for mark in self.ids]
+
+
+def bundled(requests: Sequence[Request]) -> Bundle | None:
+    """The requests as a bundle; None where they are not of one kind, or fewer than two."""
+    first = requests[0]
+    alike = all(
+        r.messages[:-1] == first.messages[:-1]
+        and r.messages[-1].role == "user"
+        and r.response_format == first.response_format
+        and r.parameters == first.parameters
+        and r.sample == first.sample
+        for r in requests
+    )
+    return Bundle(tuple(requests)) if alike and len(requests) > 1 else None
+
+
+def sent(requests: Iterable[Request], together: int) -> Iterator[Request]:
+    """What goes out for these requests where ``together`` share one."""
+    waiting = iter(requests)
+    while part := list(islice(waiting, together)):
+        bundle = bundled(part)
+        yield from (bundle.request,) if bundle is not None else part
+
+
+# -- out
+
+
+def _head(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Instructions with the rule at their end; earlier turns as one turn of the same shape."""
+    said = [m.content for m in messages if m.role == "system"]
+    turns = [m for m in messages if m.role != "system"]
+    head = Message("system", "\n\n".join([*said, RULE]))
+    asked, answered = turns[::2], turns[1::2]
+    pairs = len(asked) == len(answered)
+    if not turns or not pairs or any(m.role != "user" for m in asked):
+        return (head, *turns)
+    ids = [str(number) for number in range(1, len(asked) + 1)]
+    shown = {mark: m.content for mark, m in zip(ids, asked, strict=True)}
+    given = {mark: _value(m.content) for mark, m in zip(ids, answered, strict=True)}
+    return (head, Message("user", _json(shown)), Message("assistant", _json(given)))
+
+
+def _value(text: str) -> Any:
+    """An earlier answer as JSON: itself where it is JSON, else a string."""
+    try:
+        return json.loads(text) if text[:1] in "{[" else text
+    except ValueError:
+        return text
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _answers(ids: Sequence[str], form: ResponseFormat) -> Schema:
+    """One answer an id; what an answer may be stands there once."""
+    one, definitions = _answer(form), {}
+    if isinstance(form, Schema):
+        definitions = dict(one.pop("$defs", {}))
+    name = "answer"
+    while name in definitions:
+        name += "_"
+    return Schema(
+        {
+            "type": "object",
+            "properties": {mark: {"$ref": f"#/$defs/{name}"} for mark in ids},
+            "required": list(ids),
+            "additionalProperties": False,
+            "$defs": {name: one, **definitions},
+        },
+        "answers",
+    )
+
+
+def _answer(form: ResponseFormat) -> dict[str, Any]:
+    if isinstance(form, Schema):
+        return dict(form.schema)
+    one: dict[str, Any] = {"type": "string"}
+    if not isinstance(form, OneOf):
+        return one
+    if len(form.choices) <= MANY_NAMES:
+        one["enum"] = list(form.names)
+    return {"type": "array", "items": one} | _most(form) if form.many else one
+
+
+def _most(form: OneOf) -> dict[str, Any]:
+    return {"maxItems": form.max_choices} if form.max_choices else {}
+
+
+def _parameters(given: Mapping[str, Any], rows: int) -> Mapping[str, Any]:
+    """A limit on one answer's tokens, for all of them together."""
+    limits = {
+        name: (given[name] + OVERHEAD) * rows
+        for name in ("max_new_tokens", "max_tokens")
+        if isinstance(given.get(name), int)
+    }
+    return {**given, **limits} if limits else given
+
+
+# -- back
+
+
+def by_id(text: str) -> list[tuple[str, Any]]:
+    """The entries of the answer's object in order, an id that stands there twice twice.
+
+    Of an answer that breaks off, those that are whole.
+    """
+    answer = visible(text)
+    found, value = loose_json(answer, _Entries)
+    if not found:
+        return list(_whole_entries(answer))
+    entries = value.pairs if isinstance(value, _Entries) else []
+    if len(entries) == 1 and not entries[0][0].strip().isdecimal() and isinstance(entries[0][1], _Entries):
+        entries = entries[0][1].pairs  # {"answers": {"1": ...}}
+    return [(mark.strip(), item) for mark, item in entries]
+
+
+class _Entries(dict[str, Any]):
+    """A JSON object that remembers its entries as they stood there."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.pairs = pairs
+
+
+def _whole_entries(answer: str) -> Iterator[tuple[str, Any]]:
+    decoder = json.JSONDecoder(strict=False)
+    at = answer.find("{") + 1
+    while at and (entry := _ENTRY.match(answer, at)):
+        try:
+            value, end = decoder.raw_decode(answer, entry.end())
+        except ValueError:
+            return
+        after = _AFTER.match(answer, end)
+        if after is None:  # a number may go on where the answer broke off
+            return
+        yield entry[1].strip(), value
+        at = after.end()
+
+
+def _own(response: Response, form: ResponseFormat, value: Any) -> Response:
+    """One row's share of the answer, as its backend would have given it alone."""
+    text = value if isinstance(value, str) else _json(value)
+    parsed = value if isinstance(form, Schema) and isinstance(value, dict | list) else None
+    finish = "stop" if response.finish_reason in _CUT else response.finish_reason
+    return replace(response, text=text, parsed=parsed, scores=None, method="", finish_reason=finish)

@@ -1,0 +1,90 @@
+"""Rows in, results out: one limiter a backend, one pass a run.
+
+Nothing here knows a task or a backend by name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator, Callable, Iterable
+
+from llm_magics.backends.base import Backend
+from llm_magics.core.limits import START, Limiter, over
+from llm_magics.core.types import FREE, Result
+from llm_magics.engine.batched_execution import Together
+from llm_magics.engine.budget import Budget
+from llm_magics.engine.lookup import Ask
+from llm_magics.engine.retries import Attempts
+from llm_magics.engine.task import Target, Task
+from llm_magics.engine.worker_pool import Options, Pass
+from llm_magics.store.responses import Store
+
+__all__ = ["Ask", "Engine", "Options"]
+
+
+class Engine:
+    """Runs tasks over rows; keeps one limiter a backend for all runs. Used on one loop only.
+
+    ``store`` None keeps nothing.
+    """
+
+    def __init__(self, store: Store | None = None) -> None:
+        self.store = store
+        self._limiters: dict[tuple[str, str, str], Limiter] = {}
+
+    def limiter(self, backend: Backend) -> Limiter:
+        """The backend's gate, the same one for all runs."""
+        name = (backend.namespace, backend.base_url, backend.name)
+        if name not in self._limiters:
+            cap = backend.capabilities.max_concurrency
+            # What runs on somebody's own machine queues by itself; there is no quota to feel for.
+            self._limiters[name] = Limiter(cap, start=cap if backend.price == FREE else START)
+        return self._limiters[name]
+
+    async def run(
+        self,
+        asks: Iterable[Ask],
+        task: Task,
+        backend: Backend,
+        target: Target,
+        options: Options,
+        deliver: Callable[[Result], None],
+    ) -> None:
+        """Deliver one Result an ask, as they come, in any order; always on this loop.
+
+        A row that fails is a Result with its error. Raises what stops a run: a fatal error, the first
+        rows all failing alike, with ``on_error="raise"`` the first failure, and errors in the task.
+        """
+        limits = over(backend.limits, options.limits)
+        if options.retries is not None:
+            limits = dataclasses.replace(limits, retries=options.retries)
+        limiter = self.limiter(backend)
+        budget = Budget(options.max_cost, backend.price)
+        kind = Together if target.together > 1 else Attempts
+        attempts = kind(backend, limiter, limits, budget)
+        # Without the store, equal rows far apart must still be one call: a store of the run's own.
+        store = self.store if options.keep or self.store is None else Store.temporary()
+        backend.share(self.limiter)
+        try:
+            await backend.open()
+            with limiter.under(limits):
+                await Pass(store, task, target, options, deliver, attempts).over(asks)
+        finally:
+            if store is not None and store is not self.store:
+                store.close()
+
+    async def stream(
+        self, asks: Iterable[Ask], task: Task, backend: Backend, target: Target, options: Options
+    ) -> AsyncIterator[Result]:
+        """The results of ``run`` one by one; leaving the loop early ends the run."""
+        results: asyncio.Queue[Result | None] = asyncio.Queue()
+        run = asyncio.create_task(self.run(asks, task, backend, target, options, results.put_nowait))
+        run.add_done_callback(lambda _: results.put_nowait(None))
+        try:
+            while (result := await results.get()) is not None:
+                yield result
+            await run
+        finally:
+            run.cancel()
+            await asyncio.gather(run, return_exceptions=True)

@@ -1,0 +1,166 @@
+"""Work on the loop thread, seen from outside it: wait for it, await it, cancel it."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import signal
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, Protocol
+
+from llm_magics.core.errors import Interrupted
+
+POLL = 0.1
+"""Seconds between looks at work under way: signals wake a wait on no platform for certain."""
+
+
+loop_thread = threading.local()
+"""``loop_thread.here`` is True on a loop thread, where waiting would stop what is waited for."""
+
+
+class Tracked(Protocol):
+    """What a job shows of its run while it goes on."""
+
+    @property
+    def df(self) -> Any:
+        """The frame so far."""
+
+    @property
+    def meter(self) -> Any:
+        """Its count; ``line()`` is one line of text."""
+
+
+class Job:
+    """Work going on in the background. It always ends: with a result, an error, or cancelled.
+
+    ``await job`` in a cell, or ``job.result()``, waits; ``job.df`` is the partial frame.
+    """
+
+    def __init__(
+        self,
+        future: concurrent.futures.Future[Any],
+        stop: Callable[[], object],
+        id: str = "",  # noqa: A002 - what a user reads in %llm jobs
+        run: Tracked | None = None,
+    ) -> None:
+        self.id = id
+        self.run = run
+        self._future = future
+        self._stop = stop
+
+    @property
+    def status(self) -> Literal["running", "done", "failed", "cancelled"]:
+        """How it stands."""
+        if not self._future.done():
+            return "running"
+        if self._future.cancelled():
+            return "cancelled"
+        return "failed" if self._future.exception() else "done"
+
+    @property
+    def progress(self) -> str:
+        """Rows, tokens, money and time so far, on one line."""
+        return self.run.meter.line() if self.run is not None else self.status
+
+    @property
+    def df(self) -> Any:
+        """The frame with what is answered so far."""
+        return self.run.df if self.run is not None else None
+
+    @property
+    def error(self) -> BaseException | None:
+        """What it failed with."""
+        return self._future.exception() if self.status == "failed" else None
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait for the end, at most ``timeout`` seconds.
+
+        Raises what the work raised, TimeoutError, or Interrupted where it was cancelled. Stopping the
+        cell that waits leaves the job running.
+        """
+        refuse_on_loop_thread()
+        with interruptible():
+            if not wait(self._future, timeout=timeout):
+                raise TimeoutError(f"job {self.id} is still running after {timeout:g} s.")
+        return outcome(self._future)
+
+    def cancel(self) -> bool:
+        """Ask it to stop; True if it was still running. What was answered is kept."""
+        running = not self._future.done()
+        if running:
+            self._stop()
+        return running
+
+    async def _ended(self) -> Any:
+        # A wrapped future leaves an idle kernel loop asleep through an interrupt; ticks wake it.
+        try:
+            while not self._future.done():  # noqa: ASYNC110 - see above
+                await asyncio.sleep(POLL)
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+        return outcome(self._future)
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._ended().__await__()
+
+    def __repr__(self) -> str:
+        said = self.error or self.progress
+        return f"<Job {self.id} {self.status}: {said}>"
+
+
+def refuse_on_loop_thread() -> None:
+    """Raises RuntimeError in place of a deadlock."""
+    if getattr(loop_thread, "here", False):
+        raise RuntimeError("a coroutine on the loop thread would wait for itself; use await.")
+
+
+def wait(
+    future: concurrent.futures.Future[Any],
+    tick: Callable[[], object] | None = None,
+    timeout: float | None = None,
+) -> bool:
+    """Wait in short polls, calling ``tick`` between them; whether it is done."""
+    until = None if timeout is None else time.monotonic() + timeout
+    while True:
+        left = POLL if until is None else min(POLL, until - time.monotonic())
+        concurrent.futures.wait((future,), timeout=max(0.0, left))
+        if future.done() or left <= 0:
+            return future.done()
+        if tick is not None:
+            tick()
+
+
+def outcome(future: concurrent.futures.Future[Any]) -> Any:
+    """The result or the error; a cancelled one is Interrupted."""
+    if future.cancelled():
+        raise Interrupted("Stopped. What was answered is kept; run the cell again to go on.")
+    return future.result()
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """The first SIGINT within raises KeyboardInterrupt, whatever handler stood before; more do nothing.
+
+    ipykernel puts in a handler of its own for cells with a top-level ``await``, which would leave a
+    blocking wait deaf. Signals reach the main thread alone; elsewhere this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    stopped = False
+
+    def stop(_signal: int, _frame: object) -> None:
+        nonlocal stopped
+        if not stopped:
+            stopped = True
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before if before is not None else signal.default_int_handler)

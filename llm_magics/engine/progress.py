@@ -1,0 +1,273 @@
+"""How far a run is: one count, one line, one display, whose last state is the permanent footer."""
+
+from __future__ import annotations
+
+import html
+import itertools
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from llm_magics.core.types import NO_USAGE, Result, Usage
+
+INTERVAL = 0.2
+"""Seconds between updates of a display."""
+
+_ids = itertools.count(1)
+
+
+class Meter:
+    """Counts the results of a run of ``total`` asks, ``samples`` a row; read from any thread.
+
+    ``cost`` is in US dollars, of what this run paid; ``unpriced`` where some answer's price is unknown.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        task: str = "",
+        backend: str = "",
+        *,
+        samples: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.total = total
+        self.samples = samples
+        self.task = task
+        self.backend = backend
+        self.done = self.cached = self.failed = self.skipped = self.repaired = self.defaulted = 0
+        self.input_tokens = self.output_tokens = self.cached_input_tokens = 0
+        self.cost = 0.0
+        self.unpriced = False
+        self.estimated = False
+        self._clock = clock
+        self._started = clock()
+        self._stopped: float | None = None
+        self._marks: deque[tuple[float, int, int]] = deque([(self._started, 0, 0)], maxlen=100)
+
+    def add(self, result: Result) -> None:
+        """Count one result."""
+        self.done += 1
+        if self.done == self.total:
+            self.stop()
+        status = result.status
+        if status != "ok":
+            setattr(self, status, getattr(self, status) + 1)
+        if result.response is not None and result.response.cached:
+            self.cached += 1
+        if result.usage is not NO_USAGE:
+            self._pay(result.usage)
+
+    def _pay(self, usage: Usage) -> None:
+        self.input_tokens += usage.input_tokens
+        self.output_tokens += usage.output_tokens
+        self.cached_input_tokens += usage.cached_input_tokens
+        self.estimated = self.estimated or usage.estimated
+        if usage.cost is not None:
+            self.cost += usage.cost
+        elif usage.input_tokens or usage.output_tokens:
+            self.unpriced = True
+
+    @property
+    def usage(self) -> Usage:
+        """What this run paid for; cost None where a price was unknown."""
+        cost = None if self.unpriced else self.cost
+        return Usage(self.input_tokens, self.output_tokens, self.cached_input_tokens, cost, self.estimated)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds from the start to now, or to the end."""
+        return (self._clock() if self._stopped is None else self._stopped) - self._started
+
+    def stop(self) -> None:
+        """The run is over, with all of its rows or without: time stands still from here."""
+        if self._stopped is None:
+            self._stopped = self._clock()
+
+    @property
+    def rate(self) -> float:
+        """Rows a second, lately."""
+        (then, before, _), now = self._marks[0], self._clock()
+        return (self.done - before) / (now - then) if now > then else 0.0
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds left, None while nothing tells."""
+        # Stored answers come at once and often first: what is left is taken to be asked for.
+        (then, _, before), now = self._marks[0], self._clock()
+        asked = self.done - self.cached - before
+        return (self.total - self.done) * (now - then) / asked if asked > 0 and now > then else None
+
+    def mark(self) -> None:
+        """Remember how far it is now; the rate is measured over the last hundred marks."""
+        if self._stopped is None:
+            self._marks.append((self._clock(), self.done, self.done - self.cached))
+
+    def line(self) -> str:
+        """All of it as one line of plain text."""
+        self.mark()
+        rows = f"{self.task}: {self.rows}" if self.task else self.rows
+        parts = [rows, *self._faults(), *self._spent(), seconds(self.elapsed)]
+        left = self.eta if self._stopped is None and self.done else None
+        if left is not None:
+            parts.append(f"about {seconds(left)} left")
+        if self.backend:
+            parts.append(self.backend)
+        return ", ".join(parts)
+
+    @property
+    def rows(self) -> str:
+        """How far it is: ``20/100 rows``, at the end ``100 rows``; ``100 rows x 2`` of two samples each."""
+        number = self.total // self.samples
+        rows = f"{number:,} row" if number == 1 else f"{number:,} rows"
+        if self.samples > 1:
+            rows += f" x {self.samples}"
+        if self.done == self.total:
+            return rows
+        return f"{self.done:,}/{rows}" if self.samples == 1 else f"{self.done:,}/{self.total:,} of {rows}"
+
+    def _faults(self) -> list[str]:
+        names = ("cached", "failed", "repaired", "defaulted", "skipped")
+        return [f"{getattr(self, name):,} {name}" for name in names if getattr(self, name)]
+
+    def _spent(self) -> list[str]:
+        if not (self.input_tokens or self.output_tokens):
+            return []
+        about = "~" if self.estimated else ""
+        tokens = f"{about}{count(self.input_tokens)} in / {about}{count(self.output_tokens)} out tokens"
+        if self.unpriced and not self.cost:
+            return [tokens, "price unknown"]
+        money = dollars(self.cost) + (" and some of unknown price" if self.unpriced else "")
+        return [tokens, money] if self.cost or self.unpriced else [tokens]
+
+
+def count(n: float) -> str:
+    """A number in three figures: 812, 41k, 6.2M."""
+    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if n >= 0.9995 * size:
+            return f"{n / size:.3g}{unit}"
+    return f"{n:.0f}"
+
+
+def dollars(cost: float) -> str:
+    """Money, with figures enough to see a small sum."""
+    return f"${cost:.2f}" if cost >= 0.1 else f"${cost:.2g}" if cost >= 0.0001 else "<$0.0001"
+
+
+def seconds(span: float) -> str:
+    """A span of time: 0.4 s, 18 s, 3 min, 1 h 20 min."""
+    if span < 10:
+        return f"{span:.1f} s"
+    if span < 100:
+        return f"{span:.0f} s"
+    minutes = round(span / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+class Display:
+    """Shows a meter: one updating output in a kernel, one rewritten line in a terminal, else the end only.
+
+    ``show`` False shows nothing at all. In a kernel ``answer`` takes the meter's place as soon as it gives
+    some text. Call ``tick``, ``leave`` and ``close`` on the thread that runs the cell.
+    """
+
+    def __init__(self, meter: Meter, *, show: bool = True, answer: Callable[[], str] = lambda: "") -> None:
+        self.meter = meter
+        self.answer = answer
+        self.updates = 0
+        self._drawn = 0.0
+        self._began = time.monotonic()
+        self._draw = _place() if show else None
+
+    def tick(self) -> None:
+        """Draw, unless that was done within the last 0.2 s, or the run is only just starting."""
+        now = time.monotonic()
+        if self._draw is None or now - max(self._drawn, self._began) < INTERVAL:
+            return
+        self._drawn = now
+        self._show(self.meter.line(), self.meter.done / max(1, self.meter.total), self.answer())
+
+    def leave(self) -> None:
+        """Leave the answer so far as it is."""
+        if self._draw is not None:
+            self._show(self.meter.line(), None, self.answer())
+            self._draw = None
+
+    def close(self, text: str | None = None) -> None:
+        """Leave ``text`` (which may be several lines) as the last state; None leaves nothing."""
+        if self._draw is None or (text is None and not self.updates):
+            return
+        self._show(text or "", None)
+        self._draw = None
+
+    def _show(self, text: str, share: float | None, answer: str = "") -> None:
+        """Draw; what can't be drawn any more (a closed stream) must not stop what is paid for."""
+        assert self._draw is not None
+        self.updates += 1
+        try:
+            self._draw(text, share, answer)
+        except (OSError, ValueError):
+            self._draw = None
+
+
+Draw = Callable[[str, float | None, str], None]
+"""Draws a text and, while it goes on, the done share of it, or the answer so far in its place."""
+
+
+def _place() -> Draw:
+    """Where to draw: the kernel's front end, the terminal, or a plain stream."""
+    # Only a process that already runs IPython can be a kernel; a script needn't import it.
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is not None and getattr(shell, "kernel", None) is not None:
+        return _kernel()
+    return _terminal if sys.stderr.isatty() else _stream
+
+
+def _kernel() -> Draw:
+    from IPython.display import display
+
+    name = f"llm_magics-{next(_ids)}-{time.time_ns():x}"
+    shown = False
+
+    def draw(text: str, share: float | None, answer: str) -> None:
+        nonlocal shown
+        made = markdown(answer) if answer else bundle(text, share)
+        display(made, raw=True, display_id=name, update=shown)
+        shown = True
+
+    return draw
+
+
+def bundle(text: str, share: float | None) -> Mapping[str, Any]:
+    """The text as mime types; everything in it is escaped."""
+    bar = "" if share is None else f'<progress value="{share:.3f}" max="1" style="width:8em"></progress> '
+    lines = "<br>".join(html.escape(line) for line in text.splitlines())
+    return {
+        "text/plain": text,
+        "text/html": f'<div role="status" style="font-size:90%;opacity:.85">{bar}{lines}</div>'
+        if text
+        else "",
+    }
+
+
+def markdown(text: str) -> Mapping[str, Any]:
+    """A model's text as mime types: Markdown that holds no HTML of its own."""
+    return {"text/markdown": html.escape(text, quote=False), "text/plain": text}
+
+
+def _terminal(text: str, share: float | None, _answer: str) -> None:
+    """Over the last line; the final state stays."""
+    import shutil
+
+    if share is not None:
+        text = text[: shutil.get_terminal_size().columns - 1]
+    sys.stderr.write(f"\r\x1b[K{text}" + ("\n" if share is None and text else ""))
+    sys.stderr.flush()
+
+
+def _stream(text: str, share: float | None, _answer: str) -> None:
+    """Not interactive: the end only."""
+    if share is None and text:
+        sys.stderr.write(text + "\n")

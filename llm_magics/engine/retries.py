@@ -1,0 +1,226 @@
+"""Requests until they are answered or their fault stays: turns, deadlines, retries."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import itertools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
+
+from llm_magics.backends.base import Backend
+from llm_magics.backends.pricing import priced
+from llm_magics.core.errors import BadRequest, BudgetExceeded, LLMError, MalformedAnswer, RateLimited, Timeout
+from llm_magics.core.limits import DEFAULTS, LONGEST, Limiter, Permit, backoff
+from llm_magics.core.types import NO_USAGE, Embedding, Limits, Request, Response, Usage, Vector
+from llm_magics.engine.budget import Budget
+
+PATIENCE = LONGEST
+"""Seconds of pauses after which a request is given up."""
+
+MORE = 3
+"""Tries beyond the default number for a row that alone has bad luck."""
+
+Outcome: TypeAlias = Response | Exception
+
+
+class Reply(NamedTuple):
+    """What came of a request, how often it was sent, what that took beside the outcome's own usage."""
+
+    outcome: Outcome
+    attempts: int
+    usage: Usage = NO_USAGE
+
+
+Keep: TypeAlias = Callable[[Sequence[Request], Sequence[Outcome]], None]
+"""Told of each round of outcomes at once, before anything else is done with them."""
+
+
+class Attempts:
+    """Asks one backend for one run."""
+
+    def __init__(self, backend: Backend, limiter: Limiter, limits: Limits, budget: Budget) -> None:
+        self.backend = backend
+        self.limiter = limiter
+        self.limits = limits
+        self.budget = budget
+        self.answered = 0
+        # A second clock over the backend's own would cost each request a timer.
+        timed = backend.keeps_time and limits.timeout == backend.limits.timeout
+        self.deadline = None if timed else limits.timeout
+
+    async def ask(self, requests: Sequence[Request], keep: Keep) -> list[Reply]:
+        """An answer or the last fault for each request, in order; ``keep`` gets each round as it comes."""
+        outcomes = await self._once(requests, keep)
+        if len(requests) > 1 and _refused_whole(outcomes):
+            middle = len(requests) // 2
+            return await self.ask(requests[:middle], keep) + await self.ask(requests[middle:], keep)
+        replies = [Reply(outcome, 1) for outcome in outcomes]
+        left = [i for i, outcome in enumerate(outcomes) if passes(outcome)]
+        if left:
+            await self._again(requests, replies, left, keep)
+        return replies
+
+    async def _again(
+        self, requests: Sequence[Request], replies: list[Reply], left: list[int], keep: Keep
+    ) -> None:
+        """Ask again for the faults that may pass, as long as that makes sense."""
+        patience = Patience(self.limits.retries)
+        while left:
+            pause = patience.pause([replies[i].outcome for i in left], alive=self.answered > 0)
+            if pause is None:
+                return
+            await asyncio.sleep(pause)
+            outcomes = await self._once([requests[i] for i in left], keep)
+            for i, outcome in zip(left, outcomes, strict=True):
+                replies[i] = Reply(outcome, replies[i].attempts + 1)
+            left = [i for i in left if passes(replies[i].outcome)]
+
+    async def _once(self, requests: Sequence[Request], keep: Keep) -> Sequence[Outcome]:
+        """Send once, in turn and in time; a fault of the whole stands for each."""
+        try:
+            reserved = await self.budget.reserve(requests)
+        except BudgetExceeded as error:
+            return [error] * len(requests)
+        try:
+            weight = sum(map(self.budget.expects.likely, requests)) if self.limiter.weighs else 0.0
+            permit = await self.limiter.acquire(weight)
+            used = None
+            try:
+                outcomes = await self._send(requests)
+                used = self._spend(requests, outcomes)
+                self._steer(permit, outcomes)
+            finally:
+                self.limiter.release(permit, used)
+        finally:
+            self.budget.settle(reserved)
+        keep(requests, outcomes)
+        return outcomes
+
+    async def _send(self, requests: Sequence[Request]) -> list[Outcome]:
+        try:
+            async with asyncio.timeout(self.deadline):
+                return await self._call(requests)
+        except TimeoutError as error:
+            late = Timeout(f"no answer from {self.backend.name} within {self.limits.timeout:g} s.")
+            late.__cause__ = error
+            return [late] * len(requests)
+        except Exception as error:  # noqa: BLE001 - a fault in a backend is its rows' fault, never the run's
+            return [error] * len(requests)
+
+    async def _call(self, requests: Sequence[Request]) -> list[Outcome]:
+        """The one place that talks to a backend."""
+        if isinstance(requests[0].response_format, Vector):
+            return embedded(await self.backend.embed([r.subject for r in requests]), requests)
+        if len(requests) == 1:
+            return [await self.backend.complete(requests[0])]
+        outcomes: list[Outcome] = list(await self.backend.complete_many(requests))
+        if len(outcomes) != len(requests):
+            raise MalformedAnswer(
+                f"{self.backend.name} gave {len(outcomes)} answers to {len(requests)} requests."
+            )
+        return outcomes
+
+    def _spend(self, requests: Sequence[Request], outcomes: list[Outcome]) -> float | None:
+        """Put a price on the answers and count it; the tokens they took, None without an answer."""
+        used = None
+        for i, outcome in enumerate(outcomes):
+            if not isinstance(outcome, Response):
+                continue
+            self.answered += 1
+            usage = outcome.usage
+            if usage is NO_USAGE:
+                used = used or 0
+                continue
+            if usage.cost is None and self.budget.price is not None:
+                usage = priced(usage, self.budget.price)
+                outcomes[i] = dataclasses.replace(outcome, usage=usage)
+            self.budget.spend(requests[i], usage)
+            used = (used or 0) + usage.input_tokens + usage.output_tokens
+        return used
+
+    def _steer(self, permit: Permit, outcomes: Sequence[Outcome]) -> None:
+        """Tell the limiter how it went."""
+        facts = self.backend.observe()
+        if facts:
+            self.limiter.observe(facts)
+        self.limiter.heard(permit, next((outcome for outcome in outcomes if passes(outcome)), None))
+
+
+class Patience:
+    """How long to go on with a request: pauses that grow, tries that end.
+
+    A backend that has answered others is alive, and its faults are chance: then a row gets ``MORE``
+    tries than the default number, so that of thousands none is lost to a run of bad luck. A number that
+    the user named holds as it is.
+    """
+
+    def __init__(self, retries: int) -> None:
+        self.retries = retries
+        self.tries = self.faults = 0
+        self.last = self.waited = 0.0
+
+    def pause(self, faults: Sequence[Outcome], *, alive: bool) -> float | None:
+        """Seconds to wait before the next try, None to give up."""
+        free = all(isinstance(fault, RateLimited) for fault in faults)
+        asked = max(map(_retry_after, faults))
+        # Never sooner than last time: jitter alone may draw a short wait after a long one.
+        drawn = backoff(min(self.tries, DEFAULTS.retries) if alive else self.tries)
+        self.last = asked or max(drawn, 1.2 * self.last, 0.05)
+        self.tries += 1
+        self.faults += not free
+        self.waited += self.last
+        more = MORE if alive and self.retries == DEFAULTS.retries else 0
+        if self.faults > self.retries + more or self.waited > PATIENCE:
+            return None
+        # A Retry-After that came with a 429 holds everybody back at the limiter, this row with the rest.
+        return 0.0 if free and asked else self.last
+
+
+def passes(outcome: Outcome) -> bool:
+    """Whether this is a fault that may pass."""
+    return not isinstance(outcome, Response) and isinstance(outcome, LLMError) and outcome.retryable
+
+
+def embedded(embedding: Embedding, requests: Sequence[Request]) -> list[Outcome]:
+    """One response a text; the usage of the one call is shared out by length, and adds up exactly."""
+    if len(embedding.vectors) != len(requests):
+        raise MalformedAnswer(f"{len(embedding.vectors)} vectors came for {len(requests)} texts.")
+    shares = share(embedding.usage, [len(request.subject) for request in requests])
+    return [
+        Response(vector=vector, usage=usage, model=embedding.model, notes=embedding.notes)
+        for vector, usage in zip(embedding.vectors, shares, strict=True)
+    ]
+
+
+def share(usage: Usage, weights: Sequence[int]) -> list[Usage]:
+    """``usage`` in parts proportional to ``weights``; the parts add up to the whole."""
+    if len(weights) == 1 or usage is NO_USAGE:
+        return [usage] * len(weights)
+    total = sum(weights) or len(weights)
+    upto = list(itertools.accumulate(weights)) if sum(weights) else list(range(1, len(weights) + 1))
+    given, made, cached = (
+        _parts(whole, upto, total)
+        for whole in (usage.input_tokens, usage.output_tokens, usage.cached_input_tokens)
+    )
+    before = [0, *upto[:-1]]
+    costs = [
+        None if usage.cost is None else usage.cost * (b - a) / total
+        for a, b in zip(before, upto, strict=True)
+    ]
+    return [Usage(*parts, usage.estimated) for parts in zip(given, made, cached, costs, strict=True)]
+
+
+def _parts(whole: int, upto: Sequence[int], total: int) -> list[int]:
+    """Whole numbers that add up to ``whole``, by the running sums ``upto`` of ``total``."""
+    marks = [0, *(round(whole * mark / total) for mark in upto)]
+    return [b - a for a, b in itertools.pairwise(marks)]
+
+
+def _refused_whole(outcomes: Sequence[Outcome]) -> bool:
+    """Whether a batch was refused as one, perhaps for the sake of one row in it."""
+    return isinstance(outcomes[0], BadRequest) and all(outcome is outcomes[0] for outcome in outcomes)
+
+
+def _retry_after(fault: object) -> float:
+    return float(getattr(fault, "retry_after", None) or 0.0)

@@ -1,0 +1,100 @@
+"""A task is pure: a row becomes a Request, a Response becomes values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+from llm_magics.core.errors import AnswerError
+from llm_magics.core.types import TEXT, Message, Request, Response, ResponseFormat, Status
+from llm_magics.text.loose_json import loose_json, visible
+
+Row: TypeAlias = Mapping[str, Any]
+"""One row's values by column name, only the columns the task named."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a request goes: the parts of a Request that come from the backend, not the task.
+
+    ``together`` rows share one request.
+    """
+
+    backend: str
+    model: str
+    base_url: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    together: int = 1
+
+    def request(
+        self, messages: tuple[Message, ...], subject: str, form: ResponseFormat = TEXT, sample: int = 0
+    ) -> Request:
+        """These messages, addressed here. ``subject`` is the row's own text in them."""
+        return Request(
+            *(self.backend, self.model, messages, form, self.parameters, self.base_url, subject, sample),
+            together=self.together,
+        )
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """Values by output column; ``status`` is ``ok`` unless the answer had to be mended."""
+
+    values: Mapping[str, Any]
+    status: Status = "ok"
+
+
+@runtime_checkable
+class Task(Protocol):
+    """What the engine needs of a task."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in footers and manifests."""
+
+    @property
+    def role(self) -> str:
+        """The role whose backend answers it."""
+
+    def request(self, row: Row, target: Target, sample: int = 0) -> Request | None:
+        """The row as a Request; None where there is nothing to ask (an empty row)."""
+
+    def parse(self, request: Request, response: Response) -> Parsed:
+        """The response as values. Raises AnswerError where it is not usable."""
+
+    def reask(self, request: Request, response: Response, error: AnswerError) -> Request | None:
+        """A new Request that tells the model what was wrong, or None to give up."""
+
+    def default(self, request: Request) -> Parsed | None:
+        """The values of a row whose answer stayed unusable; None leaves it null and ``failed``."""
+
+
+@runtime_checkable
+class ColumnTask(Task, Protocol):
+    """A task whose values become columns of the user's frame."""
+
+    @property
+    def output(self) -> str:
+        """The name of its column (the prefix of several)."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The output columns, in order; ``parse`` gives a value for each."""
+
+
+def again(request: Request, response: Response, error: AnswerError, wanted: str) -> Request:
+    """The conversation so far, what was wrong with the answer, and how one is ``wanted``."""
+    said = Message("assistant", response.text or "(no answer)")
+    why = Message("user", f"That can't be used: {error.message}. {wanted}")
+    return replace(request, messages=(*request.messages, said, why))
+
+
+def asked_again(request: Request) -> bool:
+    """Whether this request is a second try; for tasks that show no examples as earlier answers."""
+    return any(message.role == "assistant" for message in request.messages)
+
+
+def answered(response: Response) -> Any:
+    """The JSON value of an answer: the backend's own, or what stands in the text; None where none does."""
+    return response.parsed if response.parsed is not None else loose_json(visible(response.text))[1]

@@ -1,0 +1,259 @@
+"""One pass of a task over rows: bounded workers answer each request once and deliver what came of it.
+
+Per row: stored answer or one call (equal rows share it), on disk before anyone sees it, parsed, asked
+once more where the answer was not usable, delivered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+from llm_magics.backends.pricing import together
+from llm_magics.core.errors import AnswerError, BudgetExceeded, ContentFiltered, ContextOverflow
+from llm_magics.core.types import EMPTY, NO_USAGE, Limits, Request, Response, Result, Status, Usage
+from llm_magics.engine.lookup import CHUNK, Ask, Draw, Intake, Pending
+from llm_magics.engine.persistence import Keeper
+from llm_magics.engine.retries import Attempts, Reply
+from llm_magics.engine.task import Target, Task
+from llm_magics.store.responses import Store
+
+ALIKE = 5
+"""So many first rows failing alike, without one answer, end a run."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run goes.
+
+    ``limits`` are the flags', over the backend's own where they differ from the defaults; ``max_cost``
+    in US dollars; ``refresh`` asks again for what was stored before the run; ``on_error="raise"`` ends
+    the run with the first row that fails.
+    """
+
+    retries: int | None = None
+    refresh: bool = False
+    max_cost: float | None = None
+    on_error: Literal["null", "raise"] = "null"
+    limits: Limits | None = None
+    keep: bool = True
+    """False reads nothing from the store and leaves nothing there (``--no-store``)."""
+    batch: int | None = None
+    """Requests handed over at once, where the backend's own number isn't meant."""
+
+
+class Case:
+    """A pending request on its way: the newest response or fault, what it took, why it is not usable."""
+
+    __slots__ = ("attempts", "fault", "pending", "request", "response", "unusable", "usage")
+
+    def __init__(self, pending: Pending) -> None:
+        self.pending = pending
+        self.request = pending.request
+        self.response: Response | None = pending.stored
+        self.fault: Exception | None = None
+        self.unusable: AnswerError | None = None
+        self.attempts = 0
+        self.usage = NO_USAGE
+
+    def take(self, reply: Reply) -> None:
+        """What came of asking."""
+        self.attempts += reply.attempts
+        self._pay(reply.usage)
+        if isinstance(reply.outcome, Response):
+            self.response = reply.outcome
+            self._pay(self.response.usage)
+        else:
+            self.fault = reply.outcome
+
+    def _pay(self, used: Usage) -> None:
+        if used is not NO_USAGE:
+            self.usage = used if self.usage is NO_USAGE else together((self.usage, used))
+
+
+class Pass:
+    """One run's rows through one backend. ``store`` None, or a backend not worth it, keeps nothing."""
+
+    def __init__(
+        self,
+        store: Store | None,
+        task: Task,
+        target: Target,
+        options: Options,
+        deliver: Callable[[Result], None],
+        attempts: Attempts,
+    ) -> None:
+        capabilities = attempts.backend.capabilities
+        self.store = store if capabilities.stored else None
+        self.task = task
+        self.target = target
+        self.options = options
+        self.deliver = deliver
+        self.attempts = attempts
+        self.batch = target.together if target.together > 1 else options.batch or capabilities.batch_size
+        self.workers = max(1, attempts.limits.concurrency or capabilities.max_concurrency)
+        self.newer_than = time.time() if options.refresh else None
+        self.omens = Omens()
+        self.note = ""
+        self.keeper = Keeper(self.store)
+        if options.max_cost is not None and attempts.backend.price is None:
+            name = attempts.backend.name
+            self.note = f"--max-cost: the price of {name} is unknown; only costs it reports itself count."
+
+    async def over(self, asks: Iterable[Ask]) -> None:
+        """Work through all asks; whatever ends the pass early leaves nothing running."""
+        keyed = self.store is not None or self.batch == 1
+        chunk, outgrown = max(CHUNK, self.batch), self.attempts.backend.outgrown
+        draw = Draw(self.task, self.target, self.store, self.newer_than, keyed, chunk, outgrown)
+        self.intake = Intake(asks, draw, self.deliver)
+        workers = [asyncio.create_task(self._work()) for _ in range(self.workers)]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+            self.keeper.write()
+        self.keeper.check()
+
+    async def _work(self) -> None:
+        while taken := await self.intake.take(self.batch):
+            asking, unusable = [], []
+            for case in map(Case, taken):
+                if case.response is None:
+                    asking.append(case)
+                elif not self._usable(case):
+                    unusable.append(case)
+            if asking:
+                unusable += await self._ask(asking)
+            if unusable:
+                await self._mend(unusable)
+
+    async def _ask(self, cases: Sequence[Case]) -> list[Case]:
+        """Answer each case and deliver; those whose answer is not usable come back."""
+        replies = await self.attempts.ask([case.request for case in cases], self._keep)
+        for case, reply in zip(cases, replies, strict=True):
+            case.take(reply)
+        unusable = [case for case in cases if case.fault is None and not self._usable(case)]
+        for case in cases:
+            if case.fault is not None:
+                self._fail(case, case.fault)
+        return unusable
+
+    def _keep(self, requests: Sequence[Request], outcomes: Sequence[Response | Exception]) -> None:
+        """Put the answers on disk; a store that fails is said once, and the answers go on."""
+        pairs = zip(requests, outcomes, strict=True)
+        answered = [(request, outcome) for request, outcome in pairs if isinstance(outcome, Response)]
+        if answered:
+            self.omens.answered = True
+            self.keeper.keep(answered)
+
+    def _usable(self, case: Case) -> bool:
+        """Parse and deliver; False where the answer is not usable."""
+        assert case.response is not None
+        try:
+            parsed = self.task.parse(case.request, case.response)
+        except AnswerError as error:
+            case.unusable = error
+            return False
+        mended = case.request is not case.pending.request and parsed.status == "ok"
+        self._settle(case, "repaired" if mended else parsed.status, parsed.values)
+        return True
+
+    async def _mend(self, cases: Sequence[Case]) -> None:
+        """Ask once more where the task knows how; what stays unusable gets the task's default."""
+        asking = []
+        for case in cases:
+            assert case.response is not None
+            assert case.unusable is not None
+            again = self.task.reask(case.request, case.response, case.unusable)
+            if again is None:
+                self._give_up(case)
+            else:
+                case.request = again
+                asking.append(case)
+        self._recall(asking)
+        missing = [case for case in asking if case.response is None]
+        unusable = [case for case in asking if case.response is not None and not self._usable(case)]
+        for case in unusable + (await self._ask(missing) if missing else []):
+            self._give_up(case)
+
+    def _recall(self, cases: Sequence[Case]) -> None:
+        """Look the second requests up too."""
+        found: Mapping[str, Response] = EMPTY
+        if self.store is not None and cases:
+            found = self.store.get_many([case.request.key for case in cases], self.newer_than)
+        for case in cases:
+            case.response = found.get(case.request.key) if found else None
+
+    def _give_up(self, case: Case) -> None:
+        assert case.unusable is not None
+        default = self.task.default(case.pending.request)
+        if default is None:
+            self._settle(case, "failed", error=case.unusable)
+        else:
+            self._settle(case, "defaulted", default.values, error=case.unusable)
+        if default is None and self.options.on_error == "raise":
+            raise case.unusable
+
+    def _fail(self, case: Case, error: BaseException) -> None:
+        """A row without an answer. Raises what ends the run."""
+        self._settle(case, "failed", error=error)
+        if isinstance(error, BudgetExceeded) and self.options.on_error == "null":
+            return
+        if self.options.on_error == "raise" or getattr(error, "fatal", False) or self.omens.say_stop(error):
+            raise error
+
+    def _settle(
+        self,
+        case: Case,
+        status: Status,
+        values: Mapping[str, Any] = EMPTY,
+        error: BaseException | None = None,
+    ) -> None:
+        """Deliver once the answer is on disk; the worker goes on to its next row meanwhile."""
+        self.keeper.then(partial(self._hand_over, case, status, values, error))
+
+    def _hand_over(
+        self, case: Case, status: Status, values: Mapping[str, Any], error: BaseException | None
+    ) -> None:
+        """Deliver to the row that asked and, for nothing more, to the equal ones that waited."""
+        pending, response = case.pending, case.response
+        self.intake.done(pending)
+        self.note = self.note or self.keeper.complaint()
+        if self.note and response is not None:
+            response, self.note = dataclasses.replace(response, notes=(*response.notes, self.note)), ""
+        key = pending.request.key if self.store is not None else ""
+        self.deliver(Result(pending.index, status, values, response, key, error, case.attempts, case.usage))
+        if pending.followers:
+            shared = response and dataclasses.replace(response, cached=True)
+            for index in pending.followers:
+                self.deliver(Result(index, status, values, shared, key, error))
+            pending.followers.clear()
+
+
+class Omens:
+    """The first failures: where they are all alike and nothing was answered, so will the rest be."""
+
+    def __init__(self) -> None:
+        self.answered = False
+        self._first: tuple[type, str] | None = None
+        self._count = 0
+
+    def say_stop(self, error: BaseException) -> bool:
+        """Count a failure; True where it is time to stop."""
+        if self.answered or isinstance(error, ContextOverflow | ContentFiltered):
+            return False
+        kind = (type(error), str(error))
+        self._first = self._first or kind
+        self._count = self._count + 1 if kind == self._first else -UNLIKE
+        return self._count >= ALIKE
+
+
+UNLIKE = 1 << 30
+"""What the count of like failures starts from once two have differed: never."""

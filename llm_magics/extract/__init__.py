@@ -1,0 +1,1 @@
+"""Typed fields, records and entities from a row's text."""

@@ -1,0 +1,1 @@
+"""Text from a template over a row's columns; summaries and translations."""

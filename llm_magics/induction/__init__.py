@@ -1,1 +1,0 @@
-"""Concepts in texts: found, edited, scored, sliced."""

@@ -1,0 +1,1 @@
+"""``--agree``: a cheap proxy model labels the rows it is sure of, with a guarantee."""

@@ -1,0 +1,1 @@
+"""Accuracy, F1, confusion, agreement between annotators, and their figures."""

@@ -1,0 +1,1 @@
+"""Review of labels by a person: gold labels, corrections, the widget."""

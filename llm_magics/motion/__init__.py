@@ -1,1 +1,0 @@
-"""Motion: requests into results, on one loop, within limits, each answer kept."""

@@ -1,0 +1,1 @@
+"""``%llm_config``: settings, backends, keys, caches, profiles."""

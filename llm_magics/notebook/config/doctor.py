@@ -1,0 +1,222 @@
+"""What is there and what is missing, backend by backend: packages, keys, hosts, widgets, files."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import stat
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Protocol
+
+from llm_magics.backends.registry import namespaces, origins
+from llm_magics.core.errors import LLMError
+from llm_magics.notebook.config import overview
+from llm_magics.notebook.tables import Listing
+from llm_magics.settings.keys import REQUIRED
+from llm_magics.settings.quantities import shown_size
+from llm_magics.settings.table import SETTINGS
+
+
+class Parts(overview.Parts, Protocol):
+    """What is examined: a session, as far as it matters here."""
+
+    @property
+    def loop(self) -> Any:
+        """The thread that talks; used with ``online`` alone."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a namespace can't do without: a module (and the extra that brings it), a URL."""
+
+    module: str = ""
+    extra: str = ""
+    url: bool = False
+
+
+NEEDS: Mapping[str, Needs] = {
+    "openai": Needs("aiohttp"),
+    "azure": Needs("aiohttp", url=True),
+    "custom_url": Needs("aiohttp", url=True),
+    "vllm": Needs("aiohttp"),
+    "ollama": Needs("aiohttp"),
+    "hf_endpoint": Needs("aiohttp"),
+    "anthropic": Needs("anthropic", "anthropic"),
+    "gguf": Needs("llama_cpp", "gguf"),
+    "gemini": Needs("google.genai", "google"),
+    "vertex": Needs("google.genai", "google"),
+    "transformers": Needs("sentence_transformers", "transformers"),  # which needs the other two
+    "vllm_local": Needs("vllm"),
+    "embedded": Needs("wordllama"),
+}
+PACKAGES = (
+    "ipython",
+    "ipykernel",
+    "ipywidgets",
+    "anywidget",
+    "plotly",
+    "pandas",
+    "narwhals",
+    "aiohttp",
+    "openai",
+)
+_COLUMNS = ["what", "name", "state", "detail"]
+
+
+def examine(session: Parts, *, online: bool = False) -> Listing:
+    """Look at everything; no network unless ``online`` (then one small request a model in use)."""
+    rows = [*_versions(), *_widgets(), *_files(session)]
+    if rows[-1]["state"] == "broken":
+        return Listing(rows, columns=_COLUMNS, notes=["the settings can't be read; repair them first"])
+    rows += [*_namespaces(session), *_models(), _store(session)]
+    if online:
+        rows += _answers(session)
+    notes = [f"warning: {said}" for said in overview.warnings(session)]
+    bad = sum(row["state"] == "broken" for row in rows)
+    verdict = f"{bad} broken" if bad else "nothing is broken"
+    return Listing(
+        rows, columns=_COLUMNS, notes=[*notes, f"{verdict}; missing matters only for what you use"]
+    )
+
+
+def _row(what: str, name: str, state: str, detail: str = "") -> dict[str, str]:
+    return {"what": what, "name": name, "state": state, "detail": detail}
+
+
+def _versions() -> Iterator[dict[str, str]]:
+    yield _row("package", "python", "ok", f"{platform.python_version()} {sys.platform}")
+    yield _row("package", "llm_magics", "ok", _version("llm_magics") or "not installed as a package")
+    for name in PACKAGES:
+        found = _version(name)
+        yield _row("package", name, "ok" if found else "missing", found or f"%pip install {name}")
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _widgets() -> Iterator[dict[str, str]]:
+    """Widgets need the kernel's half here and the front end's half, which only the front end knows."""
+    kernel = "ipykernel" in sys.modules
+    needed = ("ipywidgets", "anywidget", "plotly", "jupyterlab_widgets")
+    missing = [name for name in needed if not _version(name)]
+    detail = "%pip install " + " ".join(missing) if missing else f"front end: {_front_end()}"
+    state = "missing" if missing else "ok" if kernel else "unused"
+    yield _row(
+        "widgets", "explorer, review, progress", state, detail if kernel or missing else "no kernel here"
+    )
+
+
+def _front_end() -> str:
+    if "google.colab" in sys.modules:
+        return "Colab"
+    return "VS Code" if "VSCODE_PID" in os.environ or "VSCODE_CWD" in os.environ else "Jupyter"
+
+
+def _namespaces(session: Parts) -> Iterator[dict[str, str]]:
+    others = origins()
+    for name in namespaces():
+        needs = NEEDS.get(name, Needs())
+        problems = list(_problems(session, name, needs))
+        detail = "; ".join([*problems, *filter(None, [others.get(name)]), *_key_steps(session, name)])
+        yield _row("backend", name, "missing" if problems else "ok", detail)
+
+
+def _models() -> Iterator[dict[str, str]]:
+    """The models in memory, with what they have to say about themselves."""
+    for info in overview.loaded():
+        yield _row("model", info.name, "ok", " ".join(info.remarks))
+
+
+def _problems(session: Parts, name: str, needs: Needs) -> Iterator[str]:
+    if needs.module and not _installed(needs.module):
+        wanted = f'"llm_magics[{needs.extra}]"' if needs.extra else needs.module
+        yield f"package: %pip install {wanted}"
+    if needs.url and not _url(session, name):
+        kind = "azure ENDPOINT" if name == "azure" else "openai URL"
+        yield f"host: %llm_config add NAME --{kind} --id MODEL"
+    if name in REQUIRED and not any(step.found for step in session.keys.steps(name)):
+        yield f"key: %llm_config key set {name}"
+    if name == "vertex":
+        yield from _google_cloud(session)
+
+
+def _google_cloud(session: Parts) -> Iterator[str]:
+    """The project, and the default credentials: of a service account, or of ``gcloud``."""
+    if not session.config.value("vertex.project"):
+        yield "project: %llm_config set vertex.project=PROJECT"
+    folder = os.environ.get("CLOUDSDK_CONFIG") or Path.home() / ".config" / "gcloud"
+    own = Path(folder) / "application_default_credentials.json"
+    named = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
+    if not (Path(named).is_file() if named else own.is_file()):
+        yield "sign-in: gcloud auth application-default login"
+
+
+def _key_steps(session: Parts, name: str) -> Iterator[str]:
+    """Where the key was looked for, in order, and what was there."""
+    steps = session.keys.steps(name)
+    if steps:
+        looked = (f"{step.reference} {step.masked or step.note or '-'}" for step in steps)
+        yield "looked in " + ", ".join(looked)
+
+
+def _url(session: Parts, name: str) -> str:
+    known = [setting for setting in (f"{name}.base_url", f"{name}.endpoint") if setting in SETTINGS]
+    said = next((session.config.value(setting) for setting in known), None)
+    named = (spec.base_url for spec in session.registry.specs().values() if spec.namespace == name)
+    return said or next(named, "")
+
+
+def _installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _files(session: Parts) -> Iterator[dict[str, str]]:
+    for name, path in session.config.paths().items():
+        there = path is not None and path.exists()
+        yield _row("file", name, "ok" if there else "unused", str(path or "none above this folder"))
+    try:
+        session.config.all()
+    except LLMError as error:
+        yield _row("file", "settings", "broken", str(error))
+
+
+def _store(session: Parts) -> dict[str, str]:
+    path = Path(session.store.path)
+    if not path.exists():
+        return _row("store", "responses", "unused", f"{path} comes with the first answer")
+    try:
+        stats = session.store.stats()
+    except LLMError as error:
+        return _row("store", "responses", "broken", str(error))
+    shared = os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077
+    detail = f"{stats.rows:,} rows, {shown_size(stats.size)} in {path}"
+    if shared:
+        return _row("store", "responses", "broken", f"others may read it: chmod 600 {path}")
+    return _row("store", "responses", "ok", detail)
+
+
+def _answers(session: Parts) -> Iterator[dict[str, str]]:
+    from llm_magics.notebook.config.probe import probe
+
+    for name in dict.fromkeys(
+        session.config.role(role)[0] for role in ("default", "embed", "label", "generate")
+    ):
+        try:
+            backend = session.registry.backend(name, session.keys)
+            facts = session.loop.run(probe(backend))
+        except LLMError as error:
+            yield _row("answer", name, "broken", str(error))
+        else:
+            yield _row("answer", name, "ok", f"{facts['seconds']} s, {facts['model']}")

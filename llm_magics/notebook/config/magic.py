@@ -1,0 +1,70 @@
+"""``%llm_config NOUN [VERB]`` and the TOML cell ``%%llm_config``: one table of nouns drives it all."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from llm_magics.core.errors import UsageError
+from llm_magics.notebook.config import keys, models, overview, profiles, settings, stores
+from llm_magics.notebook.config.noun import MAGIC, Noun, Place, nothing
+from llm_magics.notebook.history import guarded
+from llm_magics.notebook.tables import Listing, Said
+from llm_magics.options.line_parser import HelpAsked, command, split, unsilenced
+from llm_magics.settings.typed_keys import refuse_assigned
+
+if TYPE_CHECKING:
+    from llm_magics.runs.session import Session
+
+
+def config_command(session: Session, line: str, cell: str | None = None, shell: Any = None) -> Any:
+    """Do what was typed; a Listing (or, for ``--json``, plain data), shown by the notebook.
+
+    Raises:
+        UsageError: It can't be done; nothing was changed.
+        TypedKeyError: A key was typed; the cell is gone from the history, and the key was not used.
+    """
+    with guarded(shell, session.keys, line, cell or ""):
+        session.keys.refuse_secret(cell or "")
+        refuse_assigned(cell or "")
+        if cell is not None and cell.strip():
+            return _cell(session, line, cell)
+        words = split(unsilenced(line)[0])
+        if not words:
+            return overview.overview(session)
+        if words[0] in ("-h", "--help"):
+            return _help()
+        noun = NOUNS[command(words[0], NOUNS, MAGIC)]
+        try:
+            return noun.act(Place(session, shell), noun.parser.parse_line(words[1:]))
+        except HelpAsked as asked:
+            return Said(asked.text)
+
+
+def _cell(session: Session, line: str, cell: str) -> Said:
+    """``%%llm_config``: the body as a profile, all of it or nothing."""
+    if line.strip():
+        raise UsageError(
+            "%%llm_config takes its settings from the body.", hint=f"On one line: {MAGIC} {line}"
+        )
+    profile = profiles.read(cell, "the cell")
+    profiles.apply(profile, session)
+    return stores.applied(profile)
+
+
+def _help() -> Listing:
+    rows = [{"noun": noun.name, "does": noun.help} for noun in NOUNS.values()]
+    note = f"flags: {MAGIC} NOUN -h; several at once as TOML: %%llm_config"
+    return Listing(rows, columns=["noun", "does"], heads=False, notes=[note])
+
+
+def _show_help(_: Place, __: Namespace) -> Listing:
+    return _help()
+
+
+_HELP = Noun("help", "this list", nothing, _show_help)
+NOUNS: Mapping[str, Noun] = {
+    noun.name: noun for noun in (*models.NOUNS, *settings.NOUNS, *keys.NOUNS, *stores.NOUNS, _HELP)
+}
+"""The words after ``%llm_config``."""

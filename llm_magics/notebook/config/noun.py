@@ -1,0 +1,53 @@
+"""A word after ``%llm_config``, and where it acts."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from llm_magics.notebook.namespace import persons
+from llm_magics.options.line_parser import LineParser
+
+if TYPE_CHECKING:
+    from llm_magics.runs.session import Session
+
+MAGIC = "%llm_config"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a command runs: the session, and the notebook's shell where there is one."""
+
+    session: Session
+    shell: Any = None
+
+    @property
+    def variables(self) -> Mapping[str, Any]:
+        """The variables that the notebook's cells made."""
+        if self.shell is None:
+            return {}
+        return persons(self.shell.user_ns, self.shell.user_ns_hidden)
+
+
+@dataclass(frozen=True)
+class Noun:
+    """One word after ``%llm_config``: its help, its flags, what it does."""
+
+    name: str
+    help: str
+    line: Callable[[LineParser], Any]
+    act: Callable[[Place, Namespace], Any]
+
+    @cached_property
+    def parser(self) -> LineParser:
+        """The parser of the rest of its line."""
+        parser = LineParser(f"{MAGIC} {self.name}", self.help)
+        self.line(parser)
+        return parser
+
+
+def nothing(p: LineParser) -> None:
+    """No flags."""

@@ -1,0 +1,77 @@
+"""Settings: set, get, unset, reset, path."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from llm_magics.notebook.config import overview
+from llm_magics.notebook.config.noun import Noun, Place, nothing
+from llm_magics.notebook.tables import Listing, Said
+from llm_magics.options.line_parser import LineParser, assignment
+from llm_magics.settings.config import declaration, home
+
+
+def _set_line(p: LineParser) -> None:
+    p.add_argument("pairs", nargs="+", type=assignment, metavar="K=V")
+    p.add_argument("--persist", choices=("user", "project"), help="write it to your file, or the project's")
+
+
+def _set(place: Place, values: Namespace) -> Listing:
+    config, registry = place.session.config, place.session.registry
+    for name, value in values.pairs:
+        declared = declaration(name)
+        declared.check(value)
+        if declared.names_a_model:
+            registry.resolve(value)
+    for name, value in values.pairs:
+        config.set(name, value, values.persist)
+    return _settings(place, [name for name, _ in values.pairs], values.persist)
+
+
+def _settings(place: Place, names: list[str], written: str | None) -> Listing:
+    """What holds now, and which file was written to (``user``, ``project``)."""
+    rows = [row for name in names for row in overview.settings(place.session, name)]
+    notes = [f"written to {place.session.config.paths()[written]}"] if written else []
+    return Listing(rows, columns=["name", "value", "origin"], heads=False, notes=notes)
+
+
+def _get_line(p: LineParser) -> None:
+    p.add_argument("name", nargs="?", metavar="K", help="a setting; all of them without it")
+
+
+def _get(place: Place, values: Namespace) -> Listing:
+    return overview.settings(place.session, values.name)
+
+
+def _unset_line(p: LineParser) -> None:
+    p.add_argument("name", metavar="K")
+    p.add_argument("--persist", choices=("user", "project"), help="take it out of that file too")
+
+
+def _unset(place: Place, values: Namespace) -> Listing:
+    place.session.config.unset(values.name, values.persist)
+    return _settings(place, [values.name], values.persist)
+
+
+def _reset(place: Place, values: Namespace) -> Said:
+    place.session.config.reset(values.name)
+    return Said(f"{values.name or 'every setting of this session'} is as it was at the start")
+
+
+def _path(place: Place, _: Namespace) -> Listing:
+    paths = {
+        **place.session.config.paths(),
+        "responses": place.session.store.path,
+        "profiles": home() / "profiles",
+    }
+    rows = [{"what": what, "path": str(path) if path else "none"} for what, path in paths.items()]
+    return Listing(rows, heads=False)
+
+
+NOUNS = (
+    Noun("set", "set settings, for this session or for good", _set_line, _set),
+    Noun("get", "a setting, or all, with their origin", _get_line, _get),
+    Noun("unset", "forget what was set", _unset_line, _unset),
+    Noun("reset", "forget what this session set: one setting, or all", _get_line, _reset),
+    Noun("path", "where the files are", nothing, _path),
+)

@@ -1,0 +1,117 @@
+"""What is kept: models in memory, answers and profiles on disk; and the doctor, who looks at it all."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+
+from llm_magics.core.errors import MissingPackage, UsageError
+from llm_magics.notebook.config import profiles
+from llm_magics.notebook.config.noun import MAGIC, Noun, Place
+from llm_magics.notebook.tables import Listing, Said
+from llm_magics.options.line_parser import LineParser
+from llm_magics.settings.quantities import duration, shown_size, shown_span, size
+
+
+def _cache_line(p: LineParser) -> None:
+    p.add_argument(
+        "verb", nargs="?", choices=("clear", "pin", "unpin", "limit"), metavar="clear|pin|unpin|limit"
+    )
+    p.add_argument("name", nargs="?", metavar="NAME", help="a model; a size for limit (12GB)")
+    p.add_argument("--force", action="store_true", help="clear: cancel the jobs that use it first")
+
+
+def _cache(place: Place, values: Namespace) -> Listing:
+    try:
+        from llm_magics.backends.in_kernel.model_cache import cache
+    except ImportError:
+        raise MissingPackage.of("llama-cpp-python", "gguf", "the GGUF model cache") from None
+    if values.verb == "clear":
+        return Said(str(cache().clear(values.name, force=values.force)))
+    if values.verb in ("pin", "unpin"):
+        if not values.name:
+            raise UsageError(f"which model? {MAGIC} cache {values.verb} NAME")
+        cache().pin(values.name, values.verb == "pin")
+    if values.verb == "limit" and values.name:
+        cache().limit(size(values.name))
+        place.session.config.set("gguf.memory_limit", values.name)
+    return _cached(cache())
+
+
+def _cached(models: Any) -> Listing:
+    rows = [
+        {
+            "model": info.name,
+            "size": shown_size(info.size),
+            "context": info.context,
+            "gpu layers": info.gpu_layers,
+            "idle": "in use" if info.in_use else shown_span(info.idle),
+            "pinned": info.pinned,
+        }
+        for info in models.entries()
+    ]
+    limit = f"limit {shown_size(models.budget)}" if not callable(models.budget) else ""
+    return Listing(rows, empty="no model is loaded", notes=[limit])
+
+
+def _responses_line(p: LineParser) -> None:
+    p.add_argument("verb", nargs="?", choices=("clear",), metavar="clear")
+    p.add_argument("--model", metavar="M", help="clear: only the answers of this model")
+    p.add_argument("--older-than", type=duration, metavar="7d", help="clear: only older answers")
+
+
+def _responses(place: Place, values: Namespace) -> Listing:
+    store = place.session.store
+    if values.verb == "clear":
+        gone = store.clear(model=values.model, older_than=values.older_than)
+        return Said(f"{gone:,} answers deleted")
+    if values.model or values.older_than is not None:
+        raise UsageError(
+            "--model and --older-than go with clear.", hint=f"{MAGIC} responses clear --older-than 7d"
+        )
+    stats = store.stats()
+    rows = [{"model": model, "answers": count} for model, count in stats.models.items()]
+    total = f"{stats.rows:,} answers, {shown_size(stats.size)} in {stats.path}"
+    return Listing(rows, notes=[total])
+
+
+def _profile_line(p: LineParser) -> None:
+    p.add_argument("verb", choices=("save", "load", "list"), metavar="save|load|list")
+    p.add_argument("name", nargs="?", metavar="NAME")
+
+
+def _profile(place: Place, values: Namespace) -> Listing:
+    if values.verb == "list":
+        return Listing(
+            [{"profile": name} for name in profiles.names()], empty="no profile is saved", heads=False
+        )
+    if not values.name:
+        raise UsageError(f"which profile? {MAGIC} profile {values.verb} NAME")
+    if values.verb == "load":
+        return applied(profiles.load(values.name, place.session))
+    path, left_out = profiles.save(values.name, place.session)
+    return Listing(notes=[f"saved in {path}", *(f"left out: {said}" for said in left_out)])
+
+
+def _doctor_line(p: LineParser) -> None:
+    p.add_argument("--online", action="store_true", help="also ask each server in use whether it answers")
+
+
+def _doctor(place: Place, values: Namespace) -> Listing:
+    from llm_magics.notebook.config.doctor import examine
+
+    return examine(place.session, online=values.online)
+
+
+def applied(profile: profiles.Profile) -> Said:
+    """What a profile set."""
+    parts = [*profile.settings, *(f"backend {name}" for name in profile.backends), *profile.aliases]
+    return Said(f"set: {', '.join(parts)}" if parts else "nothing to set")
+
+
+NOUNS = (
+    Noun("cache", "the local models in memory: list, clear, pin, limit", _cache_line, _cache),
+    Noun("responses", "the answers on disk: count, clear", _responses_line, _responses),
+    Noun("profile", "save and load this set-up, without keys", _profile_line, _profile),
+    Noun("doctor", "what is there and what is missing, backend by backend", _doctor_line, _doctor),
+)

@@ -1,0 +1,262 @@
+"""Results as a cell shows them: the frame and then its footer, code, answers, jobs, usage."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from IPython.core.getipython import get_ipython
+from IPython.display import Markdown, display
+
+from llm_magics.engine.jobs import Job
+from llm_magics.extract.task import Entities
+from llm_magics.notebook.tables import Listing
+from llm_magics.runs.run import Run
+from llm_magics.text.spans import SpansView
+
+
+class Footer:
+    """The lines under a result, in plain text and escaped HTML."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_html_(self) -> str:
+        lines = "<br>".join(escape(line) for line in self.text.splitlines())
+        return f'<div style="font-size:0.9em;opacity:0.8">{lines}</div>'
+
+
+class Code:
+    """Python source that a person can run instead of the magic."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+
+    def __repr__(self) -> str:
+        return self.source
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(self.source)}</pre>"
+
+
+def frame(result: Any, run: Run | None, wanted: str | None, *, quiet: bool) -> Any:
+    """The value of a cell: the frame itself, shown once with the footer as the last line.
+
+    The frame shows itself through a hook that is gone after the first time, so that ``_`` and
+    ``x = %llm ...`` are the plain frame.
+    """
+    text = run.report() if run is not None else ""
+    asked = run.plan.rows if run is not None and wanted in (None, "table", "df", "widget") else None
+    if run is not None and (run.plan.long or run.plan.shape is not None):
+        asked = None  # the result has rows of its own, several for one that was asked
+    seen, said = (result, "") if asked is None else _asked_of(result, asked)
+    if wanted in ("json", "text"):
+        seen, said = _first_of(result)
+
+    def show() -> None:
+        _show(seen, wanted)
+        if run is not None and wanted in (None, "table", "widget"):
+            _beside(run)
+        display(Footer(said + text))
+
+    _silence(result) if quiet else _hook(result, show)
+    return result
+
+
+def _asked_of(result: Any, rows: Sequence[int]) -> tuple[Any, str]:
+    """What is worth seeing of a frame of which only these rows were asked: those, and a line that says so."""
+    import narwhals as nw
+
+    whole = nw.from_native(result, eager_only=True)
+    if not 0 < len(rows) < len(whole):
+        return result, ""
+    said = "1 row" if len(rows) == 1 else f"{len(rows):,} rows"
+    return whole[list(rows)].to_native(), f"shown: the {said} asked, of {len(whole):,}; the others are null\n"
+
+
+PRINTED = 1_000
+"""Rows that are printed at most as text or JSON; a million would be the end of the notebook's page."""
+
+
+def _first_of(result: Any) -> tuple[Any, str]:
+    """The rows that are printed, and a line that says so where they are not all."""
+    import narwhals as nw
+
+    whole = nw.from_native(result, eager_only=True)
+    if len(whole) <= PRINTED:
+        return result, ""
+    said = f"shown: the first {PRINTED:,} of {len(whole):,} rows; -o NAME keeps them all\n"
+    return whole.head(PRINTED).to_native(), said
+
+
+MARKED = 5
+"""Texts that are shown with their entities marked."""
+
+
+def _beside(run: Run) -> None:
+    """What a table can't show: entities in their texts, of the first texts that have some."""
+    plan, task = run.plan, run.plan.task
+    if not isinstance(task, Entities):
+        return
+    pairs = zip(plan.frame.values(task.column), run.row_columns[task.output], strict=True)
+    found = [pair for pair in pairs if pair[1]]
+    if found:
+        texts, spans = zip(*found, strict=True)
+        display(SpansView(texts, spans, task.labels.names, MARKED))
+
+
+def job(running: Job, *, widgets: bool) -> Job:
+    """A job as the value of a cell; its first display follows it and can stop it where there are widgets."""
+    shell = get_ipython()
+    if widgets and getattr(shell, "kernel", None) is not None:
+        from llm_magics.widgets.job import show
+
+        _hook(running, lambda: show(running))
+    return running
+
+
+def parted(result: Any, task: str, *, quiet: bool) -> Any:
+    """A dask frame as the value of a cell: nothing of it is computed to show it."""
+    said = (
+        f"{task}: {result.npartitions:,} partitions, asked as they are computed (.compute(), .to_parquet())"
+    )
+
+    def show() -> None:
+        display(result)
+        display(Footer(said))
+
+    _silence(result) if quiet else _hook(result, show)
+    return result
+
+
+def _hook(result: Any, show: Callable[[], None]) -> None:
+    """Let the value's next display, and only that, be ``show``."""
+
+    def once() -> None:
+        object.__delattr__(result, "_ipython_display_")
+        show()
+
+    try:
+        object.__setattr__(result, "_ipython_display_", once)
+    except AttributeError:  # pyarrow's tables take no attributes
+        _Hook(result, show)
+
+
+def _silence(result: Any) -> None:
+    """Let the cell show nothing for this value; a later ``result`` in a cell is shown like any other."""
+    if _ends_its_cell():
+        _hook(result, lambda: None)
+
+
+def _ends_its_cell() -> bool:
+    """Whether our magic's value is what the running cell shows: it is the cell, or its last line."""
+    history = getattr(get_ipython(), "history_manager", None)
+    if history is None or not history.input_hist_raw:
+        return True
+    cell = history.input_hist_raw[-1].strip()
+    lines = [line for line in cell.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    return cell.startswith("%%") or bool(lines and lines[-1].startswith("%"))
+
+
+class _Hook:
+    """The next display of one value, kept with IPython's formatter for all of its type."""
+
+    def __init__(self, value: Any, show: Callable[[], None]) -> None:
+        self.value, self.show = value, show
+        shell: Any = get_ipython()
+        self.formatter = shell.display_formatter.ipython_display_formatter
+        before = self.formatter.pop(type(value), None)
+        self.before: Any = before.before if isinstance(before, _Hook) else before
+        self.formatter.for_type(type(value), self)
+
+    def __call__(self, value: Any) -> None:
+        self.formatter.pop(type(value), None)
+        if self.before is not None:
+            self.formatter.for_type(type(value), self.before)
+        self.show() if value is self.value else display(value)
+
+
+def _show(result: Any, wanted: str | None) -> None:
+    if wanted == "json":
+        print(_pandas(result).to_json(orient="records", force_ascii=False, default_handler=str))
+    elif wanted == "text":
+        print(_pandas(result).to_string())
+    elif wanted == "md":
+        display(Markdown(markdown_table(_pandas(result))))
+    else:
+        display(result)
+
+
+def _pandas(result: Any) -> Any:
+    import narwhals as nw
+
+    return nw.from_native(result, eager_only=True).to_pandas()
+
+
+def markdown_table(table: Any, rows: int = 50) -> str:
+    """The first rows of a pandas frame as a Markdown table, pipes and markup escaped."""
+    head = table.head(rows)
+    lines = [_md_row(head.columns), "|" + " --- |" * len(head.columns)]
+    lines += [_md_row(values) for values in head.itertuples(index=False, name=None)]
+    more = f"\n\n... {len(table) - rows:,} more rows" if len(table) > rows else ""
+    return "\n".join(lines) + more
+
+
+def _md_row(values: Any) -> str:
+    cells = (escape(" ".join(str(value).split()), quote=False).replace("|", "\\|") for value in values)
+    return "| " + " | ".join(cells) + " |"
+
+
+class Answer(str):
+    """A chat's answer: its text in code, Markdown with the footer in a cell."""
+
+    footer = ""
+    wanted: str | None = None
+
+    def _ipython_display_(self) -> None:
+        if self.wanted == "text":
+            print(str(self))
+        elif self.wanted == "json":
+            print(json.dumps(str(self), ensure_ascii=False))
+        else:
+            display(Markdown(escape(str(self), quote=False)))
+        if self.footer:
+            display(Footer(self.footer))
+
+
+def answer(text: str, run: Run | None, wanted: str | None, *, quiet: bool) -> Answer:
+    """A chat's answer as the value of its cell."""
+    shown = Answer(text)
+    if quiet:
+        _silence(shown)
+        return shown
+    shown.wanted, shown.footer = wanted, run.report() if run is not None else ""
+    return shown
+
+
+class Jobs(Listing):
+    """The background jobs, a line each."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        rows = [{"job": job.id, "status": job.status, "progress": _progress(job)} for job in jobs]
+        super().__init__(
+            rows, columns=["job", "status", "progress"], heads=False, empty="No background jobs."
+        )
+
+
+def _progress(job: Job) -> str:
+    """How far a job is, and what it failed with."""
+    return job.progress if job.error is None else f"{job.progress}: {str(job.error).splitlines()[0]}"
+
+
+def usage(ledger: Mapping[str, Mapping[str, Any]]) -> Listing:
+    """Tokens and money of the session, by backend."""
+    rows = [{"backend": name, **row} for name, row in ledger.items()]
+    return Listing(rows, empty="Nothing has run yet.")

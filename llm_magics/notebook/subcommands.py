@@ -1,0 +1,209 @@
+"""What each subcommand does with what was typed."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+from llm_magics.chat.plan import LAST_THREAD, keep_turn, plan_chat
+from llm_magics.chat.streaming import answer_of
+from llm_magics.core.errors import Interrupted, NotFound, UsageError
+from llm_magics.data import frames
+from llm_magics.engine.jobs import Job
+from llm_magics.label.review.opening import make_review
+from llm_magics.notebook import compare_models, concepts_subcommand, display
+from llm_magics.notebook.cell import Cell
+from llm_magics.notebook.namespace import result_name
+from llm_magics.notebook.row_subcommands import ROW_TASKS
+from llm_magics.notebook.tables import Listing
+from llm_magics.options.commands import COMMANDS, parse
+from llm_magics.runs.estimates import estimate
+from llm_magics.runs.execution import execute, rerun
+from llm_magics.runs.run import Run
+from llm_magics.runs.versions import versions
+
+
+def _over_rows(cell: Cell) -> Any:
+    """Run a row task and show the frame, with the footer as the last line."""
+    into = result_name(getattr(cell.flags, "into", None))
+    build = ROW_TASKS[cell.call.command.name]
+    if names := compare_models.models(cell.flags.model):
+        frame = compare_models.run(cell, names, build)
+        if cell.flags.dry_run:
+            return frame
+        if into is not None:
+            cell.space.bind(into, frame)
+        return display.frame(frame, cell.session.last, cell.flags.format, quiet=cell.flags.quiet)
+    asked = build(cell)
+    if cell.call.body:
+        cell.session.bodies[cell.call.command.name] = cell.call.body
+    if cell.flags.show_code:
+        return display.Code(asked.code(into))
+    result = execute(
+        cell.session,
+        asked.plan,
+        cell.common(),  # type: ignore[arg-type]
+        footer=False,
+        done=None if into is None else lambda frame: cell.space.bind(into, frame),
+    )
+    if isinstance(result, Job):
+        widgets = not cell.flags.quiet and cell.session.config.value("widgets") != "off"
+        return display.job(result, widgets=widgets)
+    if cell.flags.dry_run:
+        return result
+    if frames.is_parted(result):
+        return display.parted(result, asked.plan.task.name, quiet=cell.flags.quiet)
+    return display.frame(result, cell.session.last, cell.flags.format, quiet=cell.flags.quiet)
+
+
+def _chat(cell: Cell) -> Any:
+    flags = cell.flags
+    into = result_name(flags.into)
+    thread = flags.thread or (LAST_THREAD if flags.go_on else None)
+    context = [_context(cell, text) for text in flags.context or []]
+    question = "\n\n".join([*context, (cell.call.body or "").strip()]) if cell.call.body else cell.call.body
+    options, system = cell.common(), cell.text(flags.system)
+    plan = plan_chat(cell.session, question, thread=thread, system=system, **options)
+    if flags.show_code:
+        given = {"thread": thread, "system": system, **cell.in_code(options)}
+        said = [repr(question), *(f"{name}={value!r}" for name, value in given.items() if value)]
+        return display.Code(f"from llm_magics import chat\n\n{into or 'answer'} = chat({', '.join(said)})")
+    result = execute(
+        cell.session,
+        plan,
+        options,  # type: ignore[arg-type]
+        shape=lambda run: keep_turn(cell.session, thread, str(question), answer_of(run)),
+        footer=False,
+        done=None if into is None else lambda answer: cell.space.bind(into, answer),
+    )
+    if not isinstance(result, str):
+        return result
+    return display.answer(result, cell.session.last, flags.format, quiet=flags.quiet)
+
+
+def _context(cell: Cell, text: str) -> str:
+    """A frame's columns and first rows, as the model is told them: only what was asked for."""
+    name, _, rows = text.partition(":")
+    data, variable, _ = cell.space.data(name)
+    frame, _ = frames.read(data, variable)
+    if rows and not rows.isdecimal():
+        raise UsageError(f"--context {text!r} can't be read.", hint="--context NAME or --context NAME:ROWS")
+    return frames.described(frame, int(rows or 0))
+
+
+def _estimate(cell: Cell) -> Any:
+    words = cell.flags.rest
+    if not words:
+        raise UsageError("estimate what?", hint="%llm estimate label reviews.text --labels a,b")
+    name, bodies = words[0], cell.session.bodies
+    if name not in {*ROW_TASKS, "concepts"}:
+        raise NotFound.among("subcommand to estimate", name, [*ROW_TASKS, "concepts"])
+    # One line has no body: the newest of the same subcommand stands in, unless flags say it all.
+    flags = {"--labels", "--labels-from", "-h", "--help"}
+    body = cell.call.body or (None if flags.intersection(words) else bodies.get(name))
+    inner = parse(shlex.join(words), body)
+    meant = Cell(cell.session, cell.space, inner, cell.line)
+    if name == "concepts":
+        return concepts_subcommand.estimate(meant)
+    asked = ROW_TASKS[inner.command.name](meant)
+    return estimate(asked.plan, cell.session.store)
+
+
+def _last(cell: Cell) -> Run:
+    if cell.session.last is None:
+        raise UsageError("nothing has run yet in this session.")
+    return cell.session.last
+
+
+def _review(cell: Cell) -> Any:
+    """The labels of the last run, or of ``FRAME.COLUMN``, in the review grid."""
+    flags = cell.flags
+    into = result_name(flags.into)
+    data, variable, column = cell.space.data(flags.data) if flags.data else (None, "data", None)
+    made = make_review(
+        cell.session,
+        data,
+        column,
+        on=flags.on,
+        labels=flags.labels,
+        second=flags.second,
+        name=variable,
+    )
+    made.interactive = not (flags.static or cell.session.config.value("widgets") == "off")
+    if into is not None:
+        cell.space.bind(into, made)
+    return made
+
+
+def _jobs(cell: Cell) -> Any:
+    return display.Jobs(list(cell.session.jobs.values()))
+
+
+def _stop(cell: Cell) -> Any:
+    jobs, wanted = cell.session.jobs, cell.flags.job
+    if wanted is not None and wanted not in jobs:
+        raise NotFound.among("job", wanted, jobs, hint="%llm jobs lists them.")
+    stopped = [job for job in ([jobs[wanted]] if wanted else list(jobs.values())) if job.cancel()]
+    for job in stopped:
+        with contextlib.suppress(Exception, Interrupted):
+            job.result(timeout=_STOPPING)
+    return _jobs(cell)
+
+
+_STOPPING = 2.0
+"""Seconds that a job gets to end before the list is shown all the same."""
+
+
+def _retry(cell: Cell) -> Any:
+    """Only the rows that failed, or never came to an answer."""
+    run = _last(cell)
+    if not run.unanswered:
+        print("No row of the last run failed.")
+        return None
+    result = rerun(cell.session, run)
+    return display.frame(result, cell.session.last, None, quiet=False)
+
+
+def _usage(cell: Cell) -> Any:
+    return display.usage(cell.session.books)
+
+
+def _reset(cell: Cell) -> None:
+    threads, wanted = cell.session.threads, cell.flags.thread
+    if wanted is not None and wanted not in threads:
+        raise NotFound.among("conversation", wanted, threads)
+    for name in [wanted] if wanted else list(threads):
+        threads.pop(name)
+
+
+def _help(cell: Cell) -> None:
+    topic = cell.flags.topic
+    if topic:
+        print(parse(f"{topic}").command.parser.format_help())
+        return
+    width = max(map(len, COMMANDS))
+    print("\n".join(f"{name:<{width}}  {entry.help}" for name, entry in COMMANDS.items()))
+    print("\n%llm SUB -h explains one of them; %llm_config -h the settings, backends and keys.")
+
+
+def _version(cell: Cell) -> Any:
+    return Listing([{"package": k, "version": v} for k, v in versions().items()], heads=False)
+
+
+HANDLERS: dict[str, Callable[[Cell], Any]] = {
+    **dict.fromkeys(ROW_TASKS, _over_rows),
+    "concepts": concepts_subcommand.run,
+    "chat": _chat,
+    "estimate": _estimate,
+    "last": _last,
+    "review": _review,
+    "jobs": _jobs,
+    "stop": _stop,
+    "retry": _retry,
+    "usage": _usage,
+    "reset": _reset,
+    "help": _help,
+    "version": _version,
+}

@@ -1,0 +1,1 @@
+"""One run of a task over a frame's rows: plan, estimate, execution, results."""

@@ -1,0 +1,213 @@
+"""Dask frames: one plan, carried out a partition at a time wherever dask computes it.
+
+What travels to a worker is one picklable function: the plan without its frame and its backend, and how
+the notebook reaches its backends, keys as references only. A process that is not the notebook's own has a
+session of its own, with its share of the limits; on one machine they all keep their answers in one store.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeAlias
+
+from llm_magics.backends.base import Backend
+from llm_magics.core.errors import UsageError
+from llm_magics.core.limits import over
+from llm_magics.core.types import BackendSpec, Limits
+from llm_magics.data.frames import Frame, attach
+from llm_magics.runs.planning import Common
+from llm_magics.runs.run import Plan, Run
+from llm_magics.runs.session import Session, current
+
+Work: TypeAlias = Callable[[Session, Run], Coroutine[Any, Any, None]]
+
+
+def lazy(session: Session, plan: Plan, options: Common, work: Work) -> Any:
+    """The dask frame whose partitions have the plan's columns, once they are computed.
+
+    A frame has its columns before anything has run, so those that are there only sometimes
+    (``_confidence``, ``_finish``) always are. Raises UsageError for what needs all rows at once.
+    """
+    _refuse(session, plan, options)
+    parts = plan.frame.parts
+    budget = plan.options.max_cost
+    share = None if budget is None else budget / parts.npartitions
+    plan = replace(plan, options=replace(plan.options, max_cost=share))
+    meta = _meta(plan)
+    return parts.map_partitions(_Partition.of(session, plan, options, work, meta), meta=meta)
+
+
+def _refuse(session: Session, plan: Plan, options: Common) -> None:
+    frame = plan.frame
+    deep = plan.work is not None and not options.get("too_long")
+    for asked, what in (
+        (options.get("dry_run"), "an estimate"),
+        (plan.long or plan.shape is not None, "a result of more rows"),
+        (deep, "--agree, --calibrate or --dynamic"),
+    ):
+        if asked:
+            frame.require_whole(what)
+    if options.get("background"):
+        raise UsageError(
+            f"{frame.name} is computed by dask, in the background too.", hint="Leave --background out."
+        )
+    if not isinstance(options.get("model"), str | None):
+        raise UsageError(
+            "a dask frame takes a model by its name: other processes have to find it.",
+            hint="Register it: %llm_config add NAME, then -m NAME",
+        )
+    price, above = plan.backend.price, session.config.value("confirm_above")
+    paid = price is not None and price.input + price.output > 0
+    if above is not None and paid and plan.options.max_cost is None and not options.get("yes"):
+        raise UsageError(
+            f"what {frame.name} will cost is not known before it is read (confirm_above).",
+            hint="Add --yes to go on, or --max-cost USD: each partition gets an equal part of it.",
+        )
+
+
+def _meta(plan: Plan) -> Any:
+    """A frame without rows that has the result's columns and their types."""
+    found = Run(replace(plan, rows=())).row_columns
+    name = plan.output.rstrip("_")
+    finish = [f"{name}_finish"] if plan.backend.capabilities.text else []
+    columns: dict[str, list[Any]] = {column: [] for column in (*plan.columns, *found, *finish)}
+    kinds = {f"{name}_confidence": "float", **plan.kinds}
+    return attach(Frame(plan.frame.native), columns, plan.categories, kinds)
+
+
+def _aligned(result: Any, meta: Any) -> Any:
+    """The result with the columns and types of ``meta``; what it doesn't have is null."""
+    missing = dict.fromkeys(set(meta.columns) - set(result.columns))
+    return result.assign(**missing)[list(meta.columns)].astype(meta.dtypes.to_dict())
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """How one process reaches its backends, told to another.
+
+    ``typed`` where the backend's key was typed in the notebook: it stays there. ``key`` names this
+    set-up among others in a worker.
+    """
+
+    process: str
+    settings: Mapping[str, Any]
+    specs: Mapping[str, BackendSpec]
+    aliases: Mapping[str, str]
+    typed: bool
+    key: str
+
+    @classmethod
+    def of(cls, session: Session, backend: Backend) -> _Setup:
+        config, registry = session.config, session.registry
+        settings = {said.name: said.value for said in config.all() if said.origin != "default"}
+        if config.value("store") != "off":
+            settings["store"] = str(session.store.path)
+        told = (_process(), settings, registry.specs(), registry.aliases())
+        return cls(*told, backend.spec.key.startswith("session:"), repr(told))
+
+    def session(self) -> Session:
+        """The notebook's own where this is its process, else one like it. Raises UsageError."""
+        if self.process == _process():
+            return current()
+        if self.typed:
+            raise UsageError(
+                "the key was typed in the notebook and stays there; dask's workers are other processes.",
+                hint="Set it in their environment, and say so: %llm_config add NAME ... --key env:VARIABLE",
+            )
+        with _lock:
+            if self.key not in _sessions:
+                _sessions[self.key] = made = Session()
+                made.config.update(self.settings)
+                made.registry.replace(self.specs, self.aliases)
+            return _sessions[self.key]
+
+    def sharers(self) -> int:
+        """Processes that may be asking just now; one where all partitions share a session."""
+        if self.process == _process():
+            return 1
+        try:
+            from distributed import get_client, get_worker
+
+            get_worker()
+        except (ImportError, ValueError):
+            from dask import config
+            from dask.system import CPU_COUNT
+
+            return int(config.get("num_workers", None) or CPU_COUNT)
+        return max(1, len(get_client().ncores()))
+
+
+_sessions: dict[str, Session] = {}
+_lock = threading.Lock()
+
+
+def _process() -> str:
+    return f"{platform.node()}:{os.getpid()}"
+
+
+@dataclass(frozen=True)
+class _Partition:
+    """A plan that any process can carry out over a part of its rows.
+
+    ``decided`` is the plan but for its frame, its rows and its backend, which ``model`` names.
+    """
+
+    decided: Mapping[str, Any]
+    name: str
+    model: str
+    setup: _Setup
+    work: Work
+    meta: Any
+
+    @classmethod
+    def of(cls, session: Session, plan: Plan, options: Common, work: Work, meta: Any) -> _Partition:
+        left = {"frame", "rows", "backend"}
+        decided = {field.name: getattr(plan, field.name) for field in fields(Plan) if field.name not in left}
+        model = options.get("model") or session.config.role(plan.task.role)[0]
+        return cls(decided, plan.frame.name, model, _Setup.of(session, plan.backend), work, meta)
+
+    def __call__(self, part: Any) -> Any:
+        """The partition with the plan's columns. Raises what stops a run."""
+        if part.empty:
+            return self.meta
+        session = self.setup.session()
+        backend = session.backend(self.model, "")
+        plan = Plan(frame=Frame(part, self.name), rows=range(len(part)), backend=backend, **self.decided)
+        limits = shared(over(backend.limits, plan.options.limits), self.setup.sharers())
+        run = Run(replace(plan, options=replace(plan.options, limits=limits)))
+        try:
+            session.loop.run(self.work(session, run))
+        finally:
+            run.finish()
+            session.enter(run)
+        return _aligned(run.df, self.meta)
+
+
+def shared(limits: Limits, n: int) -> Limits:
+    """One of ``n`` equal parts of the limits.
+
+    Raises UsageError where a limit is too small to be shared by so many.
+    """
+    window = limits.window
+    named = {
+        "requests a minute": limits.rpm,
+        "requests in a window": window[0] if window else None,
+        "requests in flight": limits.concurrency,
+    }
+    for what, limit in named.items():
+        if limit is not None and limit < n:
+            raise UsageError(
+                f"{what}: {limit:g} can't be shared by {n} processes.",
+                hint="Compute with fewer workers of more threads: LocalCluster(n_workers=1)",
+            )
+    return replace(
+        limits,
+        rpm=None if limits.rpm is None else limits.rpm / n,
+        tpm=None if limits.tpm is None else limits.tpm / n,
+        window=None if window is None else (window[0] // n, window[1]),
+        concurrency=None if limits.concurrency is None else limits.concurrency // n,
+    )

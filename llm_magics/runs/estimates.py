@@ -1,0 +1,220 @@
+"""What would it cost: rows, duplicates, stored answers, calls, tokens, money, time. Sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from llm_magics.core import tokens
+from llm_magics.core.prompt_formats import Rendered, as_messages, prompt_of
+from llm_magics.core.types import FREE, Request
+from llm_magics.engine.batched_requests import OVERHEAD, sent
+from llm_magics.runs.run import Plan
+from llm_magics.store.responses import Store
+
+LIKELY_OUTPUT = {"one_of": (4, 12), "text": (60, 300), "schema": (30, 200), "vector": (0, 0)}
+"""Output tokens a call, low and high, where no limit was set: from label names to a long paragraph."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a plan would send. ``dollars`` is low to high, None where the price is unknown.
+
+    ``duplicates``, ``stored`` and ``skipped`` are of the ``samples`` asks that each row makes, ``calls`` the
+    requests that are left, which with ``rows_per_request`` several rows share.
+
+    ``seconds`` at the concurrency in force, from a second a call. ``prompt`` is the first one, rendered.
+    """
+
+    rows: int
+    duplicates: int
+    stored: int
+    skipped: int
+    calls: int
+    input_tokens: int
+    output_tokens: tuple[int, int]
+    dollars: tuple[float, float] | None
+    seconds: float
+    concurrency: int
+    backend: str
+    prompt: Rendered = ()
+    samples: int = 1
+    skipped_as: str = "empty"
+    reads: bool = True
+    """False where the backend reads no prompts and nothing is paid or kept: only rows and time are told."""
+
+    def __str__(self) -> str:
+        if not self.reads:
+            empty = f" ({self.skipped:,} {self.skipped_as})" if self.skipped else ""
+            return f"{_number(self.rows, 'row')}{empty}, free, about {_time(self.seconds)}, {self.backend}"
+        money = (
+            "price unknown"
+            if self.dollars is None
+            else _money(*self.dollars)
+            if any(self.dollars)
+            else "free"
+        )
+        apart = f"{_number(self.duplicates, 'duplicate')}, {self.stored:,} stored" + (
+            f", {self.skipped:,} {self.skipped_as}" if self.skipped else ""
+        )
+        each = f" x {self.samples}" if self.samples > 1 else ""
+        if not self.calls:
+            rows = f"{_number(self.rows, 'row')}{each} ({apart})"
+            return f"{rows} -> 0 calls: nothing is left to ask {self.backend}"
+        low, high = self.output_tokens
+        return (
+            f"{_number(self.rows, 'row')}{each} ({apart}) -> {_number(self.calls, 'call')}, "
+            f"~{_short(self.input_tokens)} in / ~{_short(low)}-{_short(high)} out tokens, {money}, "
+            f"about {_time(self.seconds)} at {self.concurrency} in parallel, {self.backend}"
+        )
+
+    @property
+    def first_prompt(self) -> str:
+        """The first prompt as text: its messages, or what a format or a function made of them."""
+        if isinstance(self.prompt, str):
+            return self.prompt
+        return "\n\n".join(f"[{message.role}]\n{message.content}" for message in self.prompt)
+
+    def __repr__(self) -> str:
+        shown = f"\n\nFirst prompt:\n{_readable(self.first_prompt)}" if self.prompt else ""
+        return f"{self}{shown}"
+
+
+READABLE = 4_000
+"""Characters of a prompt that a person looks through."""
+
+
+def _readable(prompt: str) -> str:
+    """A prompt as it is shown: of a very long one the beginning and the end, and how much is between."""
+    if len(prompt) <= READABLE:
+        return prompt
+    end = READABLE // 4
+    between = len(prompt) - READABLE
+    return f"{prompt[: READABLE - end]}\n... {between:,} characters more ...\n{prompt[-end:]}"
+
+
+@dataclass
+class _Tally:
+    """What became of each ask: nothing to ask, asked already, stored, or ``asked`` in so many ``calls``."""
+
+    skipped: int = 0
+    duplicates: int = 0
+    stored: int = 0
+    asked: int = 0
+    calls: int = 0
+    inputs: int = 0
+    first: Request | None = None
+
+
+def estimate(plan: Plan, store: Store) -> Estimate:
+    """Render every request of the plan, look it up in the store, and price what is left."""
+    tally = _Tally()
+    if not _reads(plan):
+        tally.asked = tally.calls = sum(1 for _ in _requests(plan, tally))
+        return _priced(plan, tally, ())
+    prompt: Rendered = ()
+    for request in sent(_unanswered(plan, store, tally), plan.target.together):
+        rendered = prompt_of(request)
+        prompt = prompt or rendered
+        tally.calls += 1
+        tally.inputs += tokens.count("".join(m.content for m in as_messages(rendered)), request.model)
+    return _priced(plan, tally, prompt or (prompt_of(tally.first) if tally.first else ()))
+
+
+def _reads(plan: Plan) -> bool:
+    """Whether the backend is one to which a prompt, its tokens and stored answers mean anything."""
+    can = plan.backend.capabilities
+    return can.text or can.stored or plan.backend.price != FREE
+
+
+def _unanswered(plan: Plan, store: Store, tally: _Tally) -> Iterator[Request]:
+    """The requests that nobody asked before, in this run or an earlier one."""
+    seen: set[str] = set()
+    look = plan.options.keep and not plan.options.refresh
+    for batch in _batches(_requests(plan, tally), 2_000):
+        known = store.known([r.key for r in batch]) if look else set()
+        for request in batch:
+            tally.first = tally.first or request
+            if request.key in seen:
+                tally.duplicates += 1
+            elif request.key in known:
+                tally.stored += 1
+            else:
+                tally.asked += 1
+                yield request
+            seen.add(request.key)
+
+
+def _requests(plan: Plan, tally: _Tally) -> Iterator[Request]:
+    for ask in plan.asks():
+        requests = plan.requests(ask)
+        tally.skipped += not requests
+        yield from requests
+
+
+def _batches(requests: Iterator[Request], size: int) -> Iterator[list[Request]]:
+    while batch := list(islice(requests, size)):
+        yield batch
+
+
+def _output(plan: Plan, tally: _Tally) -> tuple[int, int]:
+    if not _reads(plan):
+        return 0, 0
+    low, high = LIKELY_OUTPUT[tally.first.response_format.kind if tally.first else "text"]
+    limit = plan.target.parameters.get("max_new_tokens")
+    if isinstance(limit, int):
+        low, high = min(low, limit), min(max(high, limit), limit)
+    more = OVERHEAD if plan.target.together > 1 else 0
+    return (low + more) * tally.asked, (high + more) * tally.asked
+
+
+def _priced(plan: Plan, tally: _Tally, prompt: Rendered) -> Estimate:
+    price, backend, outputs = plan.backend.price, plan.backend, _output(plan, tally)
+    dollars = None
+    if price is not None:
+        dollars = tuple((tally.inputs * price.input + out * price.output) / 1e6 for out in outputs)
+    concurrency = plan.options.limits.concurrency if plan.options.limits else None
+    at_once = concurrency or backend.limits.concurrency or min(16, backend.capabilities.max_concurrency)
+    rpm = (plan.options.limits.rpm if plan.options.limits else None) or backend.limits.rpm
+    seconds = tally.calls / at_once if backend.capabilities.batch_size == 1 else tally.calls / 20_000
+    return Estimate(
+        rows=len(plan.rows),
+        duplicates=tally.duplicates,
+        stored=tally.stored,
+        skipped=tally.skipped,
+        calls=tally.calls,
+        input_tokens=tally.inputs,
+        output_tokens=outputs,
+        dollars=dollars,  # type: ignore[arg-type]
+        seconds=max(seconds, tally.calls * 60 / rpm if rpm else 0.0),
+        concurrency=at_once,
+        backend=backend.name,
+        prompt=prompt,
+        samples=plan.samples,
+        skipped_as="empty" if plan.parts is None else "empty or too long",
+        reads=_reads(plan),
+    )
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _short(number: int) -> str:
+    if number >= 1_000_000:
+        return f"{number / 1e6:.1f}M"
+    return f"{number / 1e3:.0f}k" if number >= 10_000 else f"{number:,}"
+
+
+def _money(low: float, high: float) -> str:
+    digits = 2 if high >= 0.1 else 4
+    if f"{low:.{digits}f}" == f"{high:.{digits}f}":
+        return f"${high:.{digits}f}"
+    return f"${low:.{digits}f}-{high:.{digits}f}"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,150 @@
+"""Plans into results: estimate, confirm, run in the cell or in the background, keep the books."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from llm_magics.backends.in_kernel.model_cache import JOB
+from llm_magics.core.errors import Interrupted, UsageError
+from llm_magics.data import frames
+from llm_magics.engine.jobs import Job
+from llm_magics.engine.progress import Display
+from llm_magics.runs import dask_partitions
+from llm_magics.runs.estimates import estimate
+from llm_magics.runs.planning import Common
+from llm_magics.runs.run import Plan, Run
+from llm_magics.runs.session import Session
+from llm_magics.runs.strategy import one_pass
+
+Shape = Callable[[Run], Any]
+
+
+def execute(
+    session: Session,
+    plan: Plan,
+    options: Common,
+    shape: Shape | None = None,
+    *,
+    footer: bool = True,
+    done: Callable[[Any], None] | None = None,
+) -> Any:
+    """Run a plan: a frame (or what ``shape`` makes of the run), a Job, or with ``dry_run`` an Estimate.
+
+    ``done`` takes the result on success, in the background too. ``footer`` False leaves the last line
+    of the display to the caller. Raises Interrupted with what was done; ``session.last`` has the
+    partial run in any case. Over a dask frame the result is one too, and runs when it is computed.
+    """
+    if plan.frame.parts is not None:
+        parted = dask_partitions.lazy(session, plan, options, _work)
+        if done is not None:
+            done(parted)
+        return parted
+    if options.get("dry_run"):
+        return estimate(plan, session.store)
+    _confirm(session, plan, options)
+    run = Run(plan)
+    run.inplace, run.done = options.get("inplace", False), done
+
+    def finished() -> Any:
+        result = (shape or plan.shape or _frame)(run)
+        if run.inplace:
+            frames.set_inplace(plan.frame.native, result, list(run.row_columns))
+            result = plan.frame.native
+        if done is not None:
+            done(result)
+        return result
+
+    if options.get("background"):
+        return _background(session, run, finished)
+    _foreground(session, run, show=options.get("progress", True), footer=footer)
+    return finished()
+
+
+def _frame(run: Run) -> Any:
+    return run.df
+
+
+def rerun(session: Session, run: Run) -> Any:
+    """Ask again for the rows of a run without an answer; the whole frame, as the first run would give it.
+
+    The answered rows come from the store (or are asked again where nothing was kept); an answer that could
+    not be used is asked for anew. The result goes where the first run's was to go.
+    """
+    plan = replace(run.plan, options=replace(run.plan.options, refresh=False))
+    if plan.options.keep:
+        session.store.drop(run.unusable)
+    return execute(session, plan, {"inplace": run.inplace}, footer=False, done=run.done)
+
+
+def _confirm(session: Session, plan: Plan, options: Common) -> None:
+    """Raises UsageError where the run may cost more than ``confirm_above`` and nobody agreed to it."""
+    above = session.config.value("confirm_above")
+    price = plan.backend.price
+    if above is None or options.get("yes") or plan.options.max_cost is not None:
+        return
+    if price is None or price.input + price.output == 0:
+        return
+    expected = estimate(plan, session.store)
+    if expected.dollars is not None and expected.dollars[1] > above:
+        raise UsageError(
+            f"this may cost more than ${above:.2f} (confirm_above).",
+            hint=f"{expected}\nAdd --yes to go on, or --max-cost USD to stop in time.",
+        )
+
+
+def _foreground(session: Session, run: Run, *, show: bool, footer: bool) -> None:
+    session.remember(run)
+    display = Display(run.meter, show=show, answer=lambda: run.partial)
+    error: BaseException | None = None
+    try:
+        session.loop.run(_work(session, run), tick=display.tick)
+    except KeyboardInterrupt as interrupt:
+        error = interrupt
+        raise Interrupted(_interrupted(run)) from None
+    except BaseException as fault:
+        error = fault
+        raise
+    finally:
+        _close(session, run, error)
+        if error and run.partial:
+            display.leave()
+        display.close(run.report() if footer or (error and run.meter.done) else None)
+
+
+async def _work(session: Session, run: Run) -> None:
+    plan = run.plan
+    JOB.set(f"{plan.task.name} {plan.frame.name}")
+    if plan.work is not None:
+        await plan.work(session, run)
+    else:
+        await one_pass(session, run)
+
+
+def _close(session: Session, run: Run, error: BaseException | None) -> None:
+    run.finish(error)
+    session.enter(run)
+    if error is None and run.plan.truth is not None:
+        run.evaluate()
+
+
+def _interrupted(run: Run) -> str:
+    if run.partial:
+        return "Interrupted: llm.last.partial is the answer so far. Run the cell again to ask anew."
+    if not run.meter.done:
+        return "Interrupted before the first row was done. Run the cell again to go on."
+    return f"Interrupted: {run.meter.rows} done and kept. Run the cell again to go on; llm.last.df has them."
+
+
+def _background(session: Session, run: Run, finished: Callable[[], Any]) -> Job:
+    async def work() -> Any:
+        try:
+            await _work(session, run)
+        except BaseException as error:
+            _close(session, run, error)
+            raise
+        _close(session, run, None)
+        return finished()
+
+    return session.submit(run, work())

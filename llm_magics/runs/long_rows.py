@@ -1,0 +1,243 @@
+"""``--too-long``: rows that the model can't read whole are cut, split and put together, or fail; recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+from llm_magics.backends.pricing import together
+from llm_magics.core import tokens
+from llm_magics.core.errors import ContextOverflow, UsageError
+from llm_magics.core.types import Result
+from llm_magics.data.templates import text_of
+from llm_magics.engine.engine import Ask, Options
+from llm_magics.generate.preset_tasks import Summary
+from llm_magics.runs.merging import can_combine, combined
+from llm_magics.runs.run import Plan, Run
+from llm_magics.runs.strategy import Books, Work, one_pass
+
+Policy: TypeAlias = Literal["truncate", "split", "fail"]
+POLICIES: tuple[Policy, ...] = ("truncate", "split", "fail")
+RESERVE = 512
+"""Tokens of the context window that are left for the answer."""
+_SLACK = 0.9
+"""Counts of tokens are estimates: so much of the room is used."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A policy with the tokens a row's text may have, for the column that holds it."""
+
+    policy: Policy
+    room: int
+    column: str
+    model: str
+
+    def parts(self, text: str) -> list[str]:
+        """The text in pieces that fit, cut where a paragraph, a line, a sentence or a word ends."""
+        pieces, left = [], text
+        while tokens.count(left, self.model) > self.room:
+            end = self._end(left)
+            pieces.append(left[:end])
+            left = left[end:]
+        return [*pieces, left] if left.strip() or not pieces else pieces
+
+    def asks(self, ask: Ask) -> list[Ask]:
+        """What is asked about a row: itself where it fits, else what the policy makes of it."""
+        parts = self.parts(text_of(ask.row[self.column]))
+        if len(parts) == 1:
+            return [ask]
+        kept = {"truncate": parts[:1], "split": parts, "fail": []}[self.policy]
+        return [_with(ask, self.column, part) for part in kept]
+
+    def _end(self, text: str) -> int:
+        share = self.room / tokens.count(text, self.model)
+        most = max(1, int(len(text) * share * _SLACK))
+        while most > 1 and tokens.count(text[:most], self.model) > self.room:
+            most = max(1, int(most * _SLACK))
+        for mark in ("\n\n", "\n", ". ", " "):
+            at = text.rfind(mark, most // 2, most)
+            if at > 0:
+                return at + len(mark)
+        return most
+
+
+def fitted(plan: Plan, policy: str, room: int | None) -> Plan:
+    """The plan with what becomes of rows that are too long, and the column ``{output}_cut`` that says so.
+
+    The column has the characters left out (``truncate``) or the number of parts (``split``), 0 for a row
+    that was read whole. Raises UsageError for a plan that can't have it.
+    """
+    if policy not in POLICIES:
+        raise UsageError(f"--too-long {policy}?", hint=f"--too-long {'|'.join(POLICIES)}")
+    if plan.work is not None or plan.samples > 1:
+        raise UsageError("--too-long goes with one plain answer a row.", hint="Leave out the other depths.")
+    if policy == "split" and not can_combine(plan.task):
+        raise UsageError(f"{plan.task.name} can't be split.", hint="--too-long truncate or --too-long fail")
+    fit = Fit(policy, room or _room(plan), _column(plan), plan.backend.model)
+    columns = (*plan.columns, f"{plan.output.rstrip('_')}_cut")
+    return replace(plan, columns=columns, work=_work(fit), parts=fit.asks)
+
+
+def _room(plan: Plan) -> int:
+    """The context window less the prompt around an empty text and the answer. Raises UsageError."""
+    window = plan.backend.capabilities.context_window
+    if window is None:
+        raise UsageError(
+            f"how much {plan.backend.name} can read is not known.",
+            hint="Say how many tokens a row's text may have: --room 4000",
+        )
+    asked = plan.task.request(dict.fromkeys(plan.inputs, "."), plan.target)
+    around = sum(tokens.count(m.content, plan.backend.model) for m in asked.messages) if asked else 0
+    left = (window - around) // plan.target.together
+    left -= int(plan.target.parameters.get("max_new_tokens", RESERVE))
+    if left < 16:
+        raise UsageError(f"the instructions alone fill the {window:,} tokens that {plan.backend.name} reads.")
+    return left
+
+
+def _column(plan: Plan) -> str:
+    """The column whose text is cut: the task's, or of several the longest on average."""
+    if len(plan.inputs) == 1:
+        return plan.inputs[0]
+    some = list(plan.rows)[:200]
+    length = {
+        name: sum(len(text_of(values[row])) for row in some)
+        for name in plan.inputs
+        for values in [plan.frame.values(name)]
+    }
+    return max(length, key=length.__getitem__)
+
+
+def _work(fit: Fit) -> Work:
+    async def carry_out(books: Books, run: Run) -> None:
+        plan = run.plan
+        mark = plan.columns[-1]
+        long: list[Ask] = []
+        cut: dict[int, int] = {}
+
+        def short() -> Iterator[Ask]:
+            for ask in plan.asks():
+                parts = fit.parts(text_of(ask.row[fit.column]))
+                if len(parts) == 1:
+                    cut[ask.index] = 0
+                    yield ask
+                else:
+                    long.append(ask)
+                    if fit.policy == "truncate":
+                        cut[ask.index] = sum(map(len, parts[1:]))
+                        yield _with(ask, fit.column, parts[0])
+
+        def take(result: Result) -> None:
+            run.deliver(_marked(result, mark, cut.pop(result.index)))
+
+        await one_pass(books, run, short(), take)
+        if fit.policy == "fail":
+            for ask in long:
+                run.deliver(Result(ask.index, "failed", error=_overflow(fit, ask)))
+        if fit.policy == "split":
+            await Split(books, run, fit, mark).carry_out(long)
+        _record(run, fit, len(long), mark)
+
+    return carry_out
+
+
+_BECAME = {
+    "truncate": "cut at the end; {mark} has the characters left out",
+    "split": "read in parts and put together; {mark} has how many",
+    "fail": "not sent",
+}
+
+
+def _record(run: Run, fit: Fit, rows: int, mark: str) -> None:
+    """Say under the result, and in the manifest, what became of the rows that were too long."""
+    run.details["too_long"] = {"policy": fit.policy, "room": fit.room, "rows": rows}
+    if rows:
+        what = "1 row was" if rows == 1 else f"{rows:,} rows were"
+        became = _BECAME[fit.policy].format(mark=mark)
+        run.notes.setdefault(f"{what} longer than {fit.room:,} tokens: {became}")
+
+
+def _overflow(fit: Fit, ask: Ask) -> ContextOverflow:
+    count = tokens.count(text_of(ask.row[fit.column]), fit.model)
+    return ContextOverflow(
+        f"the text has about {count:,} tokens, {fit.room:,} fit.",
+        hint="--too-long truncate or --too-long split reads it anyway.",
+    )
+
+
+def _with(ask: Ask, column: str, text: str, index: int | None = None) -> Ask:
+    return Ask(ask.index if index is None else index, {**ask.row, column: text}, ask.sample)
+
+
+def _marked(result: Result, mark: str, value: int) -> Result:
+    return replace(result, values={**result.values, mark: value}) if result.values else result
+
+
+class Split:
+    """Asks about every part of long rows; a row is delivered as soon as it has all of its parts.
+
+    Summaries of parts are summarized again, in parts where they are too long themselves, as long as that
+    makes them shorter.
+    """
+
+    def __init__(self, books: Books, run: Run, fit: Fit, mark: str) -> None:
+        self.books, self.run, self.fit, self.mark = books, run, fit, mark
+        self.counts: dict[int, int] = {}
+        self.earlier: dict[int, Result] = {}
+
+    async def carry_out(self, long: Sequence[Ask]) -> None:
+        """Round by round until every row is delivered."""
+        left = {ask.index: ask for ask in long}
+        while left:
+            left = await self._round(left)
+
+    async def _round(self, left: Mapping[int, Ask]) -> dict[int, Ask]:
+        """Ask about all parts; the rows to ask about once more, with their new text."""
+        column = self.fit.column
+        parts = {index: self.fit.parts(text_of(ask.row[column])) for index, ask in left.items()}
+        places = [(index, n) for index, texts in parts.items() for n in range(len(texts))]
+        asks = (_with(left[i], column, parts[i][n], at) for at, (i, n) in enumerate(places))
+        found: dict[int, dict[int, Result]] = {index: {} for index in left}
+        again: dict[int, Ask] = {}
+
+        def take(result: Result) -> None:
+            index, n = places[result.index]
+            found[index][n] = result
+            if len(found[index]) == len(parts[index]):
+                text = self._whole(index, [found[index][n] for n in range(len(parts[index]))], parts[index])
+                if text is not None:
+                    again[index] = _with(left[index], column, text)
+
+        await one_pass(self.books, self.run, asks, take, self._options())
+        return again
+
+    def _whole(self, index: int, results: Sequence[Result], texts: Sequence[str]) -> str | None:
+        """Deliver the row; or, summaries of parts, the text to summarize next."""
+        task = self.run.plan.task
+        made = combined(task, index, results, texts)
+        if index in self.earlier:
+            made = _sum(made, self.earlier[index])
+        self.counts.setdefault(index, len(texts))
+        joined = str(made.values.get(task.output)) if isinstance(task, Summary) and made.values else ""
+        if joined and len(texts) > 1 and len(joined) < sum(map(len, texts)):
+            self.earlier[index] = made
+            return joined
+        self.earlier.pop(index, None)
+        self.run.deliver(_marked(made, self.mark, self.counts[index]))
+        return None
+
+    def _options(self) -> Options:
+        """The run's options with what is left of its budget."""
+        options = self.run.plan.options
+        if options.max_cost is None:
+            return options
+        spent = self.run.meter.cost + sum(result.usage.cost or 0.0 for result in self.earlier.values())
+        return replace(options, max_cost=max(0.0, options.max_cost - spent))
+
+
+def _sum(result: Result, earlier: Result) -> Result:
+    """The result with what was spent on its row before."""
+    used = together([earlier.usage, result.usage])
+    return replace(result, usage=used, attempts=result.attempts + earlier.attempts)

@@ -1,0 +1,258 @@
+"""Plans: what a person asked for, checked and made whole before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict
+
+from llm_magics.backends.base import Backend
+from llm_magics.core.errors import NotFound, Unsupported, UsageError
+from llm_magics.core.parameters import check
+from llm_magics.core.prompt_formats import formatting_fn, prompt_of
+from llm_magics.core.types import Limits
+from llm_magics.data import frames
+from llm_magics.data.frames import Frame
+from llm_magics.engine.engine import Options
+from llm_magics.engine.task import ColumnTask, Target
+from llm_magics.runs.long_rows import fitted
+from llm_magics.runs.run import Plan
+from llm_magics.runs.session import Session
+from llm_magics.runs.shared_requests import sharing
+from llm_magics.settings.config import Config
+from llm_magics.settings.typed_keys import refuse_clear
+
+
+class Common(TypedDict, total=False):
+    """The options that everything running over rows takes.
+
+    Which rows: ``where`` (a query), ``head``, ``sample`` by ``random_state``; the others pass as null.
+    ``output`` names the new column. ``model`` and ``parameters``; ``max_cost`` in US dollars, ``yes``
+    to go on above ``confirm_above``; ``concurrency``, ``rpm``, ``tpm``, ``retries``; ``on_error``
+    ``null`` or ``raise``; ``refresh`` asks again, ``store`` False keeps nothing on disk; ``background``
+    returns a Job, ``dry_run`` an Estimate; ``inplace`` adds the columns to your own pandas frame.
+    ``too_long`` says what becomes of rows that the model can't read whole, ``room`` how many tokens a
+    row's text may have; ``{output}_cut`` records it. ``rows_per_request`` rows share one request.
+    """
+
+    on: str | None
+    where: str | None
+    head: int | None
+    sample: int | None
+    random_state: int
+    output: str | None
+    model: str | None
+    parameters: Mapping[str, Any] | None
+    max_cost: float | None
+    yes: bool
+    concurrency: int | None
+    rpm: float | None
+    tpm: float | None
+    retries: int | None
+    on_error: Literal["null", "raise"] | None
+    refresh: bool
+    store: bool
+    background: bool
+    inplace: bool
+    dry_run: bool
+    too_long: Literal["truncate", "split", "fail"] | None
+    room: int | None
+    rows_per_request: int | None
+    progress: bool
+    variables: Mapping[str, Any] | None
+    name: str
+
+
+DETERMINISTIC: Mapping[str, Any] = {"temperature": 0}
+"""What labels are asked with where the backend takes it: one text, one label."""
+
+NO_MODEL = """Three ways to get a language model:
+  an API key        %llm_config key set openai, then %llm_config use gpt-4.1-mini
+  a local file      %llm_config add local --gguf PATH, then %llm_config use local
+  a server          %llm_config add mine --openai URL --id MODEL, then %llm_config use mine"""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The data of a call: the frame, the column of its text, the rows it is about."""
+
+    frame: Frame
+    column: str | None
+    rows: Sequence[int]
+
+
+def source(data: Any, options: Common) -> Source:
+    """Read the data and choose the rows.
+
+    Raises UsageError, NotFound; also for an option nobody knows, TypedKeyError for a key as a parameter.
+    """
+    unknown = next((name for name in options if name not in Common.__annotations__), None)
+    if unknown is not None:
+        raise NotFound.among("option", unknown, Common.__annotations__)
+    refuse_clear(options.get("parameters") or {})
+    frame, column = frames.read_parts(data, options.get("name") or "data", options.get("on"))
+    if frame.parts is not None:
+        chosen = next((name for name in ("where", "head", "sample") if options.get(name) is not None), None)
+        if chosen is not None:
+            frame.require_whole(f"--{chosen}")
+        return Source(frame, column, ())
+    rows = frames.positions(
+        frame,
+        where=options.get("where"),
+        head=options.get("head"),
+        sample=options.get("sample"),
+        seed=options.get("random_state", 0),
+        variables=options.get("variables"),
+    )
+    return Source(frame, column, rows)
+
+
+def text_column(given: Source) -> str:
+    """The column that holds the text: the one named, or the frame's only column of text.
+
+    Raises UsageError where that can't be told.
+    """
+    if given.column is not None:
+        return given.column
+    texts = [name for name in given.frame.columns if given.frame.holds_text(name)]
+    if len(texts) == 1:
+        return texts[0]
+    name = given.frame.name
+    raise UsageError(
+        f"which column of {name} holds the text?",
+        hint=f"Type {name}.COLUMN or --on COLUMN. Columns: {', '.join(given.frame.columns[:20])}",
+    )
+
+
+def output_name(frame: Frame, options: Common, default: str) -> str:
+    """The new column's name: the one asked for, or ``default`` (``llm_default`` where that is taken).
+
+    Raises UsageError where the name asked for stands in the frame already, unless inplace.
+    """
+    asked = options.get("output")
+    if asked is None:
+        return default if default not in frame.columns or options.get("inplace") else f"llm_{default}"
+    if not asked.strip():
+        raise UsageError("--as names the new column; it can't be blank.")
+    if asked in frame.columns and not options.get("inplace"):
+        raise UsageError(
+            f"{frame.name} already has a column {asked!r}.",
+            hint="Name another with --as, or overwrite with --inplace.",
+        )
+    return asked
+
+
+def backend_for(session: Session, options: Common, role: str, kind: str) -> Backend:
+    """The backend a call goes to. Raises NotFound, or Unsupported where it can't serve ``kind``."""
+    backend = session.backend(options.get("model"), role)
+    can = backend.capabilities
+    able = {
+        "one_of": can.one_of or can.text,
+        "vector": can.embed,
+        "text": can.text,
+        "schema": can.text or can.schema,
+    }
+    if not able[kind]:
+        what = {"vector": "give embeddings", "one_of": "choose labels"}.get(kind, "write text")
+        hint = (
+            NO_MODEL
+            if kind != "vector"
+            else "Name one that can: -m embedded::wordllama, -m text-embedding-3-small"
+        )
+        raise Unsupported(f"{backend.name} can't {what}.", hint=hint)
+    return backend
+
+
+def target(backend: Backend, options: Common, own: Mapping[str, Any] | None = None) -> Target:
+    """Where requests go, with parameters: the task's own < the backend's < the call's.
+
+    Raises NotFound for a parameter that looks like a mistyped known one, UsageError for a value that
+    can't be meant.
+    """
+    asked = dict(options.get("parameters") or {})
+    check(asked)
+    if "max_tokens" in asked:
+        asked["max_new_tokens"] = asked.pop("max_tokens")
+    takes = backend.capabilities.parameters
+    mine = {k: v for k, v in (own or {}).items() if takes is None or k in takes}
+    whole = {**mine, **backend.parameters, **asked}
+    if whole.get("prompt_formatting_fn") is not None:
+        whole["prompt_formatting_fn"] = formatting_fn(whole["prompt_formatting_fn"])
+    return Target(backend.namespace, backend.model, backend.base_url, whole)
+
+
+def engine_options(config: Config, options: Common, role: str, backend: Backend) -> Options:
+    """The engine's options: this call's flags; a backend's own limits carry the settings already."""
+    max_cost, can = options.get("max_cost"), backend.capabilities
+    return Options(
+        limits=Limits(options.get("rpm"), options.get("tpm"), concurrency=options.get("concurrency")),
+        retries=options.get("retries"),
+        refresh=options.get("refresh", False),
+        max_cost=config.value("max_cost") if max_cost is None else max_cost,
+        on_error=options.get("on_error") or config.value("on_error"),
+        keep=options.get("store", True) and config.value("store") != "off",
+        batch=max(can.embed_batch, can.batch_size) if role == "embed" else None,
+    )
+
+
+def plan(
+    session: Session,
+    given: Source,
+    task: ColumnTask,
+    backend: Backend,
+    options: Common,
+    *,
+    inputs: Sequence[str],
+    parameters: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> Plan:
+    """A whole Plan. Raises UsageError where the result has no place in the frame."""
+    made = Plan(
+        task=task,
+        columns=task.columns,
+        output=task.output,
+        frame=given.frame,
+        rows=given.rows,
+        inputs=inputs,
+        backend=backend,
+        target=target(backend, options, parameters),
+        options=engine_options(session.config, options, task.role, backend),
+        seed=options.get("random_state", 0),
+        **more,
+    )
+    if options.get("rows_per_request") is not None:
+        made = sharing(made, int(options["rows_per_request"] or 0))
+    if options.get("too_long"):
+        made = fitted(made, str(options["too_long"]), options.get("room"))
+    _try_prompt(made)
+    if options.get("inplace"):
+        _refuse_inplace(made)
+    else:
+        _refuse_taken(made)
+    return made
+
+
+def _try_prompt(made: Plan) -> None:
+    """A format that isn't there and a formatting function that fails are told before anything is sent."""
+    if {"prompt_format", "prompt_formatting_fn"} & made.target.parameters.keys():
+        first = next((request for ask in made.asks() for request in made.requests(ask)), None)
+        if first is not None:
+            prompt_of(first)
+
+
+def _refuse_inplace(made: Plan) -> None:
+    """Raises UsageError where the result can't stand in the user's own frame."""
+    frames.require_changeable(made.frame)
+    if made.long or made.shape is not None:
+        raise UsageError(
+            "--inplace can't add rows to your frame.", hint="Leave one of the two flags out, or use -o NAME."
+        )
+
+
+def _refuse_taken(made: Plan) -> None:
+    """No column of the user's is overwritten unless that was asked for."""
+    taken = [name for name in made.columns if name in made.frame.columns]
+    if taken:
+        raise UsageError(
+            f"{made.frame.name} already has the column {taken[0]!r}.", hint="Name another with --as."
+        )

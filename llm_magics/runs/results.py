@@ -1,0 +1,136 @@
+"""What came of each ask of a run, kept in columns: a million of them take little more than their texts."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from llm_magics.core.errors import redact
+from llm_magics.core.types import NO_USAGE, STATUSES, Response, Result, Status
+
+_NAMES: tuple[Status | None, ...] = (None, *STATUSES)
+"""A status by its number; 0 for no result yet."""
+
+_WITH_VALUES: tuple[Status, ...] = ("ok", "repaired", "defaulted")
+
+
+WHOLE = 100
+"""Errors that keep the frames they came through, each with the request and all that was around it."""
+
+
+class Answers:
+    """``n`` results by their index, whose values stand in ``columns``.
+
+    ``values`` by column, ``texts`` the raw answers, ``finish`` their finish reasons, ``models`` who answered,
+    ``notes`` what the user is told once; None where an ask has no result yet.
+    """
+
+    def __init__(self, n: int, columns: Sequence[str]) -> None:
+        self.values: dict[str, list[Any]] = {name: [None] * n for name in columns}
+        self.texts: list[str | None] = [None] * n
+        self.finish: list[str | None] = [None] * n
+        self.models: dict[str, str] = {}
+        self.notes: dict[str, None] = {}
+        self._status = bytearray(n)
+        self._errors: dict[int, BaseException] = {}
+        self._tokens = (array("l", bytes(8 * n)), array("l", bytes(8 * n)))
+        self._latency = array("f", bytes(4 * n))
+        self._model: list[str | None] = [None] * n
+        self._attempts = array("H", bytes(2 * n))
+
+    def take(self, result: Result) -> None:
+        """Take one result in."""
+        i = result.index
+        for name, value in result.values.items():
+            self.values[name][i] = value
+        self._status[i] = _NAMES.index(result.status)
+        self._attempts[i] = min(result.attempts, 65535)
+        if result.error is not None:
+            self._errors[i] = result.error
+            if len(self._errors) > WHOLE:
+                _lighten(result.error)
+        if result.response is not None:
+            self._take_response(i, result.response)
+        if result.usage is not NO_USAGE:  # with what re-asking took, and lost answers
+            self._tokens[0][i] = result.usage.input_tokens
+            self._tokens[1][i] = result.usage.output_tokens
+
+    def _take_response(self, i: int, response: Response) -> None:
+        self.texts[i] = response.text
+        self.finish[i] = sys.intern(response.finish_reason)
+        self._tokens[0][i] = response.usage.input_tokens
+        self._tokens[1][i] = response.usage.output_tokens
+        self._latency[i] = response.latency
+        if response.model:
+            self._model[i] = self.models.setdefault(response.model, response.model)
+        for note in response.notes:
+            self.notes.setdefault(note)
+
+    def status(self, i: int) -> Status | None:
+        """The status of an ask, None where it has no result yet."""
+        return _NAMES[self._status[i]]
+
+    @property
+    def statuses(self) -> list[Status | None]:
+        """The status of each ask."""
+        return [_NAMES[number] for number in self._status]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Asks by status; ``waiting`` are those without a result yet."""
+        found = Counter(self._status)
+        counts: dict[str, int] = {name: found[i] for i, name in enumerate(STATUSES, 1) if found[i]}
+        return counts | ({"waiting": found[0]} if found[0] else {})
+
+    def places(self, *statuses: Status | None) -> list[int]:
+        """The asks with one of these statuses, in order."""
+        wanted = {_NAMES.index(name) for name in statuses}
+        return [i for i, number in enumerate(self._status) if number in wanted]
+
+    def errors_of(self, status: Status) -> dict[int, BaseException]:
+        """What the asks of this status failed with."""
+        errors = list(self._errors.items())  # the loop thread may be adding some
+        return {i: error for i, error in errors if self.status(i) == status}
+
+    def error_text(self, i: int) -> str | None:
+        """What an ask failed with, None where it did not."""
+        error = self._errors.get(i)
+        return None if error is None else said_by(error)
+
+    def told(self, places: Sequence[int]) -> dict[str, list[Any]]:
+        """All that is known of these asks, by column."""
+        return {
+            "model": [self._model[i] for i in places],
+            "raw_output": [self.texts[i] for i in places],
+            "parsed_output": [self._parsed(i) for i in places],
+            "input_tokens": [self._tokens[0][i] for i in places],
+            "output_tokens": [self._tokens[1][i] for i in places],
+            "latency": [self._latency[i] for i in places],
+            "finish_reason": [self.finish[i] for i in places],
+            "status": [self.status(i) for i in places],
+            "error": [self.error_text(i) for i in places],
+            "attempts": [self._attempts[i] for i in places],
+        }
+
+    def _parsed(self, i: int) -> dict[str, Any] | None:
+        if self.status(i) not in _WITH_VALUES:
+            return None
+        return {name: values[i] for name, values in self.values.items()}
+
+
+def said_by(error: BaseException) -> str:
+    """An error in its own words; those of a stranger's code may hold a key."""
+    return getattr(error, "message", None) or redact(repr(error))
+
+
+def _lighten(error: BaseException) -> None:
+    """Take the tracebacks off an error and those behind it."""
+    each: BaseException | None = error
+    for _ in range(10):
+        if each is None:
+            return
+        each.__traceback__ = None
+        each = each.__cause__ or each.__context__

@@ -1,0 +1,358 @@
+"""A run: one pass of a task over rows, its results, usage and failures."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from textwrap import shorten
+from typing import Any
+
+from llm_magics.backends.base import Backend
+from llm_magics.core.errors import AnswerError
+from llm_magics.core.prompt_formats import joined, prompt_of
+from llm_magics.core.types import Request, Result, Status, Usage
+from llm_magics.data import frames
+from llm_magics.data.frames import Frame
+from llm_magics.engine.batched_requests import Bundle
+from llm_magics.engine.engine import Ask, Options
+from llm_magics.engine.progress import Meter
+from llm_magics.engine.task import Row, Target, Task
+from llm_magics.label.evaluation.evaluation import evaluate
+from llm_magics.runs.results import Answers, said_by
+from llm_magics.runs.versions import versions
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a run needs, decided and checked before anything is sent.
+
+    ``rows`` are positions in the frame, ``samples`` generations a row, ``inputs`` the columns the
+    task reads, ``columns`` those it writes, ``output`` their common name, ``kinds`` types that values
+    alone don't tell. ``work(session, run)`` carries the plan out where one pass over the rows is not all
+    of it; ``parts`` are then the asks that one row becomes (its text cut, in parts, or not sent at all).
+    ``gather`` makes one value a row from the generations' values (by column, a list a row);
+    ``shape`` makes the result from the run, ``df`` by default.
+    """
+
+    task: Task
+    frame: Frame
+    rows: Sequence[int]
+    inputs: Sequence[str]
+    backend: Backend
+    target: Target
+    options: Options
+    columns: Sequence[str] = ()
+    output: str = ""
+    samples: int = 1
+    long: bool = False
+    categories: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    truth: str | None = None
+    labels: Sequence[str] = ()
+    seed: int = 0
+    work: Callable[[Any, Run], Coroutine[Any, Any, None]] | None = None
+    parts: Callable[[Ask], Sequence[Ask]] | None = None
+    gather: Callable[[dict[str, list[Any]]], dict[str, list[Any]]] | None = None
+    shape: Callable[[Run], Any] | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows) * self.samples
+
+    def asks(self) -> Iterator[Ask]:
+        """One Ask per row and generation, lazily; the columns are read once, now."""
+        columns = {name: self.frame.values(name) for name in self.inputs}
+        return self._asks(columns)
+
+    def requests(self, ask: Ask) -> list[Request]:
+        """What is asked about a row: one request, one a part of its text, or none."""
+        parts = (ask,) if self.parts is None else self.parts(ask)
+        made = (self.task.request(part.row, self.target, part.sample) for part in parts)
+        return [request for request in made if request is not None]
+
+    def _asks(self, columns: Mapping[str, Sequence[Any]]) -> Iterator[Ask]:
+        index = 0
+        for position in self.rows:
+            row: Row = {name: values[position] for name, values in columns.items()}
+            for sample in range(self.samples):
+                yield Ask(index, row, sample)
+                index += 1
+
+
+CUT_SHORT = ("length", "max_tokens", "prompt_cut")
+"""Finish reasons that a frame must show: the answer, or the row's text, is not whole."""
+
+
+class Run:
+    """The results of a plan as they come in. ``df`` is right at any moment, finished or not.
+
+    ``partial`` is a chat's answer while it is written.
+
+    Written by the loop thread alone, one ``deliver`` a result; read from anywhere.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        n = len(plan)
+        self.plan = plan
+        self.meter = Meter(n, plan.task.name, plan.backend.name, samples=plan.samples)
+        self.started = time.time()
+        self.finished: float | None = None
+        self.error: BaseException | None = None
+        self.partial = ""
+        self.details: dict[str, Any] = {}
+        self.evaluation: Any = None
+        self.inplace = False
+        self.done: Callable[[Any], None] | None = None
+        self._answers = Answers(n, plan.columns)
+
+    def deliver(self, result: Result) -> None:
+        """Take one result in."""
+        self._answers.take(result)
+        self.meter.add(result)
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """Close the books; ``error`` is what ended the run early."""
+        self.finished = time.time()
+        self.meter.stop()
+        self.error = error
+
+    @property
+    def notes(self) -> dict[str, None]:
+        """What the user is told once, in order."""
+        return self._answers.notes
+
+    @property
+    def texts(self) -> list[str]:
+        """The raw answers, one an ask; empty where there is none."""
+        return [text or "" for text in self._answers.texts]
+
+    def evaluate(self) -> None:
+        """Score the labels against the plan's column of true ones."""
+        plan, columns = self.plan, self.row_columns
+        assert plan.truth is not None
+        truth = plan.frame.values(plan.truth)
+        given = [columns[plan.output][position] for position in plan.rows]
+        sure = columns.get(f"{plan.output}_confidence")
+        confidence = None if sure is None else [sure[position] for position in plan.rows]
+        self.evaluation = evaluate(
+            [truth[position] for position in plan.rows], given, plan.labels, confidence
+        )
+
+    def report(self) -> str:
+        """What stays under the result: score, notes, the backend's word, why rows failed, the footer line."""
+        score = [str(self.evaluation)] if self.evaluation is not None else []
+        said = [*score, *self.notes, self.plan.backend.announcement, self._why()]
+        return "\n".join([*filter(None, said), self.meter.line()])
+
+    def _why(self) -> str:
+        """What most of the failed rows failed with, and what helps against it."""
+        errors = self._answers.errors_of("failed")
+        texts = Counter(map(said_by, errors.values()))
+        if not texts:
+            return ""
+        text, often = texts.most_common(1)[0]
+        said = shorten(text, 200, placeholder=" ...")
+        more = "; llm.last.failures has them all" if len(texts) > 1 else ""
+        hints = (getattr(error, "hint", "") for error in errors.values() if said_by(error) == text)
+        hint = next(hints, "") if self.error is None else ""  # an error that ended the run tells its own
+        return f"{often:,} failed: {said}{more}" + (f"\n  {hint.splitlines()[0]}" if hint else "")
+
+    def __repr__(self) -> str:
+        return f"{self.report()}\n.df .outputs .failures .usage .prompts() .manifest() .evaluation"
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens and cost of what this run paid for; answers from the store cost nothing."""
+        return self.meter.usage
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows by status; ``waiting`` are those without a result yet."""
+        return self._answers.counts
+
+    @property
+    def status(self) -> list[Status | None]:
+        """The status of each ask, None where it has no result yet."""
+        return self._answers.statuses
+
+    @property
+    def new_columns(self) -> dict[str, list[Any]]:
+        """The output columns, one value an ask, with their status, error and (if any was cut) finish."""
+        name = self._name
+        columns: dict[str, list[Any]] = dict(self._answers.values)
+        confidence = f"{name}_confidence"
+        if confidence in columns and not any(value is not None for value in columns[confidence]):
+            del columns[confidence]
+        columns[f"{name}_status"] = self.status
+        columns[f"{name}_error"] = [self._answers.error_text(i) for i in range(len(self.plan))]
+        if any(reason in CUT_SHORT for reason in self._answers.finish):
+            columns[f"{name}_finish"] = list(self._answers.finish)
+        return columns
+
+    @property
+    def _name(self) -> str:
+        return self.plan.output.rstrip("_")
+
+    @property
+    def df(self) -> Any:
+        """The user's frame with the new columns, in the library it came in; partial while running."""
+        frame, columns = self._shaped()
+        texts = dict.fromkeys((f"{self._name}_status", f"{self._name}_error"), "str")
+        native = frames.attach(frame, columns, self.plan.categories, {**texts, **self.plan.kinds})
+        if hasattr(native, "attrs"):
+            native.attrs["llm_magics"] = self.manifest()
+        return native
+
+    @property
+    def row_columns(self) -> dict[str, list[Any]]:
+        """The new columns as ``df`` has them, one value a row of its frame."""
+        return self._shaped()[1]
+
+    def _shaped(self) -> tuple[Frame, dict[str, list[Any]]]:
+        plan, columns = self.plan, self.new_columns
+        if plan.long:
+            rows = [position for position in plan.rows for _ in range(plan.samples)]
+            number = list(range(plan.samples)) * len(plan.rows)
+            return frames.repeat_rows(plan.frame, rows), {"generation_number": number, **columns}
+        if plan.samples > 1:
+            columns = {name: _grouped(values, plan.samples) for name, values in columns.items()}
+            columns[f"{self._name}_status"] = [_worst(group) for group in columns[f"{self._name}_status"]]
+            columns[f"{self._name}_error"] = [_first(group) for group in columns[f"{self._name}_error"]]
+            if plan.gather is not None:
+                columns = plan.gather(columns)
+            else:
+                columns |= self._without_skipped(columns)
+        return plan.frame, {name: self._spread(values) for name, values in columns.items()}
+
+    def _without_skipped(self, columns: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+        """The generations of a row that was not asked about are null, not a list of nulls."""
+        skipped = [status == "skipped" for status in columns[f"{self._name}_status"]]
+        return {
+            name: [None if none else value for value, none in zip(columns[name], skipped, strict=True)]
+            for name in self.plan.columns
+        }
+
+    def _spread(self, values: Sequence[Any]) -> list[Any]:
+        """Values of the chosen rows over all rows of the frame; the others are null."""
+        if len(self.plan.rows) == len(self.plan.frame):
+            return list(values)
+        whole: list[Any] = [None] * len(self.plan.frame)
+        for position, value in zip(self.plan.rows, values, strict=True):
+            whole[position] = value
+        return whole
+
+    @property
+    def outputs(self) -> Any:
+        """One row an ask with distilabel's LLMOutput keys and more.
+
+        ``model_name prompt_used raw_output parsed_output``, then tokens, latency in seconds,
+        finish_reason, status, error, attempts. Prompts are rendered again, not kept.
+        """
+        return self._told(range(len(self.plan)))
+
+    def _told(self, places: Sequence[int]) -> Any:
+        """What ``outputs`` says of these asks."""
+        import pandas as pd
+
+        plan, columns = self.plan, self._answers.told(places)
+        return pd.DataFrame(
+            {
+                "row": [plan.rows[i // plan.samples] for i in places],
+                "model_name": [name or plan.backend.model for name in columns.pop("model")],
+                "prompt_used": list(self._prompts(places)),
+                **columns,
+            }
+        )
+
+    def prompts(self) -> Iterator[list[dict[str, str]] | str | None]:
+        """The messages of each ask as they were sent, rendered anew; None where nothing was.
+
+        A text where a prompt format or a formatting function made one of them. Of a row that was read in
+        parts, those of all parts in order. A row that shared its request with others is shown as if it had
+        been the only one there.
+        """
+        return self._prompts(range(len(self.plan)))
+
+    def _prompts(self, places: Sequence[int]) -> Iterator[list[dict[str, str]] | str | None]:
+        """``prompts`` of these asks, which stand in order."""
+        shared, wanted = self.plan.target.together > 1, iter(places)
+        place = next(wanted, None)
+        for ask in self.plan.asks():
+            if place is None:
+                return
+            if ask.index != place:
+                continue
+            place = next(wanted, None)
+            requests = self.plan.requests(ask)
+            sent = [Bundle((request,)).request for request in requests] if shared else requests
+            yield joined([prompt_of(request) for request in sent]) if sent else None
+
+    @property
+    def failures(self) -> Any:
+        """The asks that failed or got the default: what ``outputs`` says of them."""
+        return self._told(self._answers.places("failed", "defaulted")).drop(columns=["parsed_output"])
+
+    @property
+    def unanswered(self) -> list[int]:
+        """Positions of the rows that failed or have no result yet."""
+        missing = {i // self.plan.samples for i in self._answers.places("failed", None)}
+        return [self.plan.rows[i] for i in sorted(missing)]
+
+    @property
+    def unusable(self) -> list[str]:
+        """The keys under which answers are kept that could not be used, even when asked again."""
+        errors = self._answers.errors_of("failed")
+        bad = {i for i, error in errors.items() if isinstance(error, AnswerError)}
+        return [r.key for ask in self.plan.asks() if ask.index in bad for r in self.plan.requests(ask)]
+
+    def manifest(self) -> dict[str, Any]:
+        """What a reader needs to do it again: backend, model, parameters, prompt hash, versions, times."""
+        plan, usage = self.plan, self.usage
+        return {
+            "task": plan.task.name,
+            "backend": plan.backend.name,
+            "namespace": plan.backend.namespace,
+            "model": plan.backend.model,
+            "answered_by": list(self._answers.models),
+            "base_url": plan.backend.base_url,
+            "parameters": dict(plan.target.parameters),
+            "prompt_sha256": _prompt_hash(plan),
+            "seed": plan.seed,
+            "rows": len(plan.rows),
+            "generations": plan.samples,
+            "rows_per_request": plan.target.together,
+            "counts": self.counts,
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+            "cost_usd": usage.cost,
+            "started": _stamp(self.started),
+            "finished": None if self.finished is None else _stamp(self.finished),
+            "versions": versions(),
+            **self.details,
+        }
+
+
+def _prompt_hash(plan: Plan) -> str:
+    """Sha256 of the task's description: equal for equal instructions, whatever the rows."""
+    return hashlib.sha256(repr(plan.task).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _stamp(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def _grouped(values: Sequence[Any], size: int) -> list[list[Any]]:
+    return [list(values[i : i + size]) for i in range(0, len(values), size)]
+
+
+_WORST: tuple[str | None, ...] = ("failed", None, "defaulted", "repaired", "ok", "skipped")
+
+
+def _worst(group: Sequence[str | None]) -> str | None:
+    return min(group, key=_WORST.index)
+
+
+def _first(group: Sequence[str | None]) -> str | None:
+    return next((error for error in group if error is not None), None)

@@ -1,0 +1,166 @@
+"""The session of one kernel: settings, keys, backends, answer store, engine and loop, wired once."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import threading
+from collections import deque
+from collections.abc import Coroutine, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from llm_magics.backends.base import Backend
+from llm_magics.backends.in_kernel.model_cache import cache
+from llm_magics.backends.nested import member
+from llm_magics.backends.registry import Registry
+from llm_magics.core.types import Message
+from llm_magics.engine.engine import Engine
+from llm_magics.engine.jobs import Job
+from llm_magics.engine.loop import LoopThread
+from llm_magics.runs.run import Run
+from llm_magics.settings.config import Config, home
+from llm_magics.settings.keys import Keys
+from llm_magics.store.responses import LIMIT, Store
+
+REMEMBERED = 2_000_000
+"""Results of earlier runs that stay in memory, beside those of the last two runs."""
+
+
+class Session:
+    """What the cells of one kernel share. Each part is made on first use; ``close`` ends them all."""
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        self.config = Config(environ)
+        self.keys = Keys(environ)
+        self.runs: deque[Run] = deque(maxlen=20)
+        self.jobs: dict[str, Job] = {}
+        self.threads: dict[str, tuple[Message, ...]] = {}
+        self.bodies: dict[str, str] = {}
+        self._store: Store | None = None
+        self._engine = Engine()
+        self.ledger: dict[str, dict[str, Any]] = {}
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The backends by name."""
+        return Registry(self.config, self.keys, retire=self._retire)
+
+    @property
+    def store(self) -> Store:
+        """The answers on disk, where the settings say; another file once they say so."""
+        place, limit = self.config.value("store"), self.config.value("store_limit") or LIMIT
+        path = home() / "responses.sqlite3" if place in ("on", "off") else Path(place).expanduser()
+        if self._store is None or (self._store.path, self._store.limit) != (path, limit):
+            if self._store is not None:
+                self._store.close()
+            self._store = Store(path, limit=limit)
+        return self._store
+
+    @cached_property
+    def loop(self) -> LoopThread:
+        """The one thread that talks."""
+        loop = LoopThread()
+        atexit.register(self.close)
+        return loop
+
+    @property
+    def engine(self) -> Engine:
+        """Requests into results, with the store and the limits of all cells."""
+        self._engine.store = self.store
+        return self._engine
+
+    @property
+    def last(self) -> Run | None:
+        """The newest run."""
+        return self.runs[-1] if self.runs else None
+
+    def backend(self, model: Any, role: str) -> Backend:
+        """The backend for a model as typed, for an object that is or makes one, or the role's own."""
+        if model is not None and not isinstance(model, str):
+            return member(model, self.keys)
+        text = model or self.config.role(role)[0]
+        return self.registry.backend(text, self.keys)
+
+    def _retire(self, backend: Backend) -> None:
+        """Close a backend that was replaced or removed, where its connections live."""
+        if "loop" in self.__dict__:
+            self.loop.submit(backend.close())
+
+    def enter(self, run: Run) -> None:
+        """Add a run's tokens and money to the session's books."""
+        _enter(self.ledger, run)
+
+    @property
+    def books(self) -> dict[str, dict[str, Any]]:
+        """The ledger with what the jobs under way have used so far."""
+        books = {name: dict(row) for name, row in self.ledger.items()}
+        for job in list(self.jobs.values()):
+            if job.status == "running" and isinstance(job.run, Run):
+                _enter(books, job.run)
+        return books
+
+    def remember(self, run: Run) -> None:
+        """Make it the last run; of the ones before, only as many as a notebook can hold."""
+        self.runs.append(run)
+        while len(self.runs) > 2 and sum(len(each.plan) for each in self.runs) > REMEMBERED:
+            self.runs.popleft()
+
+    def submit(self, run: Run, work: Coroutine[Any, Any, Any]) -> Job:
+        """Run ``work`` in the background as the next numbered job."""
+        self.remember(run)
+        job = self.loop.submit(work, str(len(self.jobs) + 1), run)
+        self.jobs[job.id] = job
+        return job
+
+    def close(self) -> None:
+        """Stop the jobs, close connections and models, end the loop thread."""
+        for job in self.jobs.values():
+            job.cancel()
+        atexit.unregister(self.close)
+        made: dict[str, Any] = self.__dict__
+        if "loop" in made:
+            if "registry" in made:
+                self.loop.run(_close_all(list(self.registry.live().values())))
+            self.loop.close()
+        if self._store is not None:
+            self._store.close()
+        cache().clear(force=True)
+
+
+def _enter(ledger: dict[str, dict[str, Any]], run: Run) -> None:
+    """Add a run's rows, tokens and money to its backend's line."""
+    used, name = run.usage, run.plan.backend.name
+    row = ledger.setdefault(
+        name, {"runs": 0, "rows": 0, "input_tokens": 0, "output_tokens": 0, "cost_usd": 0.0}
+    )
+    row["runs"] += 1
+    row["rows"] += run.meter.done // run.plan.samples
+    row["input_tokens"] += used.input_tokens
+    row["output_tokens"] += used.output_tokens
+    row["cost_usd"] = None if used.cost is None or row["cost_usd"] is None else row["cost_usd"] + used.cost
+
+
+async def _close_all(backends: list[Backend]) -> None:
+    """Close them side by side; a fault in one is not the others'."""
+    await asyncio.gather(*(backend.close() for backend in backends), return_exceptions=True)
+
+
+_lock = threading.Lock()
+_current: list[Session] = []
+
+
+def current() -> Session:
+    """The session of this process, made on first use."""
+    with _lock:
+        if not _current:
+            _current.append(Session())
+        return _current[0]
+
+
+def end() -> None:
+    """Close the session; the next ``current`` starts a fresh one."""
+    with _lock:
+        if _current:
+            _current.pop().close()

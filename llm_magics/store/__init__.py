@@ -1,0 +1,1 @@
+"""What is kept on disk: responses of models and gold labels of people, in SQLite."""

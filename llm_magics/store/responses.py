@@ -1,0 +1,325 @@
+"""Answers on disk, one a row: SQLite at ``<home>/responses.sqlite3``.
+
+WAL and ``synchronous=NORMAL``: one commit an answer, safe against a killed process, and several
+kernels at once. Failures never come here. No prompt is kept, only its hash.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sqlite3
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llm_magics.core.errors import StoreError
+from llm_magics.core.types import NO_USAGE, Request, Response, Usage
+
+VERSION = 1
+LIMIT = 2 * 1024**3
+"""Bytes the file may take before the oldest answers go."""
+
+_CREATE = """
+CREATE TABLE IF NOT EXISTS responses (
+    id INTEGER PRIMARY KEY,
+    key BLOB NOT NULL UNIQUE,
+    created REAL NOT NULL,
+    backend TEXT NOT NULL,
+    model TEXT NOT NULL,
+    answer TEXT NOT NULL,
+    vector BLOB
+)
+"""
+_PUT = """
+INSERT OR REPLACE INTO responses (key, created, backend, model, answer, vector) VALUES (?, ?, ?, ?, ?, ?)
+"""
+_MIGRATIONS: dict[int, Callable[[sqlite3.Connection], object]] = {
+    0: lambda connection: connection.execute(_CREATE),
+}
+"""What takes a file from version n to n + 1."""
+
+
+@dataclass(frozen=True)
+class StoreStats:
+    """What the store holds: answers, bytes on disk, answers by model, the oldest's time (seconds)."""
+
+    path: Path
+    rows: int
+    size: int
+    models: Mapping[str, int]
+    oldest: float | None = None
+
+
+class Store:
+    """The answer store. Opens its file on first use; safe to use from several threads.
+
+    ``limit`` is the size in bytes above which the oldest answers are dropped. Every method raises
+    ``StoreError`` where the file can't be used.
+    """
+
+    def __init__(self, path: Path, *, limit: int = LIMIT) -> None:
+        self.path = Path(path)
+        self.limit = limit
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._since_check = 0
+
+    @classmethod
+    def temporary(cls) -> Store:
+        """A store of one session's own, gone with it (``--no-store``)."""
+        folder = tempfile.TemporaryDirectory(prefix="llm_magics_")
+        store = cls(Path(folder.name) / "responses.sqlite3")
+        store._folder = folder
+        return store
+
+    def get(self, key: str, newer_than: float | None = None) -> Response | None:
+        """The stored answer (``cached`` is True), or None; ``newer_than`` is a ``time.time()``."""
+        return self.get_many((key,), newer_than).get(key)
+
+    def get_many(self, keys: Sequence[str], newer_than: float | None = None) -> dict[str, Response]:
+        """The stored answers among ``keys``, one query for some hundreds of them."""
+        rows = self._rows("key, answer, vector", keys, newer_than or 0.0)
+        return {key.hex(): _decode(answer, vector) for key, answer, vector in rows}
+
+    def known(self, keys: Sequence[str]) -> set[str]:
+        """Those among ``keys`` that have an answer; read off the index, no answer is."""
+        return {key.hex() for (key,) in self._rows("key", keys)}
+
+    def _rows(self, columns: str, keys: Sequence[str], since: float | None = None) -> Iterator[Any]:
+        """Those columns of the kept answers among ``keys``; with ``since`` of those made from then on."""
+        later = "" if since is None else " AND created >= ?"
+        with self._open() as connection:
+            for start in range(0, len(keys), 500):
+                part = [bytes.fromhex(key) for key in keys[start : start + 500]]
+                marks = ",".join("?" * len(part))
+                yield from connection.execute(
+                    f"SELECT {columns} FROM responses WHERE key IN ({marks}){later}",  # noqa: S608 - our own words
+                    part if since is None else (*part, since),
+                )
+
+    def put(self, request: Request, response: Response) -> None:
+        """Keep an answer; on disk when this returns."""
+        self.put_many(((request, response),))
+
+    def put_many(self, pairs: Iterable[tuple[Request, Response]]) -> None:
+        """Keep several answers in one commit."""
+        now = time.time()
+        rows = [_encode(request, response, now) for request, response in pairs]
+        with self._open() as connection:
+            if len(rows) == 1:
+                connection.execute(_PUT, rows[0])
+            else:
+                _commit(connection, rows)
+            self._since_check += len(rows)
+            if self._since_check >= 1000:
+                self._since_check = 0
+                self._shrink(connection)
+
+    def drop(self, keys: Sequence[str]) -> None:
+        """Forget the answers under these keys."""
+        with self._open() as connection:
+            for start in range(0, len(keys), 500):
+                part = [(bytes.fromhex(key),) for key in keys[start : start + 500]]
+                connection.executemany("DELETE FROM responses WHERE key = ?", part)
+
+    def stats(self) -> StoreStats:
+        """How much is kept."""
+        with self._open() as connection:
+            models = dict(
+                connection.execute("SELECT model, count(*) FROM responses GROUP BY model ORDER BY 2 DESC")
+            )
+            oldest = connection.execute("SELECT min(created) FROM responses").fetchone()[0]
+            return StoreStats(self.path, sum(models.values()), _size(connection), models, oldest)
+
+    def clear(self, model: str | None = None, older_than: float | None = None) -> int:
+        """Forget all answers, or those of ``model``, or older than so many seconds; how many."""
+        where: list[str] = ["1"]
+        values: list[str | float] = []
+        if model is not None:
+            where.append("(model = ? OR backend || '::' || model = ?)")
+            values += [model, model]
+        if older_than is not None:
+            where.append("created < ?")
+            values.append(time.time() - older_than)
+        with self._open() as connection:
+            gone = connection.execute(f"DELETE FROM responses WHERE {' AND '.join(where)}", values).rowcount  # noqa: S608 - no text of the user's
+            # The room on disk comes back later where another kernel is reading just now.
+            with suppress(sqlite3.OperationalError):
+                connection.execute("VACUUM")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return int(gone)
+
+    def close(self) -> None:
+        """Let go of the file; the next call opens it again."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+            if self._folder is not None:
+                self._folder.cleanup()
+                self._folder = None
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """The connection, alone; SQLite's errors as ours."""
+        with self._lock:
+            try:
+                if self._connection is None:
+                    self._connection = _connect(self.path)
+                yield self._connection
+            except (sqlite3.Error, OSError) as error:
+                raise _explain(self.path, error) from error
+
+    def _shrink(self, connection: sqlite3.Connection) -> None:
+        """Where the file is over its limit, drop the oldest until it is well under it."""
+        size = _size(connection)
+        if size <= self.limit:
+            return
+        rows = connection.execute("SELECT count(*) FROM responses").fetchone()[0]
+        surplus = math.ceil(rows * (1 - 0.8 * self.limit / size))
+        connection.execute(
+            "DELETE FROM responses WHERE id IN (SELECT id FROM responses ORDER BY created LIMIT ?)",
+            (surplus,),
+        )
+        connection.execute("PRAGMA incremental_vacuum").fetchall()  # it frees a page a step
+
+
+def _commit(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """All of the rows or none."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.executemany(_PUT, rows)
+    except BaseException:
+        if connection.in_transaction:  # a full disk has ended it already
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Open or make the file, for its owner only, at the newest schema."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        _migrate(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Take the schema from the file's number to ours, in one transaction."""
+    if _version(connection) == VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        found = _version(connection)
+        if found > VERSION:
+            raise StoreError(
+                f"the answer store {path} is of a newer llm_magics (schema {found}, this one has {VERSION}).",
+                hint="%pip install -U llm_magics, or set LLM_MAGICS_HOME to another folder, or --no-store",
+            )
+        for number in range(found, VERSION):
+            _MIGRATIONS[number](connection)
+        connection.execute(f"PRAGMA user_version={VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # a full disk has ended it already
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _size(connection: sqlite3.Connection) -> int:
+    """Bytes in use, without the write-ahead log and free pages."""
+    count, free, size = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int((count - free) * size)
+
+
+def _explain(path: Path, error: Exception) -> StoreError:
+    """What SQLite said, as what to do."""
+    said = str(error)
+    if "not a database" in said or "malformed" in said:
+        return StoreError(
+            f"the answer store {path} is damaged ({said}).",
+            hint="move the file away (the next run makes a new one), or add --no-store",
+        )
+    if "full" in said or "No space" in said:
+        return StoreError(
+            f"no room on the disk for the answer store {path} ({said}).",
+            hint="free some space, or %llm_config responses clear --older-than 30d, or add --no-store",
+        )
+    if "locked" in said or "busy" in said:
+        return StoreError(
+            f"another kernel keeps the answer store {path} busy ({said}).",
+            hint="run the cell again, or add --no-store",
+        )
+    return StoreError(
+        f"the answer store {path} can't be used ({said}).",
+        hint="set LLM_MAGICS_HOME to a folder you may write to, or add --no-store",
+    )
+
+
+def _encode(request: Request, response: Response, now: float) -> tuple[Any, ...]:
+    """A response as a row: JSON of the fields that say something, the vector apart as float32 bytes."""
+    whole: dict[str, Any] = {name: said for name in _WORDS if (said := getattr(response, name))}
+    if response.parsed is not None:
+        whole["parsed"] = response.parsed
+    if response.scores is not None:
+        whole["scores"] = dict(response.scores)
+    if response.finish_reason != _BLANK.finish_reason:
+        whole["finish_reason"] = response.finish_reason
+    if response.usage != NO_USAGE:
+        used = response.usage
+        whole["usage"] = (
+            *(used.input_tokens, used.output_tokens, used.cached_input_tokens),
+            *(used.cost, used.estimated),
+        )
+    if response.latency:
+        whole["latency"] = round(response.latency, 4)
+    vector = None
+    if response.vector is not None:
+        import numpy as np
+
+        vector = np.ascontiguousarray(response.vector, dtype="<f4").tobytes()
+    return bytes.fromhex(request.key), now, request.backend, request.model, _json(whole), vector
+
+
+_WORDS = ("text", "method", "model", "request_id", "notes", "cut_to")
+"""Fields of a response that are left out where they are empty."""
+
+_BLANK = Response()
+_json = json.JSONEncoder(separators=(",", ":"), default=str).encode
+_parse = json.JSONDecoder().raw_decode
+"""``json.loads`` without its search for white space around the value."""
+
+
+def _decode(answer: str, vector: bytes | None) -> Response:
+    """A row as a response again."""
+    whole, _ = _parse(answer)
+    whole["usage"] = Usage(*whole["usage"]) if "usage" in whole else NO_USAGE
+    whole["notes"] = tuple(whole.get("notes", ()))
+    if vector is not None:
+        import numpy as np
+
+        whole["vector"] = np.frombuffer(vector, dtype="<f4")
+    return Response(**whole, cached=True)

@@ -1,1 +1,0 @@
-"""Tasks: pure, a file each; see ``base`` for what makes one."""

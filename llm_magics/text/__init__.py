@@ -1,0 +1,1 @@
+"""Parsing of a model's answers: labels, JSON, typed fields, spans."""

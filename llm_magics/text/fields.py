@@ -1,0 +1,349 @@
+"""Typed fields: the body of ``extract`` as a JSON schema, and a model's JSON as values of those types."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from llm_magics.core.errors import UsageError, near
+from llm_magics.text.label_names import Labels
+
+KINDS = ("str", "int", "float", "bool", "date", "datetime", "one of", "object", "list")
+_WORDS = {
+    "string": "str",
+    "text": "str",
+    "integer": "int",
+    "number": "float",
+    "boolean": "bool",
+    "dict": "object",
+    "enum": "one of",
+}
+HOW = """One field a line: name [type]: description
+  types: str int float bool date datetime, list[...], one of a|b|c, object (its fields indented below it)
+  a ! after the type: the field must be there; without it an absent field is null"""
+_HEAD = re.compile(r'\s*(?:"(?P<quoted>[^"]+)"|(?P<name>[^\s:"]+))\s*(?P<kind>[^:]*?)\s*(?::(?P<about>.*))?$')
+_GROUPED = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?$")
+_MONEY = re.compile(r"[$€£¥₹]|\b(?:USD|EUR|GBP|JPY|INR|CHF)\b")
+_NO_VALUE = frozenset({"", "null", "none", "n/a", "na", "nan", "unknown", "not mentioned", "not specified"})
+_TRUTH = {"true": True, "yes": True, "y": True, "false": False, "no": False, "n": False}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One thing to find in a text.
+
+    ``kind`` is one of ``KINDS``; ``item`` what a list holds, ``options`` what ``one of`` chooses from,
+    ``fields`` what an object has. A field that is not ``required`` is null where the text lacks it
+    (a list is empty).
+    """
+
+    name: str
+    kind: str = "str"
+    description: str = ""
+    item: Field | None = None
+    options: tuple[str, ...] = ()
+    fields: tuple[Field, ...] = ()
+    required: bool = False
+
+
+def parse_fields(body: str) -> tuple[Field, ...]:
+    """The fields of a body, one ``name [type]: description`` a line.
+
+    Blank lines and lines that start with ``#`` don't count. Raises UsageError with the line and what
+    was expected there.
+    """
+    lines = [
+        (number, line.expandtabs(4))
+        for number, line in enumerate(body.splitlines(), 1)
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
+    if not lines:
+        raise UsageError("the fields are missing.", hint=HOW)
+    found, rest = _block(lines, _indent(lines[0][1]))
+    if rest:
+        raise UsageError(f"line {rest[0][0]}: indented less than the first field.", hint=HOW)
+    return found
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _block(lines: list[tuple[int, str]], depth: int) -> tuple[tuple[Field, ...], list[tuple[int, str]]]:
+    """The fields at one depth with what is indented below them, and the lines that are left."""
+    found: list[Field] = []
+    while lines and _indent(lines[0][1]) >= depth:
+        number, line = lines[0]
+        if _indent(line) > depth:
+            raise UsageError(f"line {number}: indented without an object above it.", hint=HOW)
+        made, lines = _field(number, line), lines[1:]
+        if _holds_object(made):
+            if not lines or _indent(lines[0][1]) <= depth:
+                raise UsageError(f"line {number}: the object {made.name!r} has no fields below it.", hint=HOW)
+            inner, lines = _block(lines, _indent(lines[0][1]))
+            made = _with_fields(made, inner)
+        if any(field.name == made.name for field in found):
+            raise UsageError(f"line {number}: the field {made.name!r} stands twice.", hint=HOW)
+        found.append(made)
+    return tuple(found), lines
+
+
+def _holds_object(field: Field) -> bool:
+    return field.kind == "object" or (field.item is not None and _holds_object(field.item))
+
+
+def _with_fields(field: Field, inner: tuple[Field, ...]) -> Field:
+    if field.kind == "object":
+        return replace(field, fields=inner)
+    assert field.item is not None
+    return replace(field, item=_with_fields(field.item, inner))
+
+
+def _field(number: int, line: str) -> Field:
+    match = _HEAD.match(line)
+    if match is None:
+        raise UsageError(f"line {number}: {line.strip()!r} is no field.", hint=HOW)
+    name, kind = match["quoted"] or match["name"], match["kind"].strip()
+    if not kind and not match["quoted"] and name[-1:] in ("!", "?"):  # a ! where there is no type
+        name, kind = name[:-1], name[-1]
+    required = kind.endswith("!")
+    made = typed(name, kind.rstrip("!?").strip() or "str", number)
+    return replace(made, description=(match["about"] or "").strip(), required=required)
+
+
+def typed(name: str, kind: str, number: int = 1) -> Field:
+    """A field of the type that ``kind`` writes. Raises UsageError with the near types."""
+    folded = _WORDS.get(kind.casefold(), kind.casefold())
+    if folded == "list":
+        return Field(name, "list", item=Field("item"))
+    if folded.startswith("list[") and folded.endswith("]"):
+        return Field(name, "list", item=typed("item", kind[5:-1].strip() or "str", number))
+    if folded.startswith("one of"):
+        return Field(name, "one of", options=_options(kind[6:], number))
+    if folded in KINDS and folded != "one of":
+        return Field(name, folded)
+    close = near(folded, [*KINDS, *_WORDS], 1)
+    said = f"Did you mean {close[0]!r}?\n" if close else ""
+    raise UsageError(f"line {number}: no type {kind!r}.", hint=said + HOW)
+
+
+def _options(text: str, number: int) -> tuple[str, ...]:
+    found = tuple(dict.fromkeys(part.strip() for part in text.split("|") if part.strip()))
+    if len(found) < 2:
+        raise UsageError(f"line {number}: one of what?", hint=f"tone one of calm|annoyed|angry\n{HOW}")
+    return found
+
+
+def fields_of(given: Any) -> tuple[Field, ...]:
+    """Fields from a body, from Fields, or from a mapping name -> type (as Python or as a word).
+
+    Raises UsageError.
+    """
+    if isinstance(given, str):
+        return parse_fields(given)
+    if isinstance(given, Mapping):
+        return tuple(_from_python(str(name), kind) for name, kind in given.items())
+    if isinstance(given, Sequence) and given and all(isinstance(field, Field) for field in given):
+        return tuple(given)
+    raise UsageError(f"fields were given as a {type(given).__name__}.", hint=HOW)
+
+
+def _from_python(name: str, kind: Any) -> Field:
+    if isinstance(kind, Field):
+        return replace(kind, name=name)
+    if isinstance(kind, str):
+        return typed(name, kind)
+    shown = getattr(kind, "__name__", str(kind)) if isinstance(kind, type) else str(kind)
+    return typed(name, shown.removeprefix("typing.").removeprefix("datetime."))
+
+
+# -- the schema that a model is held to
+
+
+def schema_of(fields: Sequence[Field]) -> dict[str, Any]:
+    """The JSON schema of an object with exactly these fields, in the form that strict servers take."""
+    return {
+        "type": "object",
+        "properties": {field.name: _schema(field) for field in fields},
+        "required": [field.name for field in fields],
+        "additionalProperties": False,
+    }
+
+
+def _schema(field: Field) -> dict[str, Any]:
+    if field.kind == "list":
+        assert field.item is not None
+        made: dict[str, Any] = {"type": "array", "items": _schema(replace(field.item, required=True))}
+    elif field.kind == "object":
+        made = schema_of(field.fields)
+    elif field.kind == "one of":
+        made = {"type": "string", "enum": list(field.options)}
+    else:
+        made = {"type": _JSON_TYPES.get(field.kind, "string")}
+    if field.description:
+        made["description"] = field.description
+    return made if field.required or field.kind == "list" else _nullable(made)
+
+
+_JSON_TYPES = {"int": "integer", "float": "number", "bool": "boolean"}
+
+
+def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
+    more = {"enum": [*schema["enum"], None]} if "enum" in schema else {}
+    return {**schema, "type": [schema["type"], "null"], **more}
+
+
+def described(fields: Sequence[Field], depth: int = 0) -> Iterator[str]:
+    """The fields as lines of a prompt."""
+    for field in fields:
+        about = f": {field.description}" if field.description else ""
+        yield f"{'  ' * depth}- {field.name} ({_shown(field)}){about}"
+        yield from described(_inner(field), depth + 1)
+
+
+def _inner(field: Field) -> tuple[Field, ...]:
+    return field.fields or (() if field.item is None else _inner(field.item))
+
+
+def _shown(field: Field) -> str:
+    if field.kind == "list":
+        assert field.item is not None
+        return f"list of {_shown(replace(field.item, required=True))}"
+    shown = {
+        "str": "text",
+        "int": "whole number",
+        "float": "number",
+        "bool": "true or false",
+        "date": "date, YYYY-MM-DD",
+        "datetime": "date and time, ISO 8601",
+        "one of": f"one of {', '.join(field.options)}",
+    }.get(field.kind, field.kind)
+    return shown if field.required else f"{shown}, or null"
+
+
+# -- a model's JSON as values
+
+
+def read_record(fields: Sequence[Field], value: Any, path: str = "") -> tuple[dict[str, Any], bool]:
+    """Values by field name, and whether something had to be mended to fit its type.
+
+    Keys that name no field are dropped. Raises ValueError that says which field is wrong and how.
+    """
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{path or 'the answer'} is no JSON object")  # noqa: TRY004 - one kind of fault
+    mended = any(key not in {field.name for field in fields} for key in value)
+    made: dict[str, Any] = {}
+    for field in fields:
+        at = f"{path}.{field.name}" if path else field.name
+        made[field.name], changed = read_value(field, value.get(field.name), at)
+        mended = mended or changed or (field.name not in value and field.kind != "list")
+    return made, mended
+
+
+def read_value(field: Field, value: Any, path: str) -> tuple[Any, bool]:
+    """One value as the field's type, and whether it was mended. Raises ValueError."""
+    if field.kind == "list":
+        return _list(field, value, path)
+    if _is_absent(field, value):
+        if field.required:
+            raise ValueError(f"{path} is missing")
+        return None, value is not None
+    if field.kind == "object":
+        return read_record(field.fields, value, path)
+    return _READERS[field.kind](field, value, path)
+
+
+def _is_absent(field: Field, value: Any) -> bool:
+    if not isinstance(value, str):
+        return value is None
+    said = value.strip().casefold()
+    if field.kind == "one of" and Labels(field.options).match(value):
+        return False
+    return said in ({"", "null"} if field.kind == "str" else _NO_VALUE)
+
+
+def _list(field: Field, value: Any, path: str) -> tuple[list[Any], bool]:
+    assert field.item is not None
+    if value is None:
+        return [], False
+    mended = not isinstance(value, list | tuple)
+    items = [value] if mended else value
+    item = replace(field.item, required=False)
+    read = [read_value(item, part, f"{path}[{i}]") for i, part in enumerate(items)]
+    kept = [part for part, _ in read if part is not None]
+    return kept, mended or len(kept) < len(read) or any(changed for _, changed in read)
+
+
+def _text(field: Field, value: Any, path: str) -> tuple[str, bool]:
+    if isinstance(value, str):
+        return value, False
+    if isinstance(value, bool | int | float):
+        return str(value), True
+    raise ValueError(f"{path} is no text")
+
+
+def _int(field: Field, value: Any, path: str) -> tuple[int, bool]:
+    number, mended = _float(field, value, path)
+    if not number.is_integer():
+        raise ValueError(f"{path} is {value!r}, a whole number was asked for")
+    exact = value if isinstance(value, int) and not isinstance(value, bool) else int(number)
+    return exact, mended or isinstance(value, float)
+
+
+def _float(field: Field, value: Any, path: str) -> tuple[float, bool]:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            if math.isfinite(value):
+                return float(value), False
+        except OverflowError:  # an integer of 400 digits
+            pass
+    if isinstance(value, str):
+        plain = _MONEY.sub("", value).strip()
+        plain = plain.replace(",", "") if _GROUPED.match(plain) else plain
+        try:
+            number = float(plain)
+        except ValueError:
+            number = math.nan
+        if math.isfinite(number):
+            return number, True
+    raise ValueError(f"{path} is {value!r}, a number was asked for")
+
+
+def _bool(field: Field, value: Any, path: str) -> tuple[bool, bool]:
+    if isinstance(value, bool):
+        return value, False
+    said = _TRUTH.get(str(value).strip().casefold())
+    if said is None:
+        raise ValueError(f"{path} is {value!r}, true or false was asked for")
+    return said, True
+
+
+def _date(field: Field, value: Any, path: str) -> tuple[Any, bool]:
+    try:
+        moment = dt.datetime.fromisoformat(str(value).strip())
+    except ValueError as error:
+        how = "YYYY-MM-DD" if field.kind == "date" else "ISO 8601"
+        raise ValueError(f"{path} is {value!r}, a date as {how} was asked for") from error
+    return (moment.date() if field.kind == "date" else moment), False
+
+
+def _one_of(field: Field, value: Any, path: str) -> tuple[str, bool]:
+    name = Labels(field.options).match(value)
+    if name is None:
+        raise ValueError(f"{path} is {value!r}, one of {', '.join(field.options)} was asked for")
+    return name, name != value
+
+
+_READERS = {
+    "str": _text,
+    "int": _int,
+    "float": _float,
+    "bool": _bool,
+    "date": _date,
+    "datetime": _date,
+    "one of": _one_of,
+}

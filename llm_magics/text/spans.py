@@ -1,0 +1,138 @@
+"""Entities in a text: quotes become exact offsets, and offsets a view with a legend."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llm_magics.data.templates import text_of
+
+PALETTE = ("#a6cee3", "#fdbf6f", "#b2df8a", "#fb9a99", "#cab2d6", "#ffff99", "#d9d9d9", "#e0c3a0")
+"""Light enough that black text on them keeps a contrast of 10:1 and more (ColorBrewer's Paired, softened)."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """``text[start:end]``, in characters as Python counts them, and what it is."""
+
+    start: int
+    end: int
+    label: str
+    text: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The span as plain data, what a column holds."""
+        return {"start": self.start, "end": self.end, "label": self.label, "text": self.text}
+
+
+def locate(text: str, mentions: Iterable[tuple[str, str]]) -> tuple[list[Span], list[tuple[str, str]]]:
+    """The (label, quote) mentions as spans in order of appearance, and those the text doesn't hold.
+
+    A quote is found as whole words: ``Ann`` is not found in ``Annie``. The n-th mention of one quote is
+    its n-th occurrence; where there are fewer, its last. Case and runs of white space count only where
+    the exact quote occurs.
+    """
+    spans: dict[tuple[int, int, str], Span] = {}
+    missing: list[tuple[str, str]] = []
+    seen: dict[str, int] = {}
+    for label, quote in mentions:
+        places = occurrences(text, quote)
+        if not places:
+            missing.append((label, quote))
+            continue
+        n = seen[quote] = seen.get(quote, -1) + 1
+        start, end = places[min(n, len(places) - 1)]
+        spans.setdefault((start, end, label), Span(start, end, label, text[start:end]))
+    return sorted(spans.values(), key=lambda span: (span.start, -span.end)), missing
+
+
+def occurrences(text: str, quote: str) -> list[tuple[int, int]]:
+    """Where the quote stands as whole words: exactly, else but for case and white space."""
+    words = quote.split()
+    if not words:
+        return []
+    exact = _found(text, re.escape(quote.strip()), 0)
+    return exact or _found(text, r"\s+".join(map(re.escape, words)), re.IGNORECASE)
+
+
+def _found(text: str, pattern: str, flags: int) -> list[tuple[int, int]]:
+    # A boundary only where the quote itself begins or ends with a word character: "$5" and "C++" count too.
+    before = r"(?<!\w)(?=\w)|(?=\W)"
+    after = r"(?<=\w)(?!\w)|(?<=\W)"
+    whole = re.compile(f"(?:{before})(?:{pattern})(?:{after})", flags)
+    return [match.span() for match in whole.finditer(text)]
+
+
+def plain(spans: Any) -> list[Span]:
+    """Spans from what a column holds (dicts, or Spans); nothing from a null."""
+    if spans is None or (not isinstance(spans, list | tuple) and not hasattr(spans, "tolist")):
+        return []
+    found = spans if isinstance(spans, list | tuple) else spans.tolist()
+    return [
+        item if isinstance(item, Span) else Span(item["start"], item["end"], item["label"], item["text"])
+        for item in found
+    ]
+
+
+class SpansView:
+    """Texts with their entities marked, and a legend; everything in them is escaped.
+
+    ``texts`` and ``spans`` are columns of one frame, nulls among them; ``limit`` texts are shown.
+    """
+
+    def __init__(
+        self, texts: Iterable[Any], spans: Iterable[Any], labels: Sequence[str] = (), limit: int = 50
+    ) -> None:
+        self.rows = [(text_of(text), plain(found)) for text, found in zip(texts, spans, strict=True)]
+        seen = (span.label for _, found in self.rows for span in found)
+        self.labels = list(dict.fromkeys([*labels, *seen]))
+        self.limit = limit
+
+    def __repr__(self) -> str:
+        counts = dict.fromkeys(self.labels, 0)
+        for _, found in self.rows:
+            for span in found:
+                counts[span.label] += 1
+        said = ", ".join(f"{label} {n:,}" for label, n in counts.items())
+        return f"{len(self.rows):,} texts; spans: {said or 'none'}"
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
+    def to_html(self) -> str:
+        """A fragment that needs no script and no style sheet."""
+        colours = {label: PALETTE[i % len(PALETTE)] for i, label in enumerate(self.labels)}
+        legend = " ".join(_mark(html.escape(label), label, colours, named=False) for label in self.labels)
+        shown = "".join(
+            f'<p style="white-space:pre-wrap;line-height:1.8">{marked(text, spans, colours)}</p>'
+            for text, spans in self.rows[: self.limit]
+        )
+        more = len(self.rows) - self.limit
+        rest = f"<p>{more:,} more texts are not shown.</p>" if more > 0 else ""
+        return f'<div class="llm-spans"><p role="note">{legend}</p>{shown}{rest}</div>'
+
+
+def marked(text: str, spans: Sequence[Span], colours: Mapping[str, str]) -> str:
+    """The text as HTML with its spans marked; of overlapping spans the first, longest one is drawn."""
+    pieces, end = [], 0
+    for span in sorted(spans, key=lambda s: (s.start, -s.end)):
+        if span.start < end or span.end > len(text):
+            continue
+        pieces.append(html.escape(text[end : span.start]))
+        pieces.append(_mark(html.escape(text[span.start : span.end]), span.label, colours))
+        end = span.end
+    return "".join([*pieces, html.escape(text[end:])])
+
+
+def _mark(escaped: str, label: str, colours: Mapping[str, str], *, named: bool = True) -> str:
+    name = html.escape(label, quote=True)
+    colour = colours.get(label, PALETTE[0])
+    # The name stands beside each mark: colour alone tells too little, and eight colours may come again.
+    beside = f'<span style="font-size:0.7em;padding-left:4px"> {name}</span>' if named else ""
+    return (
+        f'<mark title="{name}" style="background:{colour};color:#000;border-radius:3px;padding:0 3px">'
+        f"{escaped}{beside}</mark>"
+    )
