@@ -218,7 +218,7 @@ def priced(usage: Usage, price: Price | None) -> Usage:
     return Usage(usage.input_tokens, usage.output_tokens, usage.cached_input_tokens, paid, usage.estimated)
 
 
-def together(several: Iterable[Usage]) -> Usage:
+def total_usage(several: Iterable[Usage]) -> Usage:
     """The sum of usages; its cost is unknown where one of theirs is."""
     several = list(several)
     costs = [usage.cost for usage in several]

@@ -87,18 +87,20 @@ class Batch:
                 f"{self.plan.backend.name} has no batch files.",
                 hint="openai, azure, custom_url and vllm have them.",
             )
-        if self.plan.target.together > 1:
+        if self.plan.target.rows_per_request > 1:
             raise Unsupported(
                 "a batch file asks about each row by itself.", hint="Leave out rows_per_request."
             )
-        if self.plan.work is not None:
+        if self.plan.strategy is not None:
             raise Unsupported("this call asks in several steps.", hint="Leave out --agree and --calibrate.")
         self.backend: OpenAIBackend = self.plan.backend
 
     @cached_property
     def requests(self) -> dict[str, Request]:
         """Every different request of the call by key."""
-        made = (self.plan.task.request(ask.row, self.plan.target, ask.sample) for ask in self.plan.asks())
+        made = (
+            self.plan.task.request(item.row, self.plan.target, item.sample) for item in self.plan.work_items()
+        )
         return {request.key: request for request in made if request is not None}
 
     def open(self) -> Iterator[Request]:

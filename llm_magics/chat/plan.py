@@ -50,7 +50,7 @@ def plan_chat(
     history: Sequence[Message] = session.threads.get(thread, ()) if thread else ()
     task = Generate(template, "answer", system, tuple(history), name="chat", role="chat")
     backend = planning.backend_for(session, common, "chat", "text")
-    return planning.plan(session, given, task, backend, common, inputs=("text",), work=listened)
+    return planning.plan(session, given, task, backend, common, inputs=("text",), strategy=listened)
 
 
 def keep_turn(session: Session, thread: str | None, question: str, answer: str) -> str:

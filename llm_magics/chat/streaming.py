@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from llm_magics.backends.listening import LISTENER
 from llm_magics.runs.run import Run
-from llm_magics.runs.strategy import Books, one_pass
+from llm_magics.runs.strategy import RunContext, single_pass
 from llm_magics.text.loose_json import without_thinking
 
 _TAGS = ("<think>", "<thinking>", "<reasoning>", "<thought>")
 
 
-async def listened(books: Books, run: Run) -> None:
+async def listened(context: RunContext, run: Run) -> None:
     """Carry a plan of one text out; ``run.partial`` is what it is so far, without the model's thinking."""
 
     def hear(text: str) -> None:
@@ -20,7 +20,7 @@ async def listened(books: Books, run: Run) -> None:
 
     token = LISTENER.set(hear)
     try:
-        await one_pass(books, run)
+        await single_pass(context, run)
     finally:
         LISTENER.reset(token)
 

@@ -131,14 +131,14 @@ class Workbench:
         error: BaseException | None = None
         try:
             await self.session.engine.run(
-                plan.asks(), plan.task, plan.backend, plan.target, plan.options, deliver
+                plan.work_items(), plan.task, plan.backend, plan.target, plan.options, deliver
             )
         except BaseException as fault:
             error = fault
             raise
         finally:
             run.finish(error)
-            self.session.enter(run)
+            self.session.record(run)
             self.session.remember(run)
         self._stop_when_broke(found)
         return found

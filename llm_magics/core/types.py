@@ -123,7 +123,7 @@ class Request:
     base_url: str = ""
     subject: str = ""
     sample: int = 0
-    together: int = 1
+    rows_per_request: int = 1
 
     @cached_property
     def key(self) -> str:
@@ -142,7 +142,7 @@ class Request:
             "sample": self.sample,
         }
         # An answer given among others is another answer; alone, keys stay what they always were.
-        return _encode(whole if self.together == 1 else {**whole, "together": self.together})
+        return _encode(whole if self.rows_per_request == 1 else {**whole, "together": self.rows_per_request})
 
 
 def _plain(value: Any) -> Any:

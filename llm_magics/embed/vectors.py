@@ -12,10 +12,10 @@ from llm_magics.data import frames
 from llm_magics.embed.task import Embed
 from llm_magics.engine.task import Target
 from llm_magics.runs.run import Plan, Run
-from llm_magics.runs.strategy import Books, one_pass
+from llm_magics.runs.strategy import RunContext, single_pass
 
 
-async def unit_vectors(books: Books, outer: Plan, backend: Backend, texts: Sequence[str]) -> Any:
+async def unit_vectors(context: RunContext, outer: Plan, backend: Backend, texts: Sequence[str]) -> Any:
     """A unit vector a text, float32 of shape (n, d); zeros for a blank one. Raises what the backend raises.
 
     ``outer`` is the plan it is done for: its limits hold, stored vectors are used even when it asks again.
@@ -36,9 +36,9 @@ async def unit_vectors(books: Books, outer: Plan, backend: Backend, texts: Seque
         if result.values:
             found[result.index] = result.values[task.output]
 
-    await one_pass(books, run, take=take)
+    await single_pass(context, run, take=take)
     run.finish()
-    books.enter(run)
+    context.record(run)
     size = len(next(iter(found.values()))) if found else 1
     made = np.zeros((len(texts), size), dtype=np.float32)
     for index, vector in found.items():

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 from collections.abc import Sequence
 
-from llm_magics.backends.pricing import together as summed
+from llm_magics.backends.pricing import total_usage as summed
 from llm_magics.core.errors import BadRequest
 from llm_magics.core.types import NO_USAGE, Message, Request, Response, Usage
 from llm_magics.engine.batched_requests import Bundle, bundled

@@ -59,7 +59,7 @@ class Bundle:
             response_format=_answers(self.ids, first.response_format),
             parameters=_parameters(first.parameters, len(self.requests)),
             subject="",
-            together=len(self.requests),
+            rows_per_request=len(self.requests),
         )
 
     def read(self, response: Response) -> list[Response | None]:
@@ -87,10 +87,10 @@ def bundled(requests: Sequence[Request]) -> Bundle | None:
     return Bundle(tuple(requests)) if alike and len(requests) > 1 else None
 
 
-def sent(requests: Iterable[Request], together: int) -> Iterator[Request]:
+def sent(requests: Iterable[Request], rows_per_request: int) -> Iterator[Request]:
     """What goes out for these requests where ``together`` share one."""
     waiting = iter(requests)
-    while part := list(islice(waiting, together)):
+    while part := list(islice(waiting, rows_per_request)):
         bundle = bundled(part)
         yield from (bundle.request,) if bundle is not None else part
 

@@ -54,7 +54,7 @@ class Expectation:
     @staticmethod
     def _guess(request: Request) -> float:
         named = request.parameters.get("max_new_tokens") or request.parameters.get("max_tokens")
-        return float(named) if isinstance(named, int | float) else float(GUESS * request.together)
+        return float(named) if isinstance(named, int | float) else float(GUESS * request.rows_per_request)
 
 
 class Budget:

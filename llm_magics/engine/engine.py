@@ -14,13 +14,13 @@ from llm_magics.core.limits import START, Limiter, over
 from llm_magics.core.types import FREE, Result
 from llm_magics.engine.batched_execution import Together
 from llm_magics.engine.budget import Budget
-from llm_magics.engine.lookup import Ask
+from llm_magics.engine.lookup import WorkItem
 from llm_magics.engine.retries import Attempts
 from llm_magics.engine.task import Target, Task
 from llm_magics.engine.worker_pool import Options, Pass
 from llm_magics.store.responses import Store
 
-__all__ = ["Ask", "Engine", "Options"]
+__all__ = ["Engine", "Options", "WorkItem"]
 
 
 class Engine:
@@ -44,7 +44,7 @@ class Engine:
 
     async def run(
         self,
-        asks: Iterable[Ask],
+        work_items: Iterable[WorkItem],
         task: Task,
         backend: Backend,
         target: Target,
@@ -61,7 +61,7 @@ class Engine:
             limits = dataclasses.replace(limits, retries=options.retries)
         limiter = self.limiter(backend)
         budget = Budget(options.max_cost, backend.price)
-        kind = Together if target.together > 1 else Attempts
+        kind = Together if target.rows_per_request > 1 else Attempts
         attempts = kind(backend, limiter, limits, budget)
         # Without the store, equal rows far apart must still be one call: a store of the run's own.
         store = self.store if options.keep or self.store is None else Store.temporary()
@@ -69,17 +69,17 @@ class Engine:
         try:
             await backend.open()
             with limiter.under(limits):
-                await Pass(store, task, target, options, deliver, attempts).over(asks)
+                await Pass(store, task, target, options, deliver, attempts).over(work_items)
         finally:
             if store is not None and store is not self.store:
                 store.close()
 
     async def stream(
-        self, asks: Iterable[Ask], task: Task, backend: Backend, target: Target, options: Options
+        self, work_items: Iterable[WorkItem], task: Task, backend: Backend, target: Target, options: Options
     ) -> AsyncIterator[Result]:
         """The results of ``run`` one by one; leaving the loop early ends the run."""
         results: asyncio.Queue[Result | None] = asyncio.Queue()
-        run = asyncio.create_task(self.run(asks, task, backend, target, options, results.put_nowait))
+        run = asyncio.create_task(self.run(work_items, task, backend, target, options, results.put_nowait))
         run.add_done_callback(lambda _: results.put_nowait(None))
         try:
             while (result := await results.get()) is not None:

@@ -17,7 +17,7 @@ CHUNK = 256
 """Rows drawn and looked up at a time; what stands ready is never more."""
 
 
-class Ask(NamedTuple):
+class WorkItem(NamedTuple):
     """One row to ask about: its place in the results, its values, which generation of it."""
 
     index: int  # type: ignore[assignment] # hides tuple.index, which nobody calls on an Ask
@@ -56,10 +56,10 @@ class Draw:
 class Intake:
     """The rows of a run, drawn lazily; ``deliver`` gets those with nothing to ask."""
 
-    def __init__(self, asks: Iterable[Ask], draw: Draw, deliver: Callable[[Result], None]) -> None:
+    def __init__(self, work_items: Iterable[WorkItem], draw: Draw, deliver: Callable[[Result], None]) -> None:
         self.draw = draw
         self.exhausted = False
-        self._asks = iter(asks)
+        self._asks = iter(work_items)
         self._deliver = deliver
         self._ready: deque[Pending] = deque()
         self._open: dict[str, Pending] = {}

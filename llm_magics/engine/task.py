@@ -25,7 +25,7 @@ class Target:
     model: str
     base_url: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    together: int = 1
+    rows_per_request: int = 1
 
     def request(
         self, messages: tuple[Message, ...], subject: str, form: ResponseFormat = TEXT, sample: int = 0
@@ -33,7 +33,7 @@ class Target:
         """These messages, addressed here. ``subject`` is the row's own text in them."""
         return Request(
             *(self.backend, self.model, messages, form, self.parameters, self.base_url, subject, sample),
-            together=self.together,
+            rows_per_request=self.rows_per_request,
         )
 
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from llm_magics.backends.pricing import together
+from llm_magics.backends.pricing import total_usage
 from llm_magics.core.errors import AnswerError, BudgetExceeded, ContentFiltered, ContextOverflow
 from llm_magics.core.types import EMPTY, NO_USAGE, Limits, Request, Response, Result, Status, Usage
-from llm_magics.engine.lookup import CHUNK, Ask, Draw, Intake, Pending
+from llm_magics.engine.lookup import CHUNK, Draw, Intake, Pending, WorkItem
 from llm_magics.engine.persistence import Keeper
 from llm_magics.engine.retries import Attempts, Reply
 from llm_magics.engine.task import Target, Task
@@ -73,7 +73,7 @@ class Case:
 
     def _pay(self, used: Usage) -> None:
         if used is not NO_USAGE:
-            self.usage = used if self.usage is NO_USAGE else together((self.usage, used))
+            self.usage = used if self.usage is NO_USAGE else total_usage((self.usage, used))
 
 
 class Pass:
@@ -95,7 +95,11 @@ class Pass:
         self.options = options
         self.deliver = deliver
         self.attempts = attempts
-        self.batch = target.together if target.together > 1 else options.batch or capabilities.batch_size
+        self.batch = (
+            target.rows_per_request
+            if target.rows_per_request > 1
+            else options.batch or capabilities.batch_size
+        )
         self.workers = max(1, attempts.limits.concurrency or capabilities.max_concurrency)
         self.newer_than = time.time() if options.refresh else None
         self.omens = Omens()
@@ -105,12 +109,12 @@ class Pass:
             name = attempts.backend.name
             self.note = f"--max-cost: the price of {name} is unknown; only costs it reports itself count."
 
-    async def over(self, asks: Iterable[Ask]) -> None:
+    async def over(self, work_items: Iterable[WorkItem]) -> None:
         """Work through all asks; whatever ends the pass early leaves nothing running."""
         keyed = self.store is not None or self.batch == 1
         chunk, outgrown = max(CHUNK, self.batch), self.attempts.backend.outgrown
         draw = Draw(self.task, self.target, self.store, self.newer_than, keyed, chunk, outgrown)
-        self.intake = Intake(asks, draw, self.deliver)
+        self.intake = Intake(work_items, draw, self.deliver)
         workers = [asyncio.create_task(self._work()) for _ in range(self.workers)]
         try:
             await asyncio.gather(*workers)

@@ -8,38 +8,38 @@ from dataclasses import replace
 from llm_magics.core.types import Result
 from llm_magics.data import frames
 from llm_magics.data.templates import is_null
-from llm_magics.engine.engine import Ask
+from llm_magics.engine.engine import WorkItem
 from llm_magics.label import calibration
 from llm_magics.label.task import Label
 from llm_magics.runs.run import Run
-from llm_magics.runs.strategy import Books, Work, one_pass
+from llm_magics.runs.strategy import RunContext, Strategy, single_pass
 
 Correct = Callable[[Mapping[str, float]], dict[str, float]]
 
 
-def calibrated(task: Label, truth: str | None) -> Work:
+def calibrated(task: Label, truth: str | None) -> Strategy:
     """How a plan of labels with chances is carried out so that every row's chances are corrected.
 
     With a column of true labels, their rows come first and the temperature is fitted on them; else the
     model is asked about texts that say nothing, and its bias is divided out.
     """
 
-    async def carry_out(books: Books, run: Run) -> None:
+    async def carry_out(context: RunContext, run: Run) -> None:
         if truth is None:
-            correct, done = await _by_bias(books, run, task), frozenset[int]()
+            correct, done = await _by_bias(context, run, task), frozenset[int]()
         else:
-            correct, done = await _by_temperature(books, run, task, truth)
-        rest = (ask for ask in run.plan.asks() if ask.index not in done)
-        await one_pass(books, run, rest, lambda result: run.deliver(_corrected(task, result, correct)))
+            correct, done = await _by_temperature(context, run, task, truth)
+        rest = (item for item in run.plan.work_items() if item.index not in done)
+        await single_pass(context, run, rest, lambda result: run.deliver(_corrected(task, result, correct)))
 
     return carry_out
 
 
-async def _by_bias(books: Books, run: Run, task: Label) -> Correct:
+async def _by_bias(context: RunContext, run: Run, task: Label) -> Correct:
     """Divide by the chances of texts that say nothing; what they cost goes into the books."""
     plan = run.plan
     frame, _ = frames.read(list(calibration.CONTENT_FREE), "texts that say nothing")
-    asked = Run(replace(plan, frame=frame, rows=range(len(frame)), samples=1, work=None, truth=None))
+    asked = Run(replace(plan, frame=frame, rows=range(len(frame)), samples=1, strategy=None, truth=None))
     found: list[Mapping[str, float]] = []
 
     def take(result: Result) -> None:
@@ -47,10 +47,10 @@ async def _by_bias(books: Books, run: Run, task: Label) -> Correct:
         if result.response is not None and result.response.scores:
             found.append(result.response.scores)
 
-    asks = (Ask(i, {task.column: text}) for i, text in enumerate(calibration.CONTENT_FREE))
-    await one_pass(books, run, asks, take)
+    items = (WorkItem(i, {task.column: text}) for i, text in enumerate(calibration.CONTENT_FREE))
+    await single_pass(context, run, items, take)
     asked.finish()
-    books.enter(asked)
+    context.record(asked)
     if not found:
         run.notes.setdefault(f"--calibrate: {plan.backend.name} gives no chances to correct")
         return dict
@@ -61,13 +61,15 @@ async def _by_bias(books: Books, run: Run, task: Label) -> Correct:
     return lambda scores: calibration.without_bias(scores, bias)
 
 
-async def _by_temperature(books: Books, run: Run, task: Label, truth: str) -> tuple[Correct, frozenset[int]]:
+async def _by_temperature(
+    context: RunContext, run: Run, task: Label, truth: str
+) -> tuple[Correct, frozenset[int]]:
     """Fit the temperature on the rows with a true label, and deliver those."""
     plan = run.plan
     values = plan.frame.values(truth)
     known = {i: str(values[p]) for i, p in enumerate(plan.rows) if not is_null(values[p])}
     held: list[Result] = []
-    await one_pass(books, run, (ask for ask in plan.asks() if ask.index in known), held.append)
+    await single_pass(context, run, (item for item in plan.work_items() if item.index in known), held.append)
     scored = [(r.response.scores, known[r.index]) for r in held if r.response and r.response.scores]
     temperature = calibration.fit_temperature([s for s, _ in scored], [t for _, t in scored])
     run.details["calibration"] = {"temperature": temperature, "rows": len(scored)}

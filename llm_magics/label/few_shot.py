@@ -16,7 +16,7 @@ from llm_magics.label.examples import Gold, Nearest, fixed, folds, gold, shots
 from llm_magics.label.nearest_task import NearestLabel
 from llm_magics.label.task import Label
 from llm_magics.runs.run import Run
-from llm_magics.runs.strategy import Books, Work, one_pass
+from llm_magics.runs.strategy import RunContext, Strategy, single_pass
 
 
 @dataclass(frozen=True)
@@ -50,19 +50,19 @@ def known_labels(given: Any, task: Label) -> Gold:
     return gold(texts, labels, task.labels.names, many=task.many)
 
 
-def looked_up(task: NearestLabel, examples: Gold, k: int, embedder: Backend) -> Work:
+def looked_up(task: NearestLabel, examples: Gold, k: int, embedder: Backend) -> Strategy:
     """Embed examples and rows, look up each row's ``k`` nearest, then label."""
 
-    async def carry_out(books: Books, run: Run) -> None:
+    async def carry_out(context: RunContext, run: Run) -> None:
         plan = run.plan
-        texts = list(dict.fromkeys(text_of(ask.row[task.column]) for ask in plan.asks()))
-        vectors = await unit_vectors(books, plan, embedder, [*examples.texts, *texts])
+        texts = list(dict.fromkeys(text_of(item.row[task.column]) for item in plan.work_items()))
+        vectors = await unit_vectors(context, plan, embedder, [*examples.texts, *texts])
         index = await asyncio.to_thread(Nearest, vectors[: len(examples)], plan.seed)
         # One more than is shown: the nearest may be the row itself.
         near = await asyncio.to_thread(index.query, vectors[len(examples) :], min(k + 1, len(examples)))
         for text, places in zip(texts, near.tolist(), strict=True):
             task.found[text] = examples.pairs(shots(examples, places, text, k))
-        await one_pass(books, run)
+        await single_pass(context, run)
 
     return carry_out
 

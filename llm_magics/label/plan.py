@@ -25,7 +25,7 @@ from llm_magics.runs.execution import execute
 from llm_magics.runs.planning import DETERMINISTIC, Common
 from llm_magics.runs.run import Plan, Run
 from llm_magics.runs.session import Session, current
-from llm_magics.runs.strategy import Books, Work, one_pass
+from llm_magics.runs.strategy import RunContext, Strategy, single_pass
 from llm_magics.text.label_names import fold
 
 
@@ -198,7 +198,7 @@ def plan_label(
         labels=task.labels.names,
         samples=depth.votes,
         gather=majority(task) if depth.votes > 1 else None,
-        work=work,
+        strategy=work,
     )
 
 
@@ -296,7 +296,7 @@ def _with_default(task: Label, default: str | None) -> Label:
 
 def _deepened(
     session: Session, task: Label, depth: Depth, truth: str | None, backend: Backend
-) -> tuple[Label, Work | None]:
+) -> tuple[Label, Strategy | None]:
     """The task with its examples, and how it is carried out where one pass is not all of it."""
     examples = known_labels(depth.examples, task) if has_examples(depth.examples) else None
     if examples is not None:
@@ -309,19 +309,19 @@ def _deepened(
     if depth.dynamic and examples is not None:
         return task, _saying(f"--dynamic: {backend.name} reads no prompts; it learns from all the examples")
     if depth.agree is not None:
-        return _as(CascadeLabel, task, model=backend.name), _agreement(session, depth, backend).work()
+        return _as(CascadeLabel, task, model=backend.name), _agreement(session, depth, backend).strategy()
     if depth.calibrate:
         task = replace(task, scores=True)
         return task, calibrated(task, truth)
     return task, None
 
 
-def _saying(note: str) -> Work:
+def _saying(note: str) -> Strategy:
     """One plain pass, with a sentence under its result."""
 
-    async def carry_out(books: Books, run: Run) -> None:
+    async def carry_out(context: RunContext, run: Run) -> None:
         run.notes.setdefault(note)
-        await one_pass(books, run)
+        await single_pass(context, run)
 
     return carry_out
 

@@ -167,7 +167,7 @@ def _retry(cell: Cell) -> Any:
 
 
 def _usage(cell: Cell) -> Any:
-    return display.usage(cell.session.books)
+    return display.usage(cell.session.usage_by_backend)
 
 
 def _reset(cell: Cell) -> None:

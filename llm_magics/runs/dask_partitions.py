@@ -26,7 +26,7 @@ from llm_magics.runs.session import Session, current
 Work: TypeAlias = Callable[[Session, Run], Coroutine[Any, Any, None]]
 
 
-def lazy(session: Session, plan: Plan, options: Common, work: Work) -> Any:
+def lazy(session: Session, plan: Plan, options: Common, strategy: Work) -> Any:
     """The dask frame whose partitions have the plan's columns, once they are computed.
 
     A frame has its columns before anything has run, so those that are there only sometimes
@@ -38,12 +38,12 @@ def lazy(session: Session, plan: Plan, options: Common, work: Work) -> Any:
     share = None if budget is None else budget / parts.npartitions
     plan = replace(plan, options=replace(plan.options, max_cost=share))
     meta = _meta(plan)
-    return parts.map_partitions(_Partition.of(session, plan, options, work, meta), meta=meta)
+    return parts.map_partitions(_Partition.of(session, plan, options, strategy, meta), meta=meta)
 
 
 def _refuse(session: Session, plan: Plan, options: Common) -> None:
     frame = plan.frame
-    deep = plan.work is not None and not options.get("too_long")
+    deep = plan.strategy is not None and not options.get("too_long")
     for asked, what in (
         (options.get("dry_run"), "an estimate"),
         (plan.long or plan.shape is not None, "a result of more rows"),
@@ -160,15 +160,15 @@ class _Partition:
     name: str
     model: str
     setup: _Setup
-    work: Work
+    strategy: Work
     meta: Any
 
     @classmethod
-    def of(cls, session: Session, plan: Plan, options: Common, work: Work, meta: Any) -> _Partition:
+    def of(cls, session: Session, plan: Plan, options: Common, strategy: Work, meta: Any) -> _Partition:
         left = {"frame", "rows", "backend"}
         decided = {field.name: getattr(plan, field.name) for field in fields(Plan) if field.name not in left}
         model = options.get("model") or session.config.role(plan.task.role)[0]
-        return cls(decided, plan.frame.name, model, _Setup.of(session, plan.backend), work, meta)
+        return cls(decided, plan.frame.name, model, _Setup.of(session, plan.backend), strategy, meta)
 
     def __call__(self, part: Any) -> Any:
         """The partition with the plan's columns. Raises what stops a run."""
@@ -180,10 +180,10 @@ class _Partition:
         limits = shared(over(backend.limits, plan.options.limits), self.setup.sharers())
         run = Run(replace(plan, options=replace(plan.options, limits=limits)))
         try:
-            session.loop.run(self.work(session, run))
+            session.loop.run(self.strategy(session, run))
         finally:
             run.finish()
-            session.enter(run)
+            session.record(run)
         return _aligned(run.df, self.meta)
 
 

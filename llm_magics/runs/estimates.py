@@ -114,7 +114,7 @@ def estimate(plan: Plan, store: Store) -> Estimate:
         tally.asked = tally.calls = sum(1 for _ in _requests(plan, tally))
         return _priced(plan, tally, ())
     prompt: Rendered = ()
-    for request in sent(_unanswered(plan, store, tally), plan.target.together):
+    for request in sent(_unanswered(plan, store, tally), plan.target.rows_per_request):
         rendered = prompt_of(request)
         prompt = prompt or rendered
         tally.calls += 1
@@ -147,8 +147,8 @@ def _unanswered(plan: Plan, store: Store, tally: _Tally) -> Iterator[Request]:
 
 
 def _requests(plan: Plan, tally: _Tally) -> Iterator[Request]:
-    for ask in plan.asks():
-        requests = plan.requests(ask)
+    for item in plan.work_items():
+        requests = plan.requests(item)
         tally.skipped += not requests
         yield from requests
 
@@ -165,7 +165,7 @@ def _output(plan: Plan, tally: _Tally) -> tuple[int, int]:
     limit = plan.target.parameters.get("max_new_tokens")
     if isinstance(limit, int):
         low, high = min(low, limit), min(max(high, limit), limit)
-    more = OVERHEAD if plan.target.together > 1 else 0
+    more = OVERHEAD if plan.target.rows_per_request > 1 else 0
     return (low + more) * tally.asked, (high + more) * tally.asked
 
 

@@ -16,7 +16,7 @@ from llm_magics.runs.estimates import estimate
 from llm_magics.runs.planning import Common
 from llm_magics.runs.run import Plan, Run
 from llm_magics.runs.session import Session
-from llm_magics.runs.strategy import one_pass
+from llm_magics.runs.strategy import single_pass
 
 Shape = Callable[[Run], Any]
 
@@ -116,15 +116,15 @@ def _foreground(session: Session, run: Run, *, show: bool, footer: bool) -> None
 async def _work(session: Session, run: Run) -> None:
     plan = run.plan
     JOB.set(f"{plan.task.name} {plan.frame.name}")
-    if plan.work is not None:
-        await plan.work(session, run)
+    if plan.strategy is not None:
+        await plan.strategy(session, run)
     else:
-        await one_pass(session, run)
+        await single_pass(session, run)
 
 
 def _close(session: Session, run: Run, error: BaseException | None) -> None:
     run.finish(error)
-    session.enter(run)
+    session.record(run)
     if error is None and run.plan.truth is not None:
         run.evaluate()
 

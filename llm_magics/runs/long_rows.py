@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from llm_magics.backends.pricing import together
+from llm_magics.backends.pricing import total_usage
 from llm_magics.core import tokens
 from llm_magics.core.errors import ContextOverflow, UsageError
 from llm_magics.core.types import Result
 from llm_magics.data.templates import text_of
-from llm_magics.engine.engine import Ask, Options
+from llm_magics.engine.engine import Options, WorkItem
 from llm_magics.generate.preset_tasks import Summary
 from llm_magics.runs.merging import can_combine, combined
 from llm_magics.runs.run import Plan, Run
-from llm_magics.runs.strategy import Books, Work, one_pass
+from llm_magics.runs.strategy import RunContext, Strategy, single_pass
 
 Policy: TypeAlias = Literal["truncate", "split", "fail"]
 POLICIES: tuple[Policy, ...] = ("truncate", "split", "fail")
@@ -43,13 +43,13 @@ class Fit:
             left = left[end:]
         return [*pieces, left] if left.strip() or not pieces else pieces
 
-    def asks(self, ask: Ask) -> list[Ask]:
+    def work_items(self, item: WorkItem) -> list[WorkItem]:
         """What is asked about a row: itself where it fits, else what the policy makes of it."""
-        parts = self.parts(text_of(ask.row[self.column]))
+        parts = self.parts(text_of(item.row[self.column]))
         if len(parts) == 1:
-            return [ask]
+            return [item]
         kept = {"truncate": parts[:1], "split": parts, "fail": []}[self.policy]
-        return [_with(ask, self.column, part) for part in kept]
+        return [_with(item, self.column, part) for part in kept]
 
     def _end(self, text: str) -> int:
         share = self.room / tokens.count(text, self.model)
@@ -71,13 +71,13 @@ def fitted(plan: Plan, policy: str, room: int | None) -> Plan:
     """
     if policy not in POLICIES:
         raise UsageError(f"--too-long {policy}?", hint=f"--too-long {'|'.join(POLICIES)}")
-    if plan.work is not None or plan.samples > 1:
+    if plan.strategy is not None or plan.samples > 1:
         raise UsageError("--too-long goes with one plain answer a row.", hint="Leave out the other depths.")
     if policy == "split" and not can_combine(plan.task):
         raise UsageError(f"{plan.task.name} can't be split.", hint="--too-long truncate or --too-long fail")
     fit = Fit(policy, room or _room(plan), _column(plan), plan.backend.model)
     columns = (*plan.columns, f"{plan.output.rstrip('_')}_cut")
-    return replace(plan, columns=columns, work=_work(fit), parts=fit.asks)
+    return replace(plan, columns=columns, strategy=_work(fit), parts=fit.work_items)
 
 
 def _room(plan: Plan) -> int:
@@ -90,7 +90,7 @@ def _room(plan: Plan) -> int:
         )
     asked = plan.task.request(dict.fromkeys(plan.inputs, "."), plan.target)
     around = sum(tokens.count(m.content, plan.backend.model) for m in asked.messages) if asked else 0
-    left = (window - around) // plan.target.together
+    left = (window - around) // plan.target.rows_per_request
     left -= int(plan.target.parameters.get("max_new_tokens", RESERVE))
     if left < 16:
         raise UsageError(f"the instructions alone fill the {window:,} tokens that {plan.backend.name} reads.")
@@ -110,34 +110,34 @@ def _column(plan: Plan) -> str:
     return max(length, key=length.__getitem__)
 
 
-def _work(fit: Fit) -> Work:
-    async def carry_out(books: Books, run: Run) -> None:
+def _work(fit: Fit) -> Strategy:
+    async def carry_out(context: RunContext, run: Run) -> None:
         plan = run.plan
         mark = plan.columns[-1]
-        long: list[Ask] = []
+        long: list[WorkItem] = []
         cut: dict[int, int] = {}
 
-        def short() -> Iterator[Ask]:
-            for ask in plan.asks():
-                parts = fit.parts(text_of(ask.row[fit.column]))
+        def short() -> Iterator[WorkItem]:
+            for item in plan.work_items():
+                parts = fit.parts(text_of(item.row[fit.column]))
                 if len(parts) == 1:
-                    cut[ask.index] = 0
-                    yield ask
+                    cut[item.index] = 0
+                    yield item
                 else:
-                    long.append(ask)
+                    long.append(item)
                     if fit.policy == "truncate":
-                        cut[ask.index] = sum(map(len, parts[1:]))
-                        yield _with(ask, fit.column, parts[0])
+                        cut[item.index] = sum(map(len, parts[1:]))
+                        yield _with(item, fit.column, parts[0])
 
         def take(result: Result) -> None:
             run.deliver(_marked(result, mark, cut.pop(result.index)))
 
-        await one_pass(books, run, short(), take)
+        await single_pass(context, run, short(), take)
         if fit.policy == "fail":
-            for ask in long:
-                run.deliver(Result(ask.index, "failed", error=_overflow(fit, ask)))
+            for item in long:
+                run.deliver(Result(item.index, "failed", error=_overflow(fit, item)))
         if fit.policy == "split":
-            await Split(books, run, fit, mark).carry_out(long)
+            await Split(context, run, fit, mark).carry_out(long)
         _record(run, fit, len(long), mark)
 
     return carry_out
@@ -159,16 +159,16 @@ def _record(run: Run, fit: Fit, rows: int, mark: str) -> None:
         run.notes.setdefault(f"{what} longer than {fit.room:,} tokens: {became}")
 
 
-def _overflow(fit: Fit, ask: Ask) -> ContextOverflow:
-    count = tokens.count(text_of(ask.row[fit.column]), fit.model)
+def _overflow(fit: Fit, item: WorkItem) -> ContextOverflow:
+    count = tokens.count(text_of(item.row[fit.column]), fit.model)
     return ContextOverflow(
         f"the text has about {count:,} tokens, {fit.room:,} fit.",
         hint="--too-long truncate or --too-long split reads it anyway.",
     )
 
 
-def _with(ask: Ask, column: str, text: str, index: int | None = None) -> Ask:
-    return Ask(ask.index if index is None else index, {**ask.row, column: text}, ask.sample)
+def _with(item: WorkItem, column: str, text: str, index: int | None = None) -> WorkItem:
+    return WorkItem(item.index if index is None else index, {**item.row, column: text}, item.sample)
 
 
 def _marked(result: Result, mark: str, value: int) -> Result:
@@ -182,25 +182,25 @@ class Split:
     makes them shorter.
     """
 
-    def __init__(self, books: Books, run: Run, fit: Fit, mark: str) -> None:
-        self.books, self.run, self.fit, self.mark = books, run, fit, mark
+    def __init__(self, context: RunContext, run: Run, fit: Fit, mark: str) -> None:
+        self.context, self.run, self.fit, self.mark = context, run, fit, mark
         self.counts: dict[int, int] = {}
         self.earlier: dict[int, Result] = {}
 
-    async def carry_out(self, long: Sequence[Ask]) -> None:
+    async def carry_out(self, long: Sequence[WorkItem]) -> None:
         """Round by round until every row is delivered."""
-        left = {ask.index: ask for ask in long}
+        left = {item.index: item for item in long}
         while left:
             left = await self._round(left)
 
-    async def _round(self, left: Mapping[int, Ask]) -> dict[int, Ask]:
+    async def _round(self, left: Mapping[int, WorkItem]) -> dict[int, WorkItem]:
         """Ask about all parts; the rows to ask about once more, with their new text."""
         column = self.fit.column
-        parts = {index: self.fit.parts(text_of(ask.row[column])) for index, ask in left.items()}
+        parts = {index: self.fit.parts(text_of(item.row[column])) for index, item in left.items()}
         places = [(index, n) for index, texts in parts.items() for n in range(len(texts))]
-        asks = (_with(left[i], column, parts[i][n], at) for at, (i, n) in enumerate(places))
+        items = (_with(left[i], column, parts[i][n], at) for at, (i, n) in enumerate(places))
         found: dict[int, dict[int, Result]] = {index: {} for index in left}
-        again: dict[int, Ask] = {}
+        again: dict[int, WorkItem] = {}
 
         def take(result: Result) -> None:
             index, n = places[result.index]
@@ -210,7 +210,7 @@ class Split:
                 if text is not None:
                     again[index] = _with(left[index], column, text)
 
-        await one_pass(self.books, self.run, asks, take, self._options())
+        await single_pass(self.context, self.run, items, take, self._options())
         return again
 
     def _whole(self, index: int, results: Sequence[Result], texts: Sequence[str]) -> str | None:
@@ -239,5 +239,5 @@ class Split:
 
 def _sum(result: Result, earlier: Result) -> Result:
     """The result with what was spent on its row before."""
-    used = together([earlier.usage, result.usage])
+    used = total_usage([earlier.usage, result.usage])
     return replace(result, usage=used, attempts=result.attempts + earlier.attempts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from llm_magics.backends.pricing import together
+from llm_magics.backends.pricing import total_usage
 from llm_magics.core.types import Result, Status
 from llm_magics.engine.task import Task
 from llm_magics.extract.task import Entities, Extract
@@ -27,7 +27,7 @@ def can_combine(task: Task) -> bool:
 
 def combined(task: Task, index: int, results: Sequence[Result], texts: Sequence[str]) -> Result:
     """One result from those of the parts; failed where a part failed: half a row is not the row."""
-    used = together([result.usage for result in results])
+    used = total_usage([result.usage for result in results])
     bad = next((result for result in results if result.status == "failed"), None)
     attempts = sum(result.attempts for result in results)
     if bad is not None:

@@ -235,7 +235,7 @@ def plan(
 def _try_prompt(made: Plan) -> None:
     """A format that isn't there and a formatting function that fails are told before anything is sent."""
     if {"prompt_format", "prompt_formatting_fn"} & made.target.parameters.keys():
-        first = next((request for ask in made.asks() for request in made.requests(ask)), None)
+        first = next((request for item in made.work_items() for request in made.requests(item)), None)
         if first is not None:
             prompt_of(first)
 

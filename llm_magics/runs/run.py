@@ -17,7 +17,7 @@ from llm_magics.core.types import Request, Result, Status, Usage
 from llm_magics.data import frames
 from llm_magics.data.frames import Frame
 from llm_magics.engine.batched_requests import Bundle
-from llm_magics.engine.engine import Ask, Options
+from llm_magics.engine.engine import Options, WorkItem
 from llm_magics.engine.progress import Meter
 from llm_magics.engine.task import Row, Target, Task
 from llm_magics.label.evaluation.evaluation import evaluate
@@ -53,31 +53,31 @@ class Plan:
     truth: str | None = None
     labels: Sequence[str] = ()
     seed: int = 0
-    work: Callable[[Any, Run], Coroutine[Any, Any, None]] | None = None
-    parts: Callable[[Ask], Sequence[Ask]] | None = None
+    strategy: Callable[[Any, Run], Coroutine[Any, Any, None]] | None = None
+    parts: Callable[[WorkItem], Sequence[WorkItem]] | None = None
     gather: Callable[[dict[str, list[Any]]], dict[str, list[Any]]] | None = None
     shape: Callable[[Run], Any] | None = None
 
     def __len__(self) -> int:
         return len(self.rows) * self.samples
 
-    def asks(self) -> Iterator[Ask]:
+    def work_items(self) -> Iterator[WorkItem]:
         """One Ask per row and generation, lazily; the columns are read once, now."""
         columns = {name: self.frame.values(name) for name in self.inputs}
         return self._asks(columns)
 
-    def requests(self, ask: Ask) -> list[Request]:
+    def requests(self, item: WorkItem) -> list[Request]:
         """What is asked about a row: one request, one a part of its text, or none."""
-        parts = (ask,) if self.parts is None else self.parts(ask)
+        parts = (item,) if self.parts is None else self.parts(item)
         made = (self.task.request(part.row, self.target, part.sample) for part in parts)
         return [request for request in made if request is not None]
 
-    def _asks(self, columns: Mapping[str, Sequence[Any]]) -> Iterator[Ask]:
+    def _asks(self, columns: Mapping[str, Sequence[Any]]) -> Iterator[WorkItem]:
         index = 0
         for position in self.rows:
             row: Row = {name: values[position] for name, values in columns.items()}
             for sample in range(self.samples):
-                yield Ask(index, row, sample)
+                yield WorkItem(index, row, sample)
                 index += 1
 
 
@@ -277,15 +277,15 @@ class Run:
 
     def _prompts(self, places: Sequence[int]) -> Iterator[list[dict[str, str]] | str | None]:
         """``prompts`` of these asks, which stand in order."""
-        shared, wanted = self.plan.target.together > 1, iter(places)
+        shared, wanted = self.plan.target.rows_per_request > 1, iter(places)
         place = next(wanted, None)
-        for ask in self.plan.asks():
+        for item in self.plan.work_items():
             if place is None:
                 return
-            if ask.index != place:
+            if item.index != place:
                 continue
             place = next(wanted, None)
-            requests = self.plan.requests(ask)
+            requests = self.plan.requests(item)
             sent = [Bundle((request,)).request for request in requests] if shared else requests
             yield joined([prompt_of(request) for request in sent]) if sent else None
 
@@ -305,7 +305,9 @@ class Run:
         """The keys under which answers are kept that could not be used, even when asked again."""
         errors = self._answers.errors_of("failed")
         bad = {i for i, error in errors.items() if isinstance(error, AnswerError)}
-        return [r.key for ask in self.plan.asks() if ask.index in bad for r in self.plan.requests(ask)]
+        return [
+            r.key for item in self.plan.work_items() if item.index in bad for r in self.plan.requests(item)
+        ]
 
     def manifest(self) -> dict[str, Any]:
         """What a reader needs to do it again: backend, model, parameters, prompt hash, versions, times."""
@@ -322,7 +324,7 @@ class Run:
             "seed": plan.seed,
             "rows": len(plan.rows),
             "generations": plan.samples,
-            "rows_per_request": plan.target.together,
+            "rows_per_request": plan.target.rows_per_request,
             "counts": self.counts,
             "input_tokens": usage.input_tokens,
             "output_tokens": usage.output_tokens,

@@ -88,12 +88,12 @@ class Session:
         if "loop" in self.__dict__:
             self.loop.submit(backend.close())
 
-    def enter(self, run: Run) -> None:
+    def record(self, run: Run) -> None:
         """Add a run's tokens and money to the session's books."""
         _enter(self.ledger, run)
 
     @property
-    def books(self) -> dict[str, dict[str, Any]]:
+    def usage_by_backend(self) -> dict[str, dict[str, Any]]:
         """The ledger with what the jobs under way have used so far."""
         books = {name: dict(row) for name, row in self.ledger.items()}
         for job in list(self.jobs.values()):

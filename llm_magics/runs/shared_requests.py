@@ -22,12 +22,12 @@ def sharing(plan: Plan, rows: int) -> Plan:
             f"{plan.backend.name} reads no prompts that rows could share.",
             hint=f"Leave out {FLAG}, or name a language model with -m.",
         )
-    if plan.work is not None or plan.samples > 1:
+    if plan.strategy is not None or plan.samples > 1:
         raise UsageError(
             f"{FLAG} goes with one plain answer a row.",
             hint=f"Leave out {FLAG}, or what asks more: --dynamic, --agree, --votes, several generations.",
         )
-    target = replace(plan.target, together=rows)
+    target = replace(plan.target, rows_per_request=rows)
     asked = plan.task.request(dict.fromkeys(plan.inputs, "."), target)
     form = asked.response_format if asked is not None else None
     if isinstance(form, Vector):

@@ -6,29 +6,29 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Protocol, TypeAlias
 
 from llm_magics.core.types import Result
-from llm_magics.engine.engine import Ask, Engine, Options
+from llm_magics.engine.engine import Engine, Options, WorkItem
 from llm_magics.runs.run import Run
 
 
-class Books(Protocol):
+class RunContext(Protocol):
     """What is needed of the session."""
 
     @property
     def engine(self) -> Engine:
         """The engine."""
 
-    def enter(self, run: Run) -> None:
+    def record(self, run: Run) -> None:
         """Add a run to the books."""
 
 
-Work: TypeAlias = Callable[[Books, Run], Coroutine[Any, Any, None]]
+Strategy: TypeAlias = Callable[[RunContext, Run], Coroutine[Any, Any, None]]
 """What carries a plan out where one pass is not all of it."""
 
 
-async def one_pass(
-    books: Books,
+async def single_pass(
+    context: RunContext,
     run: Run,
-    asks: Iterable[Ask] | None = None,
+    work_items: Iterable[WorkItem] | None = None,
     take: Callable[[Result], None] | None = None,
     options: Options | None = None,
 ) -> None:
@@ -38,8 +38,8 @@ async def one_pass(
     Raises what stops a run.
     """
     plan = run.plan
-    await books.engine.run(
-        plan.asks() if asks is None else asks,
+    await context.engine.run(
+        plan.work_items() if work_items is None else work_items,
         plan.task,
         plan.backend,
         plan.target,

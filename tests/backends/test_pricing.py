@@ -112,7 +112,7 @@ def test_the_sum_is_the_sum(rows: list[tuple[int, int, int]]) -> None:
     """What rows cost one by one is what they cost together; never negative."""
     price = Price(0.15, 0.6, 0.075)
     each = [pricing.priced(Usage(*row), price) for row in rows]
-    whole = pricing.together(each)
+    whole = pricing.total_usage(each)
     assert whole.cost == pytest.approx(sum(usage.cost or 0 for usage in each))
     assert whole.input_tokens == sum(row[0] for row in rows)
     assert all((usage.cost or 0) >= 0 for usage in each)
@@ -120,7 +120,7 @@ def test_the_sum_is_the_sum(rows: list[tuple[int, int, int]]) -> None:
 
 def test_one_unknown_makes_the_sum_unknown() -> None:
     """A total that leaves something out is not shown as the total."""
-    assert pricing.together([Usage(1, 1, cost=0.1), Usage(1, 1)]).cost is None
+    assert pricing.total_usage([Usage(1, 1, cost=0.1), Usage(1, 1)]).cost is None
 
 
 @pytest.mark.parametrize(

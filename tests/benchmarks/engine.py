@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 
 from llm_magics.backends.base import Backend
 from llm_magics.core.types import BackendSpec, Capabilities, Choice, Response, Usage
-from llm_magics.engine.engine import Ask, Engine, Options
+from llm_magics.engine.engine import Engine, Options, WorkItem
 from llm_magics.engine.progress import Meter
 from llm_magics.engine.task import Target
 from llm_magics.label.task import Label
@@ -53,9 +53,9 @@ class Batches(Instant):
         return [answer] * len(requests)
 
 
-def asks(n: int) -> Iterator[Ask]:
+def asks(n: int) -> Iterator[WorkItem]:
     return (
-        Ask(i, {"text": f"Review number {i}: it arrived late, but it works well and looks good."})
+        WorkItem(i, {"text": f"Review number {i}: it arrived late, but it works well and looks good."})
         for i in range(n)
     )
 
@@ -76,8 +76,8 @@ def run(backend: type[Backend], n: int, store: Store | None) -> float:
 def requests_only(n: int) -> float:
     """CPU seconds of making the requests, their keys and their values: what no engine can avoid."""
     start = time.process_time()
-    for ask in asks(n):
-        request = TASK.request(ask.row, TARGET)
+    for item in asks(n):
+        request = TASK.request(item.row, TARGET)
         assert request is not None
         assert request.key
         TASK.parse(request, Response("good", "good"))
@@ -144,7 +144,7 @@ def main(n: int) -> None:
         f"{n:,} rows; load {Path('/proc/loadavg').read_text().split()[0]}; yardstick {unit * 1000:.0f} ms\n"
     )
     print(f"{'':40}{'ms CPU/row':>12}{'rows/s':>10}{'normalised':>12}")
-    for name, took in rows.items():
+    for name, took in rows.asks():
         print(f"{name:40}{took / n * 1000:12.3f}{n / took:10,.0f}{took / n * 1000 * 0.04 / unit:12.3f}")
     print(f"\nall {n:,} rows from the store: {min(walls):.2f} s wall")
     for size in (1_000, 10_000, 100_000):

@@ -20,7 +20,7 @@ from llmock.verdict import judge
 
 from llm_magics.backends.openai.client import OpenAIBackend
 from llm_magics.core.types import TEXT, BackendSpec, Message, Request, Response, Result
-from llm_magics.engine.engine import Ask, Engine, Options
+from llm_magics.engine.engine import Engine, Options, WorkItem
 from llm_magics.engine.task import Parsed, Target
 from llm_magics.settings.keys import Keys
 
@@ -50,9 +50,9 @@ async def ours(url: str, rows: int) -> int:
         BackendSpec("custom_url", "gpt-4o", base_url=url, key="env:K"), Keys({"K": "key-1"})
     )
     results: list[Result] = []
-    asks = (Ask(n, {"text": f"row number {n}"}) for n in range(rows))
+    items = (WorkItem(n, {"text": f"row number {n}"}) for n in range(rows))
     target = Target("custom_url", "gpt-4o", backend.base_url)
-    await Engine().run(asks, Reply(), backend, target, Options(), results.append)
+    await Engine().run(items, Reply(), backend, target, Options(), results.append)
     await backend.close()
     return sum(result.status == "ok" for result in results)
 

@@ -32,7 +32,7 @@ def answer(request: Mapping[str, Any]) -> str:
     return f'{{"label": "{label_of(request["messages"][1]["content"])}"}}'
 
 
-def measure(rows: int, together: int, chaos: Chaos | None) -> dict[str, Any]:
+def measure(rows: int, rows_per_request: int, chaos: Chaos | None) -> dict[str, Any]:
     """One run in a store of its own."""
     from llm_magics import label
     from llm_magics.backends.registry import create
@@ -45,7 +45,7 @@ def measure(rows: int, together: int, chaos: Chaos | None) -> dict[str, Any]:
         model = create(BackendSpec("custom_url", "test-model", base_url=server.url), None)
         began = time.perf_counter()
         done = label(
-            said, LABELS, model=model, rows_per_request=together, concurrency=AT_ONCE, progress=False
+            said, LABELS, model=model, rows_per_request=rows_per_request, concurrency=AT_ONCE, progress=False
         )
         wall = time.perf_counter() - began
         used = sessions.current().last.usage

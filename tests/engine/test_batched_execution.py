@@ -49,9 +49,15 @@ def last() -> Run:
     return run
 
 
-def labelled(server: Server, n: int = 25, together: int | None = 10, **more: Any) -> pd.DataFrame:
+def labelled(server: Server, n: int = 25, rows_per_request: int | None = 10, **more: Any) -> pd.DataFrame:
     frame = label(
-        texts(n), LABELS, model=model(server), rows_per_request=together, progress=False, store=True, **more
+        texts(n),
+        LABELS,
+        model=model(server),
+        rows_per_request=rows_per_request,
+        progress=False,
+        store=True,
+        **more,
     )
     assert frame["label"].tolist() == [LABELS[i % 3 == 0] for i in range(n)], "each row its own answer"
     return frame

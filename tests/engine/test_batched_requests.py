@@ -14,7 +14,7 @@ from llm_magics.engine.batched_requests import RULE, Bundle, bundled, by_id, sen
 from llm_magics.engine.task import Target
 from llm_magics.label.task import Label
 
-TARGET = Target("openai", "m", together=10)
+TARGET = Target("openai", "m", rows_per_request=10)
 TASK = Label((Choice("a", "first"), Choice("b")), "text", examples=(("one", "a"), ("two", "b")))
 
 
@@ -81,7 +81,7 @@ def test_definitions_of_a_schema_stay_reachable() -> None:
 
 def test_a_limit_of_tokens_is_for_all_rows_of_the_request() -> None:
     """The other parameters are the same object, which is encoded once a run."""
-    limited = Target("o", "m", parameters={"max_new_tokens": 20, "temperature": 0}, together=3)
+    limited = Target("o", "m", parameters={"max_new_tokens": 20, "temperature": 0}, rows_per_request=3)
     bundle = bundled(requests("x", "y", "z", target=limited))
     assert bundle is not None
     assert bundle.request.parameters == {"max_new_tokens": 84, "temperature": 0}
@@ -93,7 +93,11 @@ def test_only_requests_of_one_kind_share_one() -> None:
     """Another conversation, another answer, another sample: none of them."""
     one, _ = requests("x", "y")
     again = Request(
-        one.backend, one.model, (*one.messages, Message("user", "again")), one.response_format, together=10
+        one.backend,
+        one.model,
+        (*one.messages, Message("user", "again")),
+        one.response_format,
+        rows_per_request=10,
     )
     assert bundled([one]) is None
     assert bundled([one, again]) is None
@@ -105,7 +109,7 @@ def test_only_requests_of_one_kind_share_one() -> None:
 
 def test_an_answer_among_others_has_a_key_of_its_own() -> None:
     """N decides the answer too; alone, keys are what they were before there was an N."""
-    keys = {Target("o", "m", together=n).request((Message("user", "x"),), "x").key for n in (1, 2, 3)}
+    keys = {Target("o", "m", rows_per_request=n).request((Message("user", "x"),), "x").key for n in (1, 2, 3)}
     assert len(keys) == 3
     assert '"together"' not in Target("o", "m").request((Message("user", "x"),), "x").canonical()
 

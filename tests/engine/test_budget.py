@@ -29,7 +29,7 @@ def test_before_any_answer_the_output_is_the_named_maximum_or_a_guess():
     """Whatever the parameter is called, and times the rows that share a request."""
     expects = Expectation()
     assert expects.tokens(ask())[1] == GUESS
-    assert expects.tokens(ask(together=3))[1] == 3 * GUESS
+    assert expects.tokens(ask(rows_per_request=3))[1] == 3 * GUESS
     assert expects.tokens(ask(parameters={"max_new_tokens": 7}))[1] == 7
     assert expects.tokens(ask(parameters={"max_tokens": 9}))[1] == 9
 

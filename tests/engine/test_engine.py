@@ -45,7 +45,7 @@ from llm_magics.core.types import (
     Usage,
     Vector,
 )
-from llm_magics.engine.engine import Ask, Engine, Options
+from llm_magics.engine.engine import Engine, Options, WorkItem
 from llm_magics.engine.retries import share
 from llm_magics.engine.task import Parsed, Target
 from llm_magics.engine.worker_pool import ALIKE, Omens
@@ -169,8 +169,8 @@ class Batched(Scripted):
         return Embedding(vectors, Usage(sum(map(len, texts)), cost=0.001 * len(texts)), "vectors")
 
 
-def rows(texts) -> Iterator[Ask]:
-    return (Ask(i, {"text": text}) for i, text in enumerate(texts))
+def rows(texts) -> Iterator[WorkItem]:
+    return (WorkItem(i, {"text": text}) for i, text in enumerate(texts))
 
 
 @pytest.fixture
@@ -192,8 +192,8 @@ def play(
     """A run in virtual time; the results in row order."""
     results = [] if results is None else results
     target = Target(backend.namespace, backend.model)
-    asks = texts if isinstance(texts, Iterator) else rows(texts)
-    clock.run(Engine(store).run(asks, task or Upper(), backend, target, options, results.append))
+    items = texts if isinstance(texts, Iterator) else rows(texts)
+    clock.run(Engine(store).run(items, task or Upper(), backend, target, options, results.append))
     results.sort(key=lambda result: result.index)
     return results
 
@@ -763,11 +763,11 @@ def test_rows_are_drawn_as_they_are_needed(store):
     """A hundred thousand rows stay in the frame until their turn: memory stays flat."""
     drawn = 0
 
-    def asks() -> Iterator[Ask]:
+    def asks() -> Iterator[WorkItem]:
         nonlocal drawn
         for i in range(100_000):
             drawn += 1
-            yield Ask(i, {"text": f"row {i}"})
+            yield WorkItem(i, {"text": f"row {i}"})
 
     backend = Scripted()
     most = 0
@@ -793,8 +793,8 @@ def test_memory_does_not_grow_with_the_rows():
         tracemalloc.start()
         backend = Batched(size=256, stored=False, limits=Limits(concurrency=2))
         backend.one = lambda request: Response("y")  # type: ignore[method-assign]
-        asks = (Ask(i, {"text": "row"}) for i in range(n))
-        clock.run(Engine(None).run(asks, Upper(), backend, Target("s", "m"), Options(), lambda _: None))
+        items = (WorkItem(i, {"text": "row"}) for i in range(n))
+        clock.run(Engine(None).run(items, Upper(), backend, Target("s", "m"), Options(), lambda _: None))
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return most

@@ -108,8 +108,8 @@ def test_the_embedded_default_labels_a_gold_row_by_what_the_others_teach(ended: 
     """A row that is an example learns from the other folds alone; any other row from all of them."""
     given = {"examples": (GOLD, "text", "label")}
     plan = plan_label(sessions.current(), [*GOLD["text"], "new"], ["sport", "money"], **given)
-    for ask in plan.asks():
-        (request,) = plan.requests(ask)
+    for item in plan.work_items():
+        (request,) = plan.requests(item)
         told = [text for choice in request.response_format.choices for text in choice.examples]
         assert request.subject not in told
         assert len(told) == (len(GOLD) if request.subject == "new" else 8 + 2 * (len(told) == 10))

@@ -500,12 +500,12 @@ def test_a_background_job_returns_at_once_and_binds_when_done(k: Kernel, server:
     server.misbehave("hang")
     before = value(
         k,
-        "sum(row['runs'] for row in __import__('llm_magics.runs.session', fromlist=['x']).current().books.values())",
+        "sum(row['runs'] for row in __import__('llm_magics.runs.session', fromlist=['x']).current().usage_by_backend.values())",
     )
     k.run("%llm label tickets.body --labels billing,outage,x,y -b")
     during = value(
         k,
-        "sum(row['runs'] for row in __import__('llm_magics.runs.session', fromlist=['x']).current().books.values())",
+        "sum(row['runs'] for row in __import__('llm_magics.runs.session', fromlist=['x']).current().usage_by_backend.values())",
     )
     assert during == before + 1  # what %llm usage shows counts the job under way
     number = value(k, "list(__import__('llm_magics.runs.session', fromlist=['x']).current().jobs)[-1]")

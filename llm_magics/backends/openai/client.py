@@ -259,7 +259,7 @@ class OpenAIBackend(Backend):
             used.append(self.usage(whole.get("usage"), [Message("user", text) for text in batch], ""))
             model, notes = str(whole.get("model") or model), notes + learnt
         vectors = np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
-        return Embedding(vectors, pricing.together(used), model, notes)
+        return Embedding(vectors, pricing.total_usage(used), model, notes)
 
 
 def place(spec: BackendSpec) -> Endpoint:

@@ -10,12 +10,12 @@ from typing import Any, Protocol
 from llm_magics.backends.base import Backend
 from llm_magics.core.types import Result
 from llm_magics.embed.vectors import unit_vectors
-from llm_magics.engine.engine import Ask
+from llm_magics.engine.engine import WorkItem
 from llm_magics.engine.task import Target
 from llm_magics.label.cascade.regression import Proxy, isotonic
 from llm_magics.label.task import Label
 from llm_magics.runs.run import Plan, Run
-from llm_magics.runs.strategy import Books
+from llm_magics.runs.strategy import RunContext
 
 
 class Unfit(Exception):
@@ -52,8 +52,8 @@ class ByVectors:
     calls = 0
     cost = 0.0
 
-    def __init__(self, books: Books, plan: Plan, backend: Backend, texts: Sequence[str]) -> None:
-        self.books, self.plan, self.backend, self.texts = books, plan, backend, texts
+    def __init__(self, context: RunContext, plan: Plan, backend: Backend, texts: Sequence[str]) -> None:
+        self.context, self.plan, self.backend, self.texts = context, plan, backend, texts
         self.agreement = 0.0
 
     @property
@@ -63,7 +63,7 @@ class ByVectors:
 
     async def learn(self, places: Sequence[int], labels: Sequence[str]) -> None:
         """Embed all rows and fit."""
-        self._vectors = await unit_vectors(self.books, self.plan, self.backend, self.texts)
+        self._vectors = await unit_vectors(self.context, self.plan, self.backend, self.texts)
         self._proxy = await asyncio.to_thread(
             Proxy, self._vectors[list(places)], list(labels), self.plan.seed
         )
@@ -84,15 +84,15 @@ class ByVectors:
 class ByModel:
     """A small model's own labels, their probabilities as confidence. Nothing is taught but what they mean."""
 
-    def __init__(self, books: Books, run: Run, backend: Backend, target: Target) -> None:
+    def __init__(self, context: RunContext, run: Run, backend: Backend, target: Target) -> None:
         plan = run.plan
         assert isinstance(plan.task, Label)
-        self.books, self.run = books, run
+        self.context, self.run = context, run
         # The same question with chances: no reason, no default, whatever else was asked of the model.
         asked = {name: getattr(plan.task, name) for name in Label.__dataclass_fields__}
         task = Label(**{**asked, "scores": True, "explain": False, "default_label": None})
         self.plan = replace(
-            plan, task=task, backend=backend, target=target, columns=task.columns, work=None, truth=None
+            plan, task=task, backend=backend, target=target, columns=task.columns, strategy=None, truth=None
         )
         self.agreement, self.cost, self.calls = 0.0, 0.0, 0
 
@@ -128,21 +128,21 @@ class ByModel:
                 guesses[at] = str(name)
                 confidence[at] = result.values.get(f"{self.plan.output}_confidence") or 0.0
 
-        asks = (ask for ask in self.plan.asks() if ask.index in wanted)
-        await self._answer(asks, take)
+        items = (item for item in self.plan.work_items() if item.index in wanted)
+        await self._answer(items, take)
         run.finish()
-        self.books.enter(run)
+        self.context.record(run)
         self.calls += run.meter.done - run.meter.cached
         self.cost += run.meter.cost
         return guesses, confidence
 
-    async def _answer(self, asks: Iterable[Ask], take: Callable[[Result], None]) -> None:
+    async def _answer(self, work_items: Iterable[WorkItem], take: Callable[[Result], None]) -> None:
         """Under what is left of the whole run's budget."""
         plan, options = self.plan, self.plan.options
         if options.max_cost is not None:
             left = options.max_cost - self.run.meter.cost - self.cost
             options = replace(options, max_cost=max(0.0, left))
-        await self.books.engine.run(asks, plan.task, plan.backend, plan.target, options, take)
+        await self.context.engine.run(work_items, plan.task, plan.backend, plan.target, options, take)
 
     def expected(self, confidence: Any) -> Any:
         """As the rows that the model has labelled showed it."""

@@ -10,13 +10,13 @@ from llm_magics.backends.base import Backend
 from llm_magics.core.errors import Unsupported, UsageError
 from llm_magics.core.types import Result
 from llm_magics.data.templates import text_of
-from llm_magics.engine.engine import Ask
+from llm_magics.engine.engine import WorkItem
 from llm_magics.engine.task import Target
 from llm_magics.label.cascade.betting import Search
 from llm_magics.label.cascade.proxies import ByModel, ByVectors, Cheap, Unfit
 from llm_magics.label.cascade.task import CascadeLabel
 from llm_magics.runs.run import Plan, Run
-from llm_magics.runs.strategy import Books, Work, one_pass
+from llm_magics.runs.strategy import RunContext, Strategy, single_pass
 
 LEAST = 400
 """Rows below which a promise costs more answers than it saves."""
@@ -43,11 +43,11 @@ class Agreement:
         if not 0.5 <= self.confidence < 1:
             raise UsageError(f"--sure {self.confidence:g} is no confidence.", hint="--sure 0.9")
 
-    def work(self) -> Work:
+    def strategy(self) -> Strategy:
         """How a plan with this promise is carried out."""
 
-        async def carry_out(books: Books, run: Run) -> None:
-            await _Cascade(books, run, self).carry_out()
+        async def carry_out(context: RunContext, run: Run) -> None:
+            await _Cascade(context, run, self).carry_out()
 
         return carry_out
 
@@ -55,25 +55,25 @@ class Agreement:
 class _Cascade:
     """One run of a cascade. Everything happens on the loop thread; fitting in a thread of its own."""
 
-    def __init__(self, books: Books, run: Run, agreement: Agreement) -> None:
+    def __init__(self, context: RunContext, run: Run, agreement: Agreement) -> None:
         import numpy as np
 
         assert isinstance(run.plan.task, CascadeLabel)
-        self.books, self.run, self.agreement = books, run, agreement
+        self.context, self.run, self.agreement = context, run, agreement
         self.plan: Plan = run.plan
         self.task: CascadeLabel = run.plan.task
         self.answers: dict[int, str | None] = {}
         self.chance = np.random.default_rng(run.plan.seed)
-        self.asks = list(run.plan.asks())
-        self.texts = [text_of(ask.row[self.task.column]) for ask in self.asks]
+        self.work_items = list(run.plan.work_items())
+        self.texts = [text_of(item.row[self.task.column]) for item in self.work_items]
         self.rows = sum(bool(text.strip()) for text in self.texts)
         self.cheap = self._labeller()
 
     def _labeller(self) -> Cheap:
         backend, asked = self.agreement.cheap, self.agreement.asked
         if asked is not None:
-            return ByModel(self.books, self.run, backend, asked)
-        return ByVectors(self.books, self.plan, backend, self.texts)
+            return ByModel(self.context, self.run, backend, asked)
+        return ByVectors(self.context, self.plan, backend, self.texts)
 
     async def carry_out(self) -> None:
         """Train, test, label; whatever the outcome, every row has its result in the end."""
@@ -104,7 +104,7 @@ class _Cascade:
         except Unsupported:
             if self.agreement.asked is None or not self.agreement.cheap.capabilities.embed:
                 raise
-            self.cheap = ByVectors(self.books, self.plan, self.agreement.cheap, self.texts)
+            self.cheap = ByVectors(self.context, self.plan, self.agreement.cheap, self.texts)
             await self.cheap.learn(known, labels)
 
     async def _search(self, pool: Any) -> None:
@@ -159,14 +159,14 @@ class _Cascade:
 
     async def _ask(self, indices: Any) -> None:
         """The model's labels for these rows, under what is left of the budget."""
-        asks: list[Ask] = [self.asks[int(i)] for i in indices]
-        if not asks:
+        items: list[WorkItem] = [self.work_items[int(i)] for i in indices]
+        if not items:
             return
         options = self.plan.options
         if options.max_cost is not None:
             left = options.max_cost - self.run.meter.cost - self.cheap.cost
             options = replace(options, max_cost=max(0.0, left))
-        await one_pass(self.books, self.run, asks, self._take, options)
+        await single_pass(self.context, self.run, items, self._take, options)
 
     def _take(self, result: Result) -> None:
         label = result.values.get(self.task.output) if result.status in ("ok", "repaired") else None

@@ -36,7 +36,7 @@ class Again:
         """
         task, order = self._taught(review), sorted(rows)
         plan = replace(
-            self.plan, task=task, columns=task.columns, rows=order, work=None, truth=None, shape=None
+            self.plan, task=task, columns=task.columns, rows=order, strategy=None, truth=None, shape=None
         )
 
         def shape(run: Run) -> int:
