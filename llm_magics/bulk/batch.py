@@ -29,15 +29,15 @@ from llm_magics.backends.openai.batch_service import BatchService, State
 from llm_magics.backends.openai.client import OpenAIBackend
 from llm_magics.core.errors import NotFound, Unsupported, UsageError
 from llm_magics.core.types import Request, Response
-from llm_magics.embed.plan import plan_embed
-from llm_magics.extract.plan import plan_extract
-from llm_magics.generate.plan import plan_generate
-from llm_magics.generate.presets import plan_summarize, plan_translate
-from llm_magics.judge.plan import plan_judge
-from llm_magics.label.plan import plan_label
 from llm_magics.runs.run import Plan
 from llm_magics.runs.session import current
 from llm_magics.settings.config import home
+from llm_magics.tasks.embed.plan import plan_embed
+from llm_magics.tasks.extract.plan import plan_extract
+from llm_magics.tasks.generate.plan import plan_generate
+from llm_magics.tasks.generate.presets import plan_summarize, plan_translate
+from llm_magics.tasks.judge.plan import plan_judge
+from llm_magics.tasks.label.plan import plan_label
 
 PLANS: Mapping[str, Callable[..., Plan]] = {
     "label": plan_label,

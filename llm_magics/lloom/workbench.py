@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llm_magics.concepts.model.concept_set import ConceptSet
-from llm_magics.concepts.model.tables import long
-from llm_magics.concepts.pipeline import concepts
 from llm_magics.core.errors import UsageError
 from llm_magics.data import frames
+from llm_magics.tasks.concepts.model.concept_set import ConceptSet
+from llm_magics.tasks.concepts.model.tables import long
+from llm_magics.tasks.concepts.pipeline import concepts
 
 MOST = 20
 """Concepts that ``gen`` keeps at most; LLooM's own target number."""

@@ -10,11 +10,6 @@ from itertools import combinations
 from typing import Any
 
 from llm_magics.core.errors import UsageError
-from llm_magics.extract.task import Extract
-from llm_magics.judge.task import Compare, Rate
-from llm_magics.label.columns import LabelColumns, Word
-from llm_magics.label.evaluation.agreement import agreement
-from llm_magics.label.task import Label
 from llm_magics.notebook.cell import Cell
 from llm_magics.notebook.namespace import Namespace
 from llm_magics.notebook.row_subcommands import Asked
@@ -22,6 +17,11 @@ from llm_magics.options.commands import Call
 from llm_magics.runs.estimates import Estimate, estimate
 from llm_magics.runs.execution import execute
 from llm_magics.runs.run import Plan, Run
+from llm_magics.tasks.extract.task import Extract
+from llm_magics.tasks.judge.task import Compare, Rate
+from llm_magics.tasks.label.columns import LabelColumns, Word
+from llm_magics.tasks.label.evaluation.agreement import agreement
+from llm_magics.tasks.label.task import Label
 
 
 def models(given: str | None) -> list[str]:

@@ -10,15 +10,15 @@ from llm_magics.notebook import display
 from llm_magics.notebook.namespace import result_name
 
 if TYPE_CHECKING:
-    from llm_magics.concepts.pipeline import Inquiry
     from llm_magics.notebook.cell import Cell
+    from llm_magics.tasks.concepts.pipeline import Inquiry
 
 _OWN = ("slice", "max_concepts", "induce_on", "stage", "nearest", "groups")
 
 
 def run(cell: Cell) -> Any:
     """A ConceptSet, which shows itself as the explorer; a frame for the stages before there are concepts."""
-    from llm_magics.concepts import pipeline
+    from llm_magics.tasks.concepts import pipeline
 
     flags = cell.flags
     into = result_name(flags.into)
@@ -43,7 +43,7 @@ def run(cell: Cell) -> Any:
 
 def estimate(cell: Cell) -> Any:
     """What the steps would send and cost."""
-    from llm_magics.concepts.stages import estimates
+    from llm_magics.tasks.concepts.stages import estimates
 
     return estimates(_inquiry(cell))
 
@@ -63,7 +63,7 @@ def _arguments(cell: Cell) -> dict[str, Any]:
 
 
 def _inquiry(cell: Cell) -> Inquiry:
-    from llm_magics.concepts.pipeline import inquire
+    from llm_magics.tasks.concepts.pipeline import inquire
 
     data, variable, column = cell.space.data(cell.flags.data, cell.flags.on)
     extra: Mapping[str, Any] = {"name": variable, "variables": cell.space.variables}
@@ -83,7 +83,7 @@ def _code(cell: Cell, into: str | None) -> str:
 
 def _shown(cell: Cell, result: Any) -> Any:
     """The explorer, or the form asked for with ``-f``; with ``-q`` nothing."""
-    from llm_magics.concepts.model.concept_set import ConceptSet
+    from llm_magics.tasks.concepts.model.concept_set import ConceptSet
 
     wanted, quiet = cell.flags.format, cell.flags.quiet
     if not isinstance(result, ConceptSet):

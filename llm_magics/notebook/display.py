@@ -11,9 +11,9 @@ from IPython.core.getipython import get_ipython
 from IPython.display import Markdown, display
 
 from llm_magics.engine.jobs import Job
-from llm_magics.extract.task import Entities
 from llm_magics.notebook.tables import Listing
 from llm_magics.runs.run import Run
+from llm_magics.tasks.extract.task import Entities
 from llm_magics.text.spans import SpansView
 
 

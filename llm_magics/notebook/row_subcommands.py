@@ -10,16 +10,16 @@ from typing import Any
 from llm_magics.core.errors import NotFound, UsageError
 from llm_magics.core.types import Choice
 from llm_magics.data import frames
-from llm_magics.embed.plan import plan_embed
-from llm_magics.extract.plan import plan_extract
-from llm_magics.generate.plan import plan_generate
-from llm_magics.generate.presets import plan_summarize, plan_translate
-from llm_magics.judge.plan import plan_judge
-from llm_magics.label.choices import distinct, parse_choices
-from llm_magics.label.few_shot import ExamplesFrom
-from llm_magics.label.plan import plan_label
 from llm_magics.notebook.cell import Cell, Named
 from llm_magics.runs.run import Plan
+from llm_magics.tasks.embed.plan import plan_embed
+from llm_magics.tasks.extract.plan import plan_extract
+from llm_magics.tasks.generate.plan import plan_generate
+from llm_magics.tasks.generate.presets import plan_summarize, plan_translate
+from llm_magics.tasks.judge.plan import plan_judge
+from llm_magics.tasks.label.choices import distinct, parse_choices
+from llm_magics.tasks.label.few_shot import ExamplesFrom
+from llm_magics.tasks.label.plan import plan_label
 
 _AT = re.compile(r"@(\w+)")
 

@@ -7,12 +7,9 @@ import shlex
 from collections.abc import Callable
 from typing import Any
 
-from llm_magics.chat.plan import LAST_THREAD, keep_turn, plan_chat
-from llm_magics.chat.streaming import answer_of
 from llm_magics.core.errors import Interrupted, NotFound, UsageError
 from llm_magics.data import frames
 from llm_magics.engine.jobs import Job
-from llm_magics.label.review.opening import make_review
 from llm_magics.notebook import compare_models, concepts_subcommand, display
 from llm_magics.notebook.cell import Cell
 from llm_magics.notebook.namespace import result_name
@@ -23,6 +20,9 @@ from llm_magics.runs.estimates import estimate
 from llm_magics.runs.execution import execute, rerun
 from llm_magics.runs.run import Run
 from llm_magics.runs.versions import versions
+from llm_magics.tasks.chat.plan import LAST_THREAD, keep_turn, plan_chat
+from llm_magics.tasks.chat.streaming import answer_of
+from llm_magics.tasks.label.review.opening import make_review
 
 
 def _over_rows(cell: Cell) -> Any:

@@ -12,10 +12,10 @@ from llm_magics.core.errors import ContextOverflow, UsageError
 from llm_magics.core.types import Result
 from llm_magics.data.templates import text_of
 from llm_magics.engine.engine import Options, WorkItem
-from llm_magics.generate.preset_tasks import Summary
 from llm_magics.runs.merging import can_combine, combined
 from llm_magics.runs.run import Plan, Run
 from llm_magics.runs.strategy import RunContext, Strategy, single_pass
+from llm_magics.tasks.generate.preset_tasks import Summary
 
 Policy: TypeAlias = Literal["truncate", "split", "fail"]
 POLICIES: tuple[Policy, ...] = ("truncate", "split", "fail")

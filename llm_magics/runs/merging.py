@@ -8,11 +8,11 @@ from typing import Any, TypeAlias
 from llm_magics.backends.pricing import total_usage
 from llm_magics.core.types import Result, Status
 from llm_magics.engine.task import Task
-from llm_magics.extract.task import Entities, Extract
-from llm_magics.generate.task import Generate
-from llm_magics.label.columns import LabelColumns, names_of
-from llm_magics.label.task import Label
-from llm_magics.label.votes import vote
+from llm_magics.tasks.extract.task import Entities, Extract
+from llm_magics.tasks.generate.task import Generate
+from llm_magics.tasks.label.columns import LabelColumns, names_of
+from llm_magics.tasks.label.task import Label
+from llm_magics.tasks.label.votes import vote
 
 Read: TypeAlias = Sequence[tuple[Result, str]]
 """The results of the parts that were read, each with its part of the text."""

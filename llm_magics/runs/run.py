@@ -20,9 +20,9 @@ from llm_magics.engine.batched_requests import Bundle
 from llm_magics.engine.engine import Options, WorkItem
 from llm_magics.engine.progress import Meter
 from llm_magics.engine.task import Row, Target, Task
-from llm_magics.label.evaluation.evaluation import evaluate
 from llm_magics.runs.results import Answers, said_by
 from llm_magics.runs.versions import versions
+from llm_magics.tasks.label.evaluation.evaluation import evaluate
 
 
 @dataclass(frozen=True)

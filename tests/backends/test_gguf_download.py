@@ -118,7 +118,7 @@ def hub(tiny_gguf: Path) -> Iterator[tuple[str, type[Hub]]]:
 
 CODE = """
 import sys
-from llm_magics.backends.llama.download import locate
+from llm_magics.backends.gguf.download import locate
 from llm_magics.errors import LLMError
 try:
     print('FOUND', locate(sys.argv[1], sys.argv[2] or None))

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from llm_magics.label.cascade.betting import Search
+from llm_magics.tasks.label.cascade.betting import Search
 
 Rule = Callable[[np.ndarray, np.ndarray, float, np.random.Generator, int], tuple[float, bool]]
 CONFIDENCE = 0.9
@@ -145,7 +145,7 @@ def real(folder: Path, runs: int) -> None:
     import pandas as pd
 
     from llm_magics.backends.embedded.static_vectors import StaticVectors
-    from llm_magics.label.cascade.regression import Proxy
+    from llm_magics.tasks.label.cascade.regression import Proxy
 
     sets = {
         "news_topics": "label",

@@ -35,7 +35,7 @@ def groupings(vectors: Any, k: int) -> dict[str, Callable[[], Any]]:
     from sklearn.cluster import HDBSCAN, KMeans
     from sklearn.decomposition import PCA
 
-    from llm_magics.concepts.embedded.clustering import cluster
+    from llm_magics.tasks.concepts.embedded.clustering import cluster
 
     points = PCA(32, random_state=0).fit_transform(vectors - vectors.mean(axis=0))
     smallest = max(3, len(points) // 100)
@@ -83,7 +83,7 @@ def scores(folder: Path) -> None:
     """Scores without a model: criteria from the labels' descriptions, matches against the true classes."""
     from sklearn.metrics import f1_score, roc_auc_score
 
-    from llm_magics.concepts.pipeline import concepts
+    from llm_magics.tasks.concepts.pipeline import concepts
 
     described = json.loads((folder / "labels.json").read_text())
     print("\n| set | AUC | F1 of score > 0.5 | matches a document |\n|---|---|---|---|")
@@ -105,7 +105,7 @@ def scores(folder: Path) -> None:
 
 def pipeline(folder: Path) -> None:
     """2,000 texts of 1,000 characters from text to explorer, embedded default."""
-    from llm_magics.concepts.pipeline import concepts
+    from llm_magics.tasks.concepts.pipeline import concepts
 
     texts = pd.read_csv(folder / "bill_summaries.csv")["text"].tolist()
     long = [(texts[i % len(texts)] + " " + texts[(i * 7 + 1) % len(texts)])[:1000] for i in range(2000)]

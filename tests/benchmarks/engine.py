@@ -23,8 +23,8 @@ from llm_magics.core.types import BackendSpec, Capabilities, Choice, Response, U
 from llm_magics.engine.engine import Engine, Options, WorkItem
 from llm_magics.engine.progress import Meter
 from llm_magics.engine.task import Target
-from llm_magics.label.task import Label
 from llm_magics.store.responses import Store
+from llm_magics.tasks.label.task import Label
 
 TASK = Label((Choice("good", "praise"), Choice("bad", "complaints"), Choice("other")), "text")
 TARGET = Target("openai", "small-model", "https://api.example.com/v1", {"temperature": 0})

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from llm_magics.concepts.embedded.clustering import NOISE, cluster
-from llm_magics.concepts.embedded.keywords import keywords, name_of
-from llm_magics.concepts.embedded.layout import layout
-from llm_magics.concepts.embedded.sentences import sentences
+from llm_magics.tasks.concepts.embedded.clustering import NOISE, cluster
+from llm_magics.tasks.concepts.embedded.keywords import keywords, name_of
+from llm_magics.tasks.concepts.embedded.layout import layout
+from llm_magics.tasks.concepts.embedded.sentences import sentences
 
 
 def blobs(sizes: list[int], d: int = 30) -> np.ndarray:

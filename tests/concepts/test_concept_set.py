@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_magics import Concept, ConceptSet
-from llm_magics.concepts.model.scores import Score
 from llm_magics.core.errors import NotFound, UsageError
+from llm_magics.tasks.concepts.model.scores import Score
 
 
 def made() -> ConceptSet:
     data = pd.DataFrame({"text": ["a b", "b c", "c", ""], "stars": [1, 5, 3, None]}, index=[7, 7, 8, 9])
     concepts = [Concept("", name, f"Is it {name}?", examples=(n,)) for n, name in enumerate("abc")]
-    from llm_magics.concepts.model.documents import Documents
+    from llm_magics.tasks.concepts.model.documents import Documents
 
     themes = ConceptSet(concepts, Documents.read(data, "text"))
     themes.put_scores("a", {0: Score(1.0, "why", "a"), 1: Score(0.0), 2: Score(error="no answer")})

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_magics import ConceptSet
-from llm_magics.concepts.model.documents import Documents
-from llm_magics.concepts.model.scores import Score
-from llm_magics.concepts.model.slices import MISSING, OTHER, slicing
 from llm_magics.core.errors import NotFound, UsageError
 from llm_magics.core.types import Concept
+from llm_magics.tasks.concepts.model.documents import Documents
+from llm_magics.tasks.concepts.model.scores import Score
+from llm_magics.tasks.concepts.model.slices import MISSING, OTHER, slicing
 
 
 @pytest.mark.checklist("W4")

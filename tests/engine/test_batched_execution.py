@@ -11,13 +11,13 @@ import pytest
 from llm_magics.backends.registry import create
 from llm_magics.core.errors import Unsupported, UsageError
 from llm_magics.core.types import BackendSpec, Price
-from llm_magics.embed.plan import embed
 from llm_magics.engine.batched_execution import GIVEN_UP, LEFT_OUT
-from llm_magics.extract.plan import extract
-from llm_magics.generate.plan import generate
-from llm_magics.label.plan import label
 from llm_magics.runs import session as sessions
 from llm_magics.runs.run import Run
+from llm_magics.tasks.embed.plan import embed
+from llm_magics.tasks.extract.plan import extract
+from llm_magics.tasks.generate.plan import generate
+from llm_magics.tasks.label.plan import label
 from llm_magics.testing import Chaos, Fault, Server
 from llm_magics.testing.answers import default_answer, last_text
 

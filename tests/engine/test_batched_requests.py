@@ -12,7 +12,7 @@ from llm_magics.backends.openai.wire import is_strict
 from llm_magics.core.types import Choice, Message, OneOf, Request, Response, Schema, Text
 from llm_magics.engine.batched_requests import RULE, Bundle, bundled, by_id, sent
 from llm_magics.engine.task import Target
-from llm_magics.label.task import Label
+from llm_magics.tasks.label.task import Label
 
 TARGET = Target("openai", "m", rows_per_request=10)
 TASK = Label((Choice("a", "first"), Choice("b")), "text", examples=(("one", "a"), ("two", "b")))

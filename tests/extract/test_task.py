@@ -14,8 +14,8 @@ from pydantic import Field as About
 from llm_magics.core.errors import AnswerError
 from llm_magics.core.types import Response, Schema
 from llm_magics.engine.task import Target, Task
-from llm_magics.extract.pydantic_models import checked, model_fields
-from llm_magics.extract.task import Entities, Extract
+from llm_magics.tasks.extract.pydantic_models import checked, model_fields
+from llm_magics.tasks.extract.task import Entities, Extract
 from llm_magics.text.fields import parse_fields
 
 TARGET = Target("openai", "m")

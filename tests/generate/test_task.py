@@ -8,7 +8,7 @@ from llm_magics.core.errors import AnswerError
 from llm_magics.core.types import Response
 from llm_magics.data.templates import compile_template
 from llm_magics.engine.task import Target
-from llm_magics.generate.task import Generate
+from llm_magics.tasks.generate.task import Generate
 
 
 def task(text: str = "Say {a} {b}", **more: object) -> Generate:

@@ -7,7 +7,7 @@ import pytest
 from llm_magics.core.errors import AnswerError
 from llm_magics.core.types import Response
 from llm_magics.engine.task import Target
-from llm_magics.judge.task import Compare, Rate, standing
+from llm_magics.tasks.judge.task import Compare, Rate, standing
 
 TARGET = Target("openai", "m")
 

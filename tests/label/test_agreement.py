@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from llm_magics.label.evaluation.agreement import agreement
+from llm_magics.tasks.label.evaluation.agreement import agreement
 
 
 def test_kappa_is_cohens() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from llm_magics.label import calibration as cal
-from llm_magics.label.votes import vote
+from llm_magics.tasks.label import calibration as cal
+from llm_magics.tasks.label.votes import vote
 
 
 @pytest.mark.checklist("T9")

@@ -14,8 +14,8 @@ import pytest
 from llm_magics.backends.registry import create
 from llm_magics.core.errors import BudgetExceeded, UsageError
 from llm_magics.core.types import BackendSpec, Price
-from llm_magics.label.plan import label
 from llm_magics.runs import session as sessions
+from llm_magics.tasks.label.plan import label
 from llm_magics.testing import Server
 
 WORDS = {

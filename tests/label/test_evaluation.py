@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from llm_magics.core.errors import UsageError
-from llm_magics.label.evaluation.evaluation import evaluate, wilson
+from llm_magics.tasks.label.evaluation.evaluation import evaluate, wilson
 from tests.contrast import contrast
 
 

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from llm_magics.core.errors import UsageError
-from llm_magics.label.examples import EXACT_TO, FOLDS, Gold, Nearest, fixed, folds, gold, shots
-from llm_magics.label.plan import label, plan_label
 from llm_magics.runs import session as sessions
+from llm_magics.tasks.label.examples import EXACT_TO, FOLDS, Gold, Nearest, fixed, folds, gold, shots
+from llm_magics.tasks.label.plan import label, plan_label
 from llm_magics.testing import FakeBackend
 
 

@@ -15,11 +15,11 @@ from llm_magics.backends.registry import create
 from llm_magics.core.errors import NotFound, UsageError
 from llm_magics.core.types import BackendSpec, Price
 from llm_magics.data.frames import Frame
-from llm_magics.label.plan import label
-from llm_magics.label.review.opening import review
-from llm_magics.label.review.review import Review
 from llm_magics.runs import session as sessions
 from llm_magics.store.gold_labels import GoldStore, task_key
+from llm_magics.tasks.label.plan import label
+from llm_magics.tasks.label.review.opening import review
+from llm_magics.tasks.label.review.review import Review
 from llm_magics.testing import Server
 
 
@@ -171,7 +171,7 @@ def test_what_is_reviewed_is_found_or_asked_for() -> None:
 @pytest.mark.checklist("W7")
 def test_the_grid_calls_the_same_methods_and_its_page_is_bounded() -> None:
     """5,000 long texts: ten rows are sent, cut; a filter, a page and keys move through them."""
-    from llm_magics.label.review.grid import ReviewGrid, summary
+    from llm_magics.tasks.label.review.grid import ReviewGrid, summary
 
     n = 5_000
     frame = pd.DataFrame({"text": ["<b>" + "x" * 3_000] * n, "topic": ["a", "b"] * (n // 2)})
@@ -332,7 +332,7 @@ def test_the_columns_beside_the_label_follow_a_relabelling() -> None:
 
 def test_the_grid_puts_labels_on_and_off() -> None:
     """Digits and switches stay on the row; 0 is no label; with many labels a list replaces the switches."""
-    from llm_magics.label.review.grid import ReviewGrid, summary
+    from llm_magics.tasks.label.review.grid import ReviewGrid, summary
 
     made = review(several(), "topics", on="text", labels=NAMES)
     grid = ReviewGrid(made)
@@ -360,7 +360,7 @@ def test_relabelling_from_the_grid_says_the_cost_and_goes_on_in_the_background()
     """A priced model is asked at the second press; the rows change when the job ends."""
     import time
 
-    from llm_magics.label.review.grid import ReviewGrid
+    from llm_magics.tasks.label.review.grid import ReviewGrid
 
     def answer(request: dict[str, Any]) -> str:
         return "sport" if any(m["role"] == "assistant" for m in request["messages"]) else "money"

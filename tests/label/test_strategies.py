@@ -251,8 +251,8 @@ def test_several_labels_are_scored_too(world: tuple[Kernel, Server]) -> None:
 @pytest.mark.checklist("T9")
 def test_calibration_divides_out_the_bias() -> None:
     """The embedded default gives chances; what it says to texts that say nothing is taken off."""
-    from llm_magics.label.plan import label
     from llm_magics.runs import session as sessions
+    from llm_magics.tasks.label.plan import label
 
     texts = ["the team won the match", "the bank lent money", "a striker and a coach"]
     done = label(texts, ["sport", "money"], calibrate=True, progress=False)

@@ -7,7 +7,7 @@ import pytest
 from llm_magics.core.errors import AnswerError
 from llm_magics.core.types import Choice, OneOf, Response, Schema
 from llm_magics.engine.task import Target
-from llm_magics.label.task import NONE_MEANS, Label
+from llm_magics.tasks.label.task import NONE_MEANS, Label
 
 TARGET = Target("openai", "m")
 CHOICES = (Choice("a", "the first", ("like a",)), Choice("b", "", (), ("not b",)))

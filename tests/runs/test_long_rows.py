@@ -15,12 +15,12 @@ from llm_magics.backends.registry import create
 from llm_magics.core import tokens
 from llm_magics.core.errors import UsageError
 from llm_magics.core.types import BackendSpec
-from llm_magics.extract.plan import extract
-from llm_magics.generate.plan import generate
-from llm_magics.generate.presets import summarize
-from llm_magics.label.plan import label
 from llm_magics.runs import session as sessions
 from llm_magics.runs.long_rows import Fit
+from llm_magics.tasks.extract.plan import extract
+from llm_magics.tasks.generate.plan import generate
+from llm_magics.tasks.generate.presets import summarize
+from llm_magics.tasks.label.plan import label
 from llm_magics.testing import Server
 
 LONG = "The bank lent money. " * 30 + "Ann scored a goal. " * 5

@@ -15,10 +15,10 @@ import pandas as pd
 import pytest
 
 from llm_magics import Concept, ConceptSet
-from llm_magics.concepts.explorer import figures, panes, static
-from llm_magics.concepts.explorer.explorer import Explorer
-from llm_magics.concepts.model.documents import Documents
-from llm_magics.concepts.model.scores import Column, Score
+from llm_magics.tasks.concepts.explorer import figures, panes, static
+from llm_magics.tasks.concepts.explorer.explorer import Explorer
+from llm_magics.tasks.concepts.model.documents import Documents
+from llm_magics.tasks.concepts.model.scores import Column, Score
 from llm_magics.widgets import theme
 from llm_magics.widgets.html import marked
 from tests.contrast import contrast, rgb

@@ -1,0 +1,1 @@
+"""What a person asks for: a folder a subcommand, with its prompt, parsing, plan, columns and options."""

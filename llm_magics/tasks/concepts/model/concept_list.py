@@ -1,0 +1,175 @@
+"""Concepts as a list with edits: logged, undone, redone, replayed from code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from llm_magics.core.errors import UsageError
+from llm_magics.core.types import Concept
+from llm_magics.tasks.concepts.model import edits
+from llm_magics.tasks.concepts.model.edits import Edit, State, frozen
+from llm_magics.tasks.concepts.model.tables import concept_code
+
+
+class ConceptList:
+    """Concepts, named by name or id everywhere. Each edit is logged and can be undone."""
+
+    def __init__(self, concepts: Iterable[Concept] = ()) -> None:
+        self._begun = self._state = edits.start(concepts)
+        self._past: list[tuple[State, Edit]] = []
+        self._future: list[tuple[State, Edit]] = []
+        self._watchers: list[Callable[[], None]] = []
+
+    @property
+    def concepts(self) -> tuple[Concept, ...]:
+        """All concepts, in order."""
+        return self._state.concepts
+
+    @property
+    def selected(self) -> tuple[Concept, ...]:
+        """The ticked ones."""
+        return tuple(concept for concept in self.concepts if concept.selected)
+
+    @property
+    def names(self) -> list[str]:
+        """The concepts' names, in order."""
+        return [concept.name for concept in self.concepts]
+
+    def __getitem__(self, key: str) -> Concept:
+        return self._state.find(key)
+
+    def __iter__(self) -> Iterator[Concept]:
+        return iter(self.concepts)
+
+    def __len__(self) -> int:
+        return len(self.concepts)
+
+    def __contains__(self, key: object) -> bool:
+        return any(key in (concept.name, concept.id, concept) for concept in self.concepts)
+
+    # --- editing ---------------------------------------------------------------------------------
+
+    def add(self, name: str, criterion: str = "", **fields: Any) -> Concept:
+        """A new concept; ``criterion`` is a yes/no question about a text (default: its name)."""
+        self._do(Edit("add", (name, *([criterion] if criterion else ())), _plain(fields)))
+        return self.concepts[-1]
+
+    def rename(self, concept: str, name: str) -> Concept:
+        """Another name; the scores stay."""
+        old = self[concept]
+        self._do(Edit("rename", (old.name, name)))
+        return self[old.id]
+
+    def edit(self, concept: str, **fields: Any) -> Concept:
+        """Change ``criterion`` (to be scored anew), ``summary``, ``keywords``, ``examples`` or ``seed``."""
+        old = self[concept]
+        self._do(Edit("edit", (old.name,), _plain(fields)))
+        return self[old.id]
+
+    def merge(self, *concepts: str, name: str | None = None, criterion: str | None = None) -> Concept:
+        """Several as one; without a criterion of its own it holds where one of its parts does."""
+        parts = self._state.several(concepts)
+        given = {key: value for key, value in (("name", name), ("criterion", criterion)) if value}
+        place = min((self.concepts.index(part) for part in parts), default=0)
+        self._do(Edit("merge", tuple(part.name for part in parts), given))
+        return self.concepts[place]
+
+    def split(self, concept: str, parts: Iterable[Sequence[Any]]) -> list[Concept]:
+        """One as several: ``parts`` are (name, criterion) or (name, criterion, examples)."""
+        old = self[concept]
+        listed = frozen([tuple(part) for part in parts])
+        self._do(Edit("split", (old.name, listed)))
+        return [self[name] for name, *_ in listed]
+
+    def delete(self, *concepts: str) -> None:
+        """Without these."""
+        self._several("delete", concepts)
+
+    def lock(self, *concepts: str) -> None:
+        """Keep these from being changed, by hand or by review."""
+        self._several("lock", concepts)
+
+    def unlock(self, *concepts: str) -> None:
+        """Let these be changed again."""
+        self._several("unlock", concepts)
+
+    def select(self, *concepts: str) -> None:
+        """Tick these; without names, all."""
+        self._several("select", concepts or self.names)
+
+    def deselect(self, *concepts: str) -> None:
+        """Take these ticks away; without names, all."""
+        self._several("deselect", concepts or self.names)
+
+    def _several(self, verb: str, concepts: Iterable[str]) -> None:
+        named = tuple(concept.name for concept in self._state.several(concepts))
+        if named:
+            self._do(Edit(verb, named))
+
+    def _do(self, edit: Edit) -> None:
+        after = edits.apply(self._state, edit)
+        self._past.append((self._state, edit))
+        self._future.clear()
+        self._become(after)
+
+    def _become(self, state: State) -> None:
+        self._state = state
+        self.changed()
+
+    # --- history ---------------------------------------------------------------------------------
+
+    @property
+    def history(self) -> list[Edit]:
+        """The edits made and not undone, oldest first."""
+        return [edit for _, edit in self._past]
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is an edit to take back."""
+        return bool(self._past)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether an edit was taken back."""
+        return bool(self._future)
+
+    def undo(self) -> None:
+        """Take the last edit back; its scores are still there. Raises UsageError where there is none."""
+        if not self._past:
+            raise UsageError("there is no edit to undo.")
+        before, edit = self._past.pop()
+        self._future.append((self._state, edit))
+        self._become(before)
+
+    def redo(self) -> None:
+        """Make the edit again that was taken back last."""
+        if not self._future:
+            raise UsageError("there is no edit to redo.")
+        after, edit = self._future.pop()
+        self._past.append((self._state, edit))
+        self._become(after)
+
+    def to_code(self, variable: str = "themes") -> str:
+        """Python that makes the concepts as they stood at first and replays each edit."""
+        first = [concept_code(concept) for concept in self._begun.concepts]
+        lines = ["from llm_magics import Concept, ConceptSet", ""]
+        lines += [f"{variable} = ConceptSet([", *(f"    {line}," for line in first), "])"]
+        return "\n".join([*lines, *(edit.code(variable) for edit in self.history)]) + "\n"
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Call ``watcher`` after every change of concepts or scores."""
+        self._watchers.append(watcher)
+
+    def unwatch(self, watcher: Callable[[], None]) -> None:
+        """No longer."""
+        self._watchers = [w for w in self._watchers if w != watcher]
+
+    def changed(self) -> None:
+        """Tell the watchers."""
+        for watcher in list(self._watchers):
+            watcher()
+
+
+def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: frozen(value) for key, value in fields.items()}

@@ -1,0 +1,72 @@
+"""A concept's matches in groups: what a split is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from llm_magics.core.errors import UsageError
+from llm_magics.core.types import Concept
+
+if TYPE_CHECKING:
+    from llm_magics.tasks.concepts.model.concept_set import ConceptSet
+
+Part = tuple[str, str, tuple[int, ...]]
+
+
+def parts_of(concepts: ConceptSet, concept: Concept, k: int) -> list[Part]:
+    """Name, criterion and examples of ``k`` groups of the concept's matches, by keywords.
+
+    Raises UsageError where fewer than ``k`` documents match.
+    """
+    from llm_magics.tasks.concepts.embedded.clustering import cluster
+    from llm_magics.tasks.concepts.embedded.keywords import criterion_of, keywords, name_of
+
+    rows = concepts.rows(concept.id) or list(concept.examples)
+    if len(rows) < max(2, k):
+        raise UsageError(f"{concept.name!r} matches {len(rows)} documents, too few for {k} parts.")
+    texts = [concepts.documents.texts[row] for row in rows]
+    vectors = concepts.vectors[rows] if concepts.vectors is not None else word_vectors(texts)
+    groups = cluster(vectors, k).groups
+    found = keywords(texts, groups)
+    taken = [c.name for c in concepts.concepts if c.id != concept.id]
+    parts: list[Part] = []
+    for words, group in zip(found, groups, strict=True):
+        name = _free(name_of(words), [*taken, *(part[0] for part in parts)])
+        parts.append((name, criterion_of(words), tuple(rows[i] for i in group[:3])))
+    return parts
+
+
+def _free(name: str, taken: Sequence[str]) -> str:
+    n, free = 2, name
+    while free in taken:
+        n, free = n + 1, f"{name} ({n})"
+    return free
+
+
+def suggestion(texts: Sequence[str], rows: Sequence[int]) -> tuple[str, str]:
+    """Name and criterion of some documents, by the keywords that set them apart from the others."""
+    from llm_magics.tasks.concepts.embedded.keywords import criterion_of, keywords, name_of
+
+    inside = set(rows)
+    others = [row for row in range(len(texts)) if row not in inside]
+    words = keywords(texts, [list(rows), others] if others else [list(rows)])[0]
+    return name_of(words), criterion_of(words)
+
+
+def word_vectors(texts: Sequence[str], dimensions: int = 50) -> Any:
+    """Latent semantic vectors (TF-IDF and truncated SVD) of unit length: shape (n, d). No model needed."""
+    import numpy as np
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    try:
+        weights = TfidfVectorizer(stop_words="english", sublinear_tf=True).fit_transform(texts)
+    except ValueError:  # no words at all
+        return np.zeros((len(texts), 2), dtype=np.float32)
+    kept = min(dimensions, *(size - 1 for size in weights.shape))
+    if kept < 2:
+        return weights.toarray().astype(np.float32)
+    vectors = TruncatedSVD(kept, random_state=0).fit_transform(weights)
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.where(norms > 0, norms, 1)).astype(np.float32)

@@ -1,0 +1,110 @@
+"""The model side of a set of concepts: what its buttons and methods ask for, as jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from llm_magics.engine.jobs import Job
+from llm_magics.tasks.concepts.model.concept_set import ConceptSet
+from llm_magics.tasks.concepts.model.documents import Documents
+from llm_magics.tasks.concepts.steps import distill, review, score, synthesize
+from llm_magics.tasks.concepts.steps.settings import Manner
+from llm_magics.tasks.concepts.workbench import StepEstimate, Workbench
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Asks the same backends, in the same manner, that made the set."""
+
+    bench: Workbench
+    how: Manner
+
+    @property
+    def free(self) -> bool:
+        """Whether scoring is by similarity, without a model."""
+        return not self.bench.writes("concepts.score")
+
+    def rescore(self, concepts: ConceptSet, ids: Sequence[str] = (), *, failed: bool = True) -> Job:
+        """Score what ``ids`` (default: the ticked ones) lack."""
+        return self.bench.submit(self._rescore(concepts, self._ids(concepts, ids), failed))
+
+    # These change the set and give nothing back: an awaited job would show a second explorer.
+    async def _rescore(self, concepts: ConceptSet, ids: Sequence[str], failed: bool) -> None:
+        await score.score(self.bench, concepts, ids, self.how, failed=failed)
+        concepts.report = self.bench.said()
+
+    def estimate_scores(self, concepts: ConceptSet, ids: Sequence[str] = ()) -> StepEstimate:
+        """What that would send and cost. Nothing where no model is asked."""
+        asked = self._ids(concepts, ids)
+        blank = concepts.documents.blank
+        missing = {key: set(concepts.score_table[concepts[key].criterion].missing()) - blank for key in asked}
+        asked = [key for key in asked if missing[key]]
+        rows = sorted(set().union(*(missing[key] for key in asked))) if asked else []
+        return estimate_scores(
+            self.bench, concepts.documents, rows, [concepts[key].criterion for key in asked], self.how
+        )
+
+    def summarize(self, concepts: ConceptSet, ids: Sequence[str] = ()) -> Job:
+        """Write the summaries of ``ids``, by default of the ticked ones."""
+        return self.bench.submit(self._summarize(concepts, self._ids(concepts, ids)))
+
+    async def _summarize(self, concepts: ConceptSet, ids: Sequence[str]) -> None:
+        await score.summarize(self.bench, concepts, ids, self.how)
+
+    def grow(self, concepts: ConceptSet) -> Job:
+        """Find further concepts in the documents that no ticked one matches, and score them."""
+        return self.bench.submit(self._grow(concepts))
+
+    async def _grow(self, concepts: ConceptSet) -> None:
+        rows = concepts.uncovered
+        points = await distill.distill(self.bench, concepts.documents, rows, self.how)
+        labels, _ = await distill.group(self.bench, concepts.documents, points, self.how)
+        found = await synthesize.synthesize(self.bench, points, labels, self.how)
+        ids = []
+        for concept in synthesize.renamed(found, concepts.names):
+            made = concepts.add(
+                concept.name,
+                concept.criterion,
+                examples=concept.examples,
+                keywords=concept.keywords,
+                seed=concept.seed,
+            )
+            ids.append(made.id)
+        await score.score(self.bench, concepts, ids, self.how)
+
+    def cover(self, concepts: ConceptSet, reference: Sequence[str]) -> Job:
+        """Which items of a reference list have a concept of the same meaning, as a Job."""
+        return self.bench.submit(review.cover(self.bench, concepts, reference))
+
+    def apply(self, concepts: ConceptSet, documents: Documents) -> Job:
+        """The ticked concepts over other documents."""
+        return self.bench.submit(self._apply(concepts, documents))
+
+    async def _apply(self, concepts: ConceptSet, documents: Documents) -> ConceptSet:
+        # Example rows are rows of the old documents; they'd point at strangers here.
+        from dataclasses import replace
+
+        moved = [replace(concept, examples=()) for concept in concepts.selected]
+        made = ConceptSet(moved, documents, threshold=concepts.threshold)
+        made.scorer = self
+        await score.score(self.bench, made, [concept.id for concept in made], self.how)
+        made.report = self.bench.said()
+        return made
+
+    def _ids(self, concepts: ConceptSet, ids: Sequence[str]) -> list[str]:
+        return list(ids) or [concept.id for concept in concepts.selected]
+
+
+def estimate_scores(
+    bench: Workbench, documents: Documents, rows: Sequence[int], criteria: Sequence[str], how: Manner
+) -> StepEstimate:
+    """The scoring of these rows under these criteria, summed over the batches."""
+    if not bench.writes("concepts.score"):
+        return StepEstimate("score", None, "by similarity, free")
+    asked = [{"text": documents.texts[row]} for row in rows]
+    parts = [
+        bench.estimate("score", score.score_task(tuple(criteria[start : start + how.batch]), how), asked)
+        for start in range(0, len(criteria), how.batch)
+    ]
+    return StepEstimate.total("score", parts)

@@ -1,0 +1,132 @@
+"""What the stages before the last give and take: frames of points, and estimates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llm_magics.core.errors import UsageError
+from llm_magics.tasks.concepts.embedded.communities import NOISE
+from llm_magics.tasks.concepts.embedded.sentences import sentences
+from llm_magics.tasks.concepts.model.documents import Documents
+from llm_magics.tasks.concepts.scorer import estimate_scores
+from llm_magics.tasks.concepts.steps.distill_prompts import DistillFilter, DistillSummarize
+from llm_magics.tasks.concepts.steps.settings import Point
+from llm_magics.tasks.concepts.workbench import StepEstimate
+
+if TYPE_CHECKING:
+    from llm_magics.tasks.concepts.pipeline import Inquiry
+
+TYPICAL_CRITERION = "Does the text say that something of a certain kind happened to somebody?"
+
+
+def points_frame(documents: Documents, points: Sequence[Point], labels: Sequence[int] | None = None) -> Any:
+    """A row a point: the document's row number and label, the words, and with ``labels`` its group."""
+    import pandas as pd
+
+    columns: dict[str, list[Any]] = {
+        "row": [point.row for point in points],
+        "document": [documents.labels[point.row] for point in points],
+        "point": [point.text for point in points],
+    }
+    if labels is not None:
+        columns["cluster"] = list(labels)
+    return pd.DataFrame(columns)
+
+
+def read_points(frame: Any) -> list[Point] | None:
+    """The points of such a frame, perhaps edited since. Raises UsageError where it is none."""
+    if frame is None:
+        return None
+    if not {"row", "point"} <= set(frame.columns):
+        raise UsageError("points are a frame with the columns row and point, as stage='distill' gives it.")
+    return [Point(int(row), str(text)) for row, text in zip(frame["row"], frame["point"], strict=True)]
+
+
+def read_labels(frame: Any) -> list[int] | None:
+    """The groups of such a frame, where it has them."""
+    if frame is None or "cluster" not in frame.columns:
+        return None
+    return [NOISE if label != label else int(label) for label in frame["cluster"]]
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """What each step would send. ``dollars`` low to high, None where a price is unknown.
+
+    Distilling is counted exactly; synthesis and scores from as many concepts as were asked for.
+    """
+
+    steps: tuple[StepEstimate, ...]
+
+    @property
+    def dollars(self) -> tuple[float, float] | None:
+        """All steps together."""
+        known = [step.dollars for step in self.steps]
+        if any(part is None for part in known):
+            return None
+        return sum(part[0] for part in known if part), sum(part[1] for part in known if part)
+
+    @property
+    def calls(self) -> int:
+        """Calls of all steps."""
+        return sum(step.calls for step in self.steps)
+
+    def __repr__(self) -> str:
+        money = "price unknown" if self.dollars is None else f"${self.dollars[0]:.2f}-{self.dollars[1]:.2f}"
+        return "\n".join([*map(str, self.steps), f"in all about {self.calls:,} calls, {money}"])
+
+
+def estimates(inquiry: Inquiry) -> Estimates:
+    """The steps of an inquiry, priced. Sends nothing."""
+    parts: list[StepEstimate] = []
+    if inquiry.concepts is None:
+        parts += _distilling(inquiry)
+        parts += _synthesis(inquiry)
+    if inquiry.stage == "score":
+        parts.append(_scores(inquiry))
+    return Estimates(tuple(parts))
+
+
+def _distilling(inquiry: Inquiry) -> list[StepEstimate]:
+    bench, how, texts = inquiry.bench, inquiry.how, inquiry.documents.texts
+    if inquiry.points is not None:
+        return []
+    if not bench.writes("concepts.distill"):
+        return [StepEstimate("distill", None, "by informative sentences, free")]
+    found = []
+    if not how.skips("distill_filter"):
+        long = [row for row in inquiry.rows if how.seed or len(sentences(texts[row])) > how.n_quotes]
+        task = DistillFilter(seed=how.seed, n_quotes=how.n_quotes, **how.wording("distill_filter"))
+        found.append(bench.estimate("filter", task, [{"text": texts[row]} for row in long]))
+    if not how.skips("distill_summarize"):
+        short = [{"text": "\n".join(sentences(texts[row])[: how.n_quotes])} for row in inquiry.rows]
+        task = DistillSummarize(seed=how.seed, **how.wording("distill_summarize"))  # type: ignore[assignment]
+        found.append(bench.estimate("distill", task, short))
+    return found
+
+
+def _synthesis(inquiry: Inquiry) -> list[StepEstimate]:
+    bench, how = inquiry.bench, inquiry.how
+    if inquiry.stage in ("distill", "cluster"):
+        return []
+    if not bench.writes("concepts.synthesize"):
+        return [StepEstimate("synthesize", None, "by keywords (class-based TF-IDF), free")]
+    groups = how.groups or max(1, min(len(inquiry.rows) // 20, 2 * how.max_concepts))
+    lines = "\n".join(f"{n}: something that a text says in a few words" for n in range(1, 41))
+    from llm_magics.tasks.concepts.steps.synthesize_prompt import Synthesize
+
+    asked = [{"points": f"{lines}\n{n}: another"} for n in range(groups)]
+    return [bench.estimate("synthesize", Synthesize(seed=how.seed, **how.wording("synthesize")), asked)]
+
+
+def _scores(inquiry: Inquiry) -> StepEstimate:
+    documents = inquiry.documents
+    rows = [row for row in range(len(documents)) if row not in documents.blank]
+    if inquiry.how.nearest is not None:
+        rows = rows[: inquiry.how.nearest]
+    given = inquiry.concepts
+    count = len(given) if given is not None else inquiry.how.max_concepts
+    criteria = [f"{TYPICAL_CRITERION} ({n})" for n in range(count)]
+    return estimate_scores(inquiry.bench, documents, rows, criteria, inquiry.how)

@@ -1,0 +1,89 @@
+"""How the steps go about it, and what passes between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from llm_magics.core.types import Result
+from llm_magics.tasks.concepts.steps.distill_prompts import DistillFilter, DistillSummarize
+from llm_magics.tasks.concepts.steps.review_prompts import ReviewMerge, ReviewRemove, ReviewSelect
+from llm_magics.tasks.concepts.steps.score_prompt import Score
+from llm_magics.tasks.concepts.steps.structured_prompt import Structured
+from llm_magics.tasks.concepts.steps.summarize_prompt import SummarizeConcept
+from llm_magics.tasks.concepts.steps.synthesize_prompt import Synthesize
+
+PROMPTS = (
+    "distill_filter",
+    "distill_summarize",
+    "synthesize",
+    "review_remove",
+    "review_merge",
+    "review_select",
+    "score",
+    "summarize_concept",
+)
+"""The steps with a wording of their own; None for one skips it."""
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How the steps go about it.
+
+    ``seed`` is the topic that steers all of them, ``guidance`` what the person adds to each prompt;
+    ``prompts`` other wordings by step, None to skip one. ``max_concepts`` are kept, found in ``groups``
+    groups (None: as many as there are). A scoring call asks about ``batch`` criteria at once. ``nearest``
+    scores only so many documents a concept, those nearest to it. ``chance`` seeds all chance.
+    """
+
+    seed: str = ""
+    guidance: str = ""
+    prompts: Mapping[str, str | None] = field(default_factory=dict)
+    max_concepts: int = 20
+    groups: int | None = None
+    n_quotes: int = 3
+    n_bullets: str = "2-4"
+    n_words: str = "5-8"
+    batch: int = 8
+    nearest: int | None = None
+    highlights: bool = True
+    chance: int = 0
+
+    def skips(self, step: str) -> bool:
+        """Whether this step is left out."""
+        return step in self.prompts and self.prompts[step] is None
+
+    def wording(self, step: str) -> dict[str, Any]:
+        """Prompt and guidance of a step's task."""
+        return {"prompt": self.prompts.get(step) or "", "guidance": self.guidance}
+
+
+@dataclass(frozen=True)
+class Point:
+    """Something a document says: the document's row and the words."""
+
+    row: int
+    text: str
+
+
+def value_of(result: Result | None, name: str, otherwise: Any) -> Any:
+    """A result's value; what there was before where it failed."""
+    return result.values[name] if result is not None and name in result.values else otherwise
+
+
+def check_wordings(how: Manner) -> None:
+    """Compile every other wording. Raises UsageError, NotFound where one can't work."""
+    tasks: dict[str, type[Structured]] = {
+        "distill_filter": DistillFilter,
+        "distill_summarize": DistillSummarize,
+        "synthesize": Synthesize,
+        "review_remove": ReviewRemove,
+        "review_merge": ReviewMerge,
+        "review_select": ReviewSelect,
+        "score": Score,
+        "summarize_concept": SummarizeConcept,
+    }
+    for name, wording in how.prompts.items():
+        if wording is not None:
+            tasks[name](prompt=wording)

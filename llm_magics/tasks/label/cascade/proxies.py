@@ -1,0 +1,155 @@
+"""The cheap labellers of a cascade: a regression on embeddings, or a small model's own labels."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from llm_magics.backends.base import Backend
+from llm_magics.core.types import Result
+from llm_magics.engine.engine import WorkItem
+from llm_magics.engine.task import Target
+from llm_magics.runs.run import Plan, Run
+from llm_magics.runs.strategy import RunContext
+from llm_magics.tasks.embed.vectors import unit_vectors
+from llm_magics.tasks.label.cascade.regression import Proxy, isotonic
+from llm_magics.tasks.label.task import Label
+
+
+class Unfit(Exception):
+    """This labeller can't stand in for the model; the message says why."""
+
+
+class Cheap(Protocol):
+    """Learns from the model's labels, then labels other rows with a confidence each."""
+
+    agreement: float
+    calls: int
+    cost: float
+
+    @property
+    def by(self) -> str:
+        """Its name, as rows carry it."""
+
+    async def learn(self, places: Sequence[int], labels: Sequence[str]) -> None:
+        """Take in the model's labels of these rows. Raises Unfit."""
+
+    async def label(self, places: Any) -> tuple[Sequence[str | None], Any]:
+        """Labels of these rows, and confidences that put the surest first: float (n,)."""
+
+    def expected(self, confidence: Any) -> Any:
+        """The share of rows of this confidence that can be expected to agree with the model."""
+
+    def preview(self, rows: int) -> Any:
+        """What ``expected`` of so many rows will be, surest first, before they are asked about; or None."""
+
+
+class ByVectors:
+    """A logistic regression on embeddings, taught the model's labels. Every row is embedded."""
+
+    calls = 0
+    cost = 0.0
+
+    def __init__(self, context: RunContext, plan: Plan, backend: Backend, texts: Sequence[str]) -> None:
+        self.context, self.plan, self.backend, self.texts = context, plan, backend, texts
+        self.agreement = 0.0
+
+    @property
+    def by(self) -> str:
+        """The embedding model's name, and what stands on it."""
+        return f"{self.backend.name} + regression"
+
+    async def learn(self, places: Sequence[int], labels: Sequence[str]) -> None:
+        """Embed all rows and fit."""
+        self._vectors = await unit_vectors(self.context, self.plan, self.backend, self.texts)
+        self._proxy = await asyncio.to_thread(
+            Proxy, self._vectors[list(places)], list(labels), self.plan.seed
+        )
+        self.agreement = self._proxy.agreement
+
+    async def label(self, places: Any) -> tuple[Sequence[str | None], Any]:
+        """The regression's label and its probability."""
+        return await asyncio.to_thread(self._proxy.label, self._vectors[places])
+
+    def expected(self, confidence: Any) -> Any:
+        """By held-out folds of the rows it was taught on."""
+        return self._proxy.expected(confidence)
+
+    def preview(self, rows: int) -> None:
+        """Nothing: its labels cost no calls."""
+
+
+class ByModel:
+    """A small model's own labels, their probabilities as confidence. Nothing is taught but what they mean."""
+
+    def __init__(self, context: RunContext, run: Run, backend: Backend, target: Target) -> None:
+        plan = run.plan
+        assert isinstance(plan.task, Label)
+        self.context, self.run = context, run
+        # The same question with chances: no reason, no default, whatever else was asked of the model.
+        asked = {name: getattr(plan.task, name) for name in Label.__dataclass_fields__}
+        task = Label(**{**asked, "scores": True, "explain": False, "default_label": None})
+        self.plan = replace(
+            plan, task=task, backend=backend, target=target, columns=task.columns, strategy=None, truth=None
+        )
+        self.agreement, self.cost, self.calls = 0.0, 0.0, 0
+
+    @property
+    def by(self) -> str:
+        """The small model's name."""
+        return self.plan.backend.name
+
+    async def learn(self, places: Sequence[int], labels: Sequence[str]) -> None:
+        """Ask it about the rows that the model has labelled. Raises Unfit where it gives no chances."""
+        import numpy as np
+
+        guesses, confidence = await self.label(np.asarray(places))
+        if not (confidence > 0).any():
+            raise Unfit(f"{self.by} gives no probabilities to tell sure rows from others")
+        agrees = np.array([guess == label for guess, label in zip(guesses, labels, strict=True)])
+        self.agreement = float(agrees.mean())
+        self._calibration, self._seen = isotonic(confidence, agrees), confidence
+
+    async def label(self, places: Any) -> tuple[Sequence[str | None], Any]:
+        """Its label and the label's probability; a row without comes last."""
+        import numpy as np
+
+        wanted = {int(place): at for at, place in enumerate(places)}
+        guesses: list[str | None] = [None] * len(wanted)
+        confidence = np.zeros(len(wanted))
+        run = Run(replace(self.plan, rows=[self.plan.rows[int(place)] for place in places]))
+
+        def take(result: Result) -> None:
+            run.meter.add(result)
+            at, name = wanted[result.index], result.values.get(self.plan.output)
+            if name is not None:
+                guesses[at] = str(name)
+                confidence[at] = result.values.get(f"{self.plan.output}_confidence") or 0.0
+
+        items = (item for item in self.plan.work_items() if item.index in wanted)
+        await self._answer(items, take)
+        run.finish()
+        self.context.record(run)
+        self.calls += run.meter.done - run.meter.cached
+        self.cost += run.meter.cost
+        return guesses, confidence
+
+    async def _answer(self, work_items: Iterable[WorkItem], take: Callable[[Result], None]) -> None:
+        """Under what is left of the whole run's budget."""
+        plan, options = self.plan, self.plan.options
+        if options.max_cost is not None:
+            left = options.max_cost - self.run.meter.cost - self.cost
+            options = replace(options, max_cost=max(0.0, left))
+        await self.context.engine.run(work_items, plan.task, plan.backend, plan.target, options, take)
+
+    def expected(self, confidence: Any) -> Any:
+        """As the rows that the model has labelled showed it."""
+        return self._calibration.predict(confidence)
+
+    def preview(self, rows: int) -> Any:
+        """As if the other rows were like those that it was shown."""
+        import numpy as np
+
+        return self.expected(np.quantile(self._seen, np.linspace(1, 0, rows)))

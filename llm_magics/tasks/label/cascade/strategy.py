@@ -1,0 +1,199 @@
+"""``--agree``: a cheap labeller takes the rows it is sure of, the model the rest, with a stated promise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from llm_magics.backends.base import Backend
+from llm_magics.core.errors import Unsupported, UsageError
+from llm_magics.core.types import Result
+from llm_magics.data.templates import text_of
+from llm_magics.engine.engine import WorkItem
+from llm_magics.engine.task import Target
+from llm_magics.runs.run import Plan, Run
+from llm_magics.runs.strategy import RunContext, Strategy, single_pass
+from llm_magics.tasks.label.cascade.betting import Search
+from llm_magics.tasks.label.cascade.proxies import ByModel, ByVectors, Cheap, Unfit
+from llm_magics.tasks.label.cascade.task import CascadeLabel
+
+LEAST = 400
+"""Rows below which a promise costs more answers than it saves."""
+WORTH = 0.1
+"""The share of calls that must be saved for the cheap labeller to be used at all."""
+_DRAWS = 50
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What is promised: ``target`` of all labels equal to the model's, with probability ``confidence``.
+
+    ``cheap`` gives the embeddings, or with ``asked`` (where its requests go) labels rows itself.
+    """
+
+    target: float
+    cheap: Backend
+    confidence: float = 0.9
+    asked: Target | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.target < 1:
+            raise UsageError(f"--agree {self.target:g} is no share of rows.", hint="--agree 0.95")
+        if not 0.5 <= self.confidence < 1:
+            raise UsageError(f"--sure {self.confidence:g} is no confidence.", hint="--sure 0.9")
+
+    def strategy(self) -> Strategy:
+        """How a plan with this promise is carried out."""
+
+        async def carry_out(context: RunContext, run: Run) -> None:
+            await _Cascade(context, run, self).carry_out()
+
+        return carry_out
+
+
+class _Cascade:
+    """One run of a cascade. Everything happens on the loop thread; fitting in a thread of its own."""
+
+    def __init__(self, context: RunContext, run: Run, agreement: Agreement) -> None:
+        import numpy as np
+
+        assert isinstance(run.plan.task, CascadeLabel)
+        self.context, self.run, self.agreement = context, run, agreement
+        self.plan: Plan = run.plan
+        self.task: CascadeLabel = run.plan.task
+        self.answers: dict[int, str | None] = {}
+        self.chance = np.random.default_rng(run.plan.seed)
+        self.work_items = list(run.plan.work_items())
+        self.texts = [text_of(item.row[self.task.column]) for item in self.work_items]
+        self.rows = sum(bool(text.strip()) for text in self.texts)
+        self.cheap = self._labeller()
+
+    def _labeller(self) -> Cheap:
+        backend, asked = self.agreement.cheap, self.agreement.asked
+        if asked is not None:
+            return ByModel(self.context, self.run, backend, asked)
+        return ByVectors(self.context, self.plan, backend, self.texts)
+
+    async def carry_out(self) -> None:
+        """Train, test, label; whatever the outcome, every row has its result in the end."""
+        full = [i for i, text in enumerate(self.texts) if text.strip()]
+        if self.rows < LEAST:
+            self._gave_up(f"{self.rows:,} rows are too few for a promise to pay ({LEAST} are needed)")
+            return await self._ask(range(len(self.texts)))
+        await self._ask([i for i, text in enumerate(self.texts) if not text.strip()])
+        shuffled = self.chance.permutation(full)
+        training = max(200, min(len(full) // 20, 2_000))
+        await self._ask(shuffled[:training])
+        known = [int(i) for i in shuffled[:training] if self.answers.get(int(i))]
+        if not known:
+            self._gave_up("it labelled none of the rows that the cheap labeller was to learn from")
+            return await self._ask(shuffled[training:])
+        try:
+            await self._learn(known)
+        except Unfit as unfit:
+            self._gave_up(str(unfit))
+            return await self._ask(shuffled[training:])
+        return await self._search(shuffled[training:])
+
+    async def _learn(self, known: Sequence[int]) -> None:
+        """Teach the cheap labeller; a model that turns out to give embeddings only is asked for those."""
+        labels = [str(self.answers[i]) for i in known]
+        try:
+            await self.cheap.learn(known, labels)
+        except Unsupported:
+            if self.agreement.asked is None or not self.agreement.cheap.capabilities.embed:
+                raise
+            self.cheap = ByVectors(self.context, self.plan, self.agreement.cheap, self.texts)
+            await self.cheap.learn(known, labels)
+
+    async def _search(self, pool: Any) -> None:
+        """Draw until the largest prefix that pays is certain, then share out the rows."""
+        import numpy as np
+
+        preview = self.cheap.preview(len(pool))
+        if preview is not None and self._search_for(preview).outlook().gain < WORTH * self.rows:
+            await self._share_out(pool, [], None, None, self._search_for(preview))
+            return
+        guesses, confidence = await self.cheap.label(pool)
+        order = np.argsort(-confidence, kind="stable")
+        rank = np.empty_like(order)
+        rank[order] = np.arange(len(order))
+        expected = self.cheap.expected(confidence[order])
+        search = self._search_for(expected)
+        # The pool is in random order already: its head is a uniform sample without replacement.
+        while search.drawn < len(pool):
+            outlook = search.outlook()
+            if outlook.gain <= 0 or search.saved + outlook.gain < WORTH * self.rows:
+                break
+            drawn = np.arange(search.drawn, min(len(pool), search.drawn + _DRAWS))
+            await self._ask(pool[drawn])
+            agrees = [self.answers.get(int(pool[i])) == guesses[int(i)] for i in drawn]
+            search.add(rank[drawn], agrees)
+        await self._share_out(pool, guesses, confidence, rank, search)
+
+    def _search_for(self, expected: Any) -> Search:
+        return Search(self.rows, expected, self.agreement.target, self.agreement.confidence)
+
+    async def _share_out(
+        self, pool: Any, guesses: Sequence[str | None], confidence: Any, rank: Any, search: Search
+    ) -> None:
+        left = range(search.drawn, len(pool))
+        pays = search.saved >= WORTH * self.rows
+        taken = {i: name for i in left if pays and rank[i] < search.size and (name := guesses[i])}
+        # What a row shows is the chance that its label is the model's: a regression's own is far too low.
+        sure = self.cheap.expected(confidence[list(taken)]) if taken else []
+        for (i, name), chance in zip(taken.items(), sure, strict=True):
+            self.run.deliver(self._by_proxy(int(pool[i]), name, float(chance)))
+        await self._ask([int(pool[i]) for i in left if i not in taken])
+        if pays:
+            self._promise(len(taken))
+        else:
+            self._gave_up(
+                f"the cheap labeller agreed with it on {self.cheap.agreement:.0%} of the rows it learnt "
+                "from, which would have saved too few calls to be worth it"
+            )
+
+    def _by_proxy(self, index: int, label: str, confidence: float) -> Result:
+        return Result(index, "ok", self.task.by_proxy(label, confidence, self.cheap.by))
+
+    async def _ask(self, indices: Any) -> None:
+        """The model's labels for these rows, under what is left of the budget."""
+        items: list[WorkItem] = [self.work_items[int(i)] for i in indices]
+        if not items:
+            return
+        options = self.plan.options
+        if options.max_cost is not None:
+            left = options.max_cost - self.run.meter.cost - self.cheap.cost
+            options = replace(options, max_cost=max(0.0, left))
+        await single_pass(self.context, self.run, items, self._take, options)
+
+    def _take(self, result: Result) -> None:
+        label = result.values.get(self.task.output) if result.status in ("ok", "repaired") else None
+        self.answers[result.index] = None if label is None else str(label)
+        self.run.deliver(result)
+
+    def _promise(self, saved: int) -> None:
+        """The sentence under the result, and the numbers in the manifest."""
+        agreement, rows, calls = self.agreement, self.rows, self.cheap.calls
+        price = f" for {calls:,} to {self.cheap.by}" if calls else ""
+        self._say(
+            f"{saved:,} of {rows:,} rows by {self.cheap.by}, the rest by {self.plan.backend.name}; "
+            f"at least {agreement.target:.0%} of all labels are the model's own, with "
+            f"{agreement.confidence:.0%} confidence; {saved:,} calls saved ({saved / rows:.0%}){price}",
+            saved,
+        )
+
+    def _gave_up(self, why: str) -> None:
+        self._say(f"the model labelled every row: {why}", 0)
+
+    def _say(self, said: str, saved: int) -> None:
+        agreement = self.agreement
+        self.run.notes.setdefault(f"--agree {agreement.target:g}: {said}")
+        self.run.details["agree"] = {
+            "target": agreement.target,
+            "confidence": agreement.confidence,
+            "cheap": self.cheap.by,
+            "calls_saved": saved,
+            "cheap_calls": self.cheap.calls,
+        }

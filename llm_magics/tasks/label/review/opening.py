@@ -1,0 +1,162 @@
+"""``review``: the labels of the last run, or of a labelled frame, before a person's eyes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llm_magics.core.errors import UsageError
+from llm_magics.data import frames
+from llm_magics.data.frames import Frame
+from llm_magics.data.templates import is_null, text_of
+from llm_magics.runs.run import Run
+from llm_magics.runs.session import Session, current
+from llm_magics.settings.config import home
+from llm_magics.store.gold_labels import GoldStore
+from llm_magics.tasks.label import choices
+from llm_magics.tasks.label.examples import names_in
+from llm_magics.tasks.label.review.relabel import Again
+from llm_magics.tasks.label.review.review import Review
+from llm_magics.tasks.label.task import Label
+
+
+def review(
+    data: Any = None,
+    column: str | None = None,
+    *,
+    on: str | None = None,
+    labels: Sequence[str] | None = None,
+    second: str | None = None,
+    name: str = "data",
+) -> Review:
+    """Labels for a person to accept or correct, least certain first; in a notebook a grid.
+
+    Args:
+        data: a labelled frame; without one, the last labels of this session.
+        column: its column of labels.
+        on: its column of text.
+        labels: the labels to choose from; by default the column's categories, or the labels in it.
+        second: another person's column of labels, against which agreement and Cohen's kappa are shown;
+            with several labels a row lists, or texts with ``|`` between the names.
+
+    A column of lists, and the columns of a ``wide`` run, are reviewed as several labels a row. Raises
+    UsageError where there is nothing to review.
+    """
+    return make_review(current(), data, column, on=on, labels=labels, second=second, name=name)
+
+
+def make_review(
+    session: Session,
+    data: Any = None,
+    column: str | None = None,
+    *,
+    on: str | None = None,
+    labels: Sequence[str] | None = None,
+    second: str | None = None,
+    name: str = "data",
+) -> Review:
+    """``review`` in a session."""
+    if data is None:
+        run = next(_labellings(session), None)
+        if run is None:
+            raise UsageError(
+                "no labels to review yet.", hint="%llm label DATA ..., or %llm review FRAME.LABELS"
+            )
+        frame = Frame(run.df, run.plan.frame.name)
+    else:
+        frame, _ = frames.read(data, name)
+        run = next((one for one in _labellings(session) if _made(one, frame, column)), None)
+    found = _of_run(run, frame, on) if run is not None else _of_frame(frame, column, on)
+    return Review(
+        frame,
+        found.text,
+        found.label,
+        labels or found.labels,
+        many=found.many,
+        wide=found.wide,
+        second=None if second is None else frame.require(second),
+        store=None if session.config.value("store") == "off" else GoldStore(home() / "gold.sqlite3"),
+        relabelling=Again(session, run.plan) if run is not None and found.text == _task(run).column else None,
+    )
+
+
+@dataclass(frozen=True)
+class _Labelled:
+    """Where a frame has its texts and its labels."""
+
+    text: str
+    label: str
+    labels: Sequence[str]
+    many: bool = False
+    wide: bool = False
+
+
+def _labellings(session: Session) -> Iterator[Run]:
+    """The runs that labelled, newest first."""
+    return (run for run in reversed(session.runs) if isinstance(run.plan.task, Label))
+
+
+def _task(run: Run) -> Label:
+    assert isinstance(run.plan.task, Label)
+    return run.plan.task
+
+
+def _made(run: Run, frame: Frame, column: str | None) -> bool:
+    """Whether the run made the labels of this very frame, row for row."""
+    task, plan = _task(run), run.plan
+    labels = [task.output + name for name in task.labels.names] if task.wide else [task.output]
+    if column not in (None, task.output, *labels) or not {task.column, *labels} <= set(frame.columns):
+        return False
+    return [*map(text_of, plan.frame.values(task.column))] == [*map(text_of, frame.values(task.column))]
+
+
+def _of_run(run: Run, frame: Frame, on: str | None) -> _Labelled:
+    task = _task(run)
+    text = frame.require(on) if on else task.column
+    return _Labelled(text, task.output, task.labels.names, task.many, task.wide)
+
+
+def _of_frame(frame: Frame, column: str | None, on: str | None) -> _Labelled:
+    label = frame.require(column) if column else _labels_column(frame)
+    text = frame.require(on) if on else _text_column(frame, label)
+    cells = frame.values(label)
+    many = any(isinstance(cell, list | tuple) or hasattr(cell, "tolist") for cell in cells)
+    return _Labelled(text, label, _labels_in(frame, label, cells, many=many), many)
+
+
+def _labels_column(frame: Frame) -> str:
+    marked = [name.removesuffix("_status") for name in frame.columns if name.endswith("_status")]
+    found = [name for name in marked if name in frame.columns]
+    if len(found) == 1:
+        return found[0]
+    raise UsageError(
+        f"which column of {frame.name} holds the labels?",
+        hint=f"%llm review {frame.name}.COLUMN. Columns: {', '.join(frame.columns[:20])}",
+    )
+
+
+def _text_column(frame: Frame, label: str) -> str:
+    """The frame's own column of text, not one that labelling made."""
+    texts = []
+    for name in frame.columns:
+        first = next((value for value in frame.values(name)[:200] if not is_null(value)), None)
+        if isinstance(first, str) and name != label and not name.startswith(f"{label}_"):
+            texts.append(name)
+    if len(texts) == 1:
+        return texts[0]
+    hint = f"%llm review {frame.name}.{label} --on COLUMN. Columns: {', '.join(texts or frame.columns[:20])}"
+    raise UsageError(f"which column of {frame.name} holds the text?", hint=hint)
+
+
+def _labels_in(frame: Frame, column: str, cells: Sequence[Any], *, many: bool) -> Sequence[str]:
+    """The labels of a column: its categories where it has them, else those that stand in it."""
+    if many:
+        return choices.distinct([name for cell in cells for name in names_in(cell)])
+    native = frame.native[column]
+    kept = getattr(getattr(native, "cat", None), "categories", None)
+    try:
+        known = [str(name) for name in kept] if kept is not None else []
+    except TypeError:
+        known = []
+    return known or choices.distinct(cells)

@@ -1,0 +1,380 @@
+"""Labels under review, as plain data: what a person accepts or corrects is gold from then on."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+from llm_magics.core.errors import NotFound, UsageError
+from llm_magics.data import frames
+from llm_magics.data.frames import Frame
+from llm_magics.data.templates import is_null, text_of
+from llm_magics.store.gold_labels import GoldStore, task_key
+from llm_magics.tasks.label.columns import LabelColumns, Word, cell_of, names_of
+from llm_magics.tasks.label.evaluation.agreement import Agreement, agreement
+from llm_magics.tasks.label.review.progress import Progress, progress
+
+STATES = ("to review", "reviewed", "corrected", "no label")
+
+Answer: TypeAlias = Mapping[str, Any]
+"""What the model said about a row anew: the cells of the labelling's columns."""
+
+
+_Row: TypeAlias = tuple[Word | None, float | None, str | None, Answer | None]
+"""A row's label, confidence and status, and the new answer they come from, if it was asked again."""
+
+
+class Relabelling(Protocol):
+    """Asks the model again about rows, with the gold as examples."""
+
+    def ask(
+        self, review: Review, rows: Sequence[int], take: Callable[[Mapping[int, Answer]], int], options: Any
+    ) -> Any:
+        """What ``take`` makes of the answers; a Job or an Estimate where the options ask for one."""
+
+
+class Review:
+    """Labels of one column with their texts, least certain first, and a person's word on them.
+
+    ``accept`` and ``correct`` make gold, which nothing overwrites but a newer word of the person; it is in
+    ``df`` (the column ``{label}_gold``, and the label itself) and, with a store, on disk. ``relabel``
+    asks the model again about rows that may change, with the gold as examples. Rows are called by their
+    position in the frame, 0 first. With ``many`` a row has several labels: a list in its column, a tuple
+    in ``gold``.
+    """
+
+    def __init__(
+        self,
+        frame: Frame,
+        text: str,
+        label: str,
+        labels: Sequence[str],
+        *,
+        many: bool = False,
+        wide: bool = False,
+        second: str | None = None,
+        store: GoldStore | None = None,
+        relabelling: Relabelling | None = None,
+    ) -> None:
+        self.frame, self.text = frame, text
+        self.columns = LabelColumns(label, tuple(labels), many, wide)
+        self.texts = [text_of(value) for value in frame.values(text)]
+        self._readable = sum(bool(text.strip()) for text in self.texts)
+        self.given = self.columns.read(frame)
+        self.confidence = self._column("confidence", float)
+        self.status = self._column("status", str)
+        self.second = None if second is None else self._second(second)
+        self.gold: dict[int, Word] = {}
+        self.log: list[str] = []
+        self._renewed: dict[int, Answer] = {}
+        self._undo: list[tuple[dict[int, Word | None], dict[int, _Row]]] = []
+        self._task = task_key(label, self.labels, many=many)
+        self._store = store
+        self._relabelling = relabelling
+        # A relabelling that goes on in the background takes its answers on another thread.
+        self._lock = threading.RLock()
+        self._remember()
+
+    @property
+    def label(self) -> str:
+        """The column of labels; of several true/false columns what their names begin with."""
+        return self.columns.name
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels to choose from."""
+        return self.columns.names
+
+    @property
+    def many(self) -> bool:
+        """Whether a row has several labels."""
+        return self.columns.many
+
+    def _column(self, what: str, kind: Callable[[Any], Any]) -> list[Any]:
+        name = f"{self.label}_{what}"
+        if name not in self.frame.columns:
+            return [None] * len(self.frame)
+        return [None if is_null(value) else kind(value) for value in self.frame.values(name)]
+
+    def _second(self, column: str) -> list[Word | None]:
+        """Another person's labels. Raises UsageError where none of them is listed."""
+        words = [self.columns.word(cell) for cell in self.frame.values(column)]
+        found = dict.fromkeys(name for word in words for name in names_of(word))
+        if not set(self.labels).intersection(found):
+            listed, held = ", ".join(self.labels[:12]), ", ".join([*found][:12]) or "nothing"
+            raise UsageError(
+                f"the second column {column} holds none of the labels.",
+                hint=f"Labels: {listed}. Found: {held}.",
+            )
+        return words
+
+    def _remember(self) -> None:
+        """Gold from disk, and from the frame's own column."""
+        kept = self._store.get(self._task, self.texts) if self._store is not None else {}
+        for row, text in enumerate(self.texts):
+            if text in kept:
+                self.gold[row] = self.columns.unpacked(kept[text])
+        if self.columns.gold in self.frame.columns:
+            held = map(self.columns.word, self.frame.values(self.columns.gold))
+            self.gold |= {row: word for row, word in enumerate(held) if word is not None}
+
+    # -- what to look at
+
+    def state(self, row: int) -> str:
+        """One of ``STATES``."""
+        if row in self.gold:
+            return "reviewed" if self.gold[row] == self.given[row] else "corrected"
+        return "to review" if self.given[row] else "no label"
+
+    def rows(self, label: str | None = None, state: str | None = None, search: str = "") -> list[int]:
+        """Rows of this label and state that hold the words, least certain first.
+
+        Those without an answer come first, then by rising confidence, in the frame's order where equal. A
+        person's word goes before the model's; ``state`` may be a status of the labelling too. Blank texts
+        are left out.
+        """
+        wanted = search.casefold()
+        kept = [
+            row
+            for row, text in enumerate(self.texts)
+            if text.strip()
+            and (label is None or label in names_of(self.current(row)))
+            and (state is None or self._is(row, state))
+            and (not wanted or wanted in text.casefold())
+        ]
+        return sorted(kept, key=self._certainty)
+
+    def _is(self, row: int, state: str) -> bool:
+        """Whether a row is in a state; what has no label is to review as well."""
+        if state == "to review":
+            return row not in self.gold
+        return state in (self.state(row), self.status[row])
+
+    def _certainty(self, row: int) -> tuple[bool, float]:
+        sure = self.confidence[row]
+        return self.given[row] is not None, 2.0 if sure is None else sure
+
+    def current(self, row: int) -> Word | None:
+        """The label as it stands: a person's word, else the model's."""
+        return self.gold.get(row, self.given[row])
+
+    # -- a person's word
+
+    def accept(self, rows: int | Sequence[int]) -> None:
+        """These labels are right. Rows without an answer stay as they are."""
+        chosen = [rows] if isinstance(rows, int) else list(rows)
+        self._require(chosen)
+        words = {row: word for row in chosen if (word := self.current(row)) is not None}
+        self._say(words, "accept")
+
+    def correct(self, row: int, label: str | Sequence[str]) -> None:
+        """The label of this row is another (or the same); with several labels a row, these and no others.
+
+        Raises NotFound for a label that is not listed, UsageError for several where a row has one.
+        """
+        self._require([row])
+        names = [label] if isinstance(label, str) else list(label)
+        if unknown := [name for name in names if name not in self.labels]:
+            raise NotFound.among("label", unknown[0], self.labels)
+        if not self.many and len(names) != 1:
+            raise UsageError(
+                f"{self.label} holds one label a row.", hint=f"correct({row}, {self.labels[0]!r})"
+            )
+        self._say({row: self.columns.ordered(names) if self.many else names[0]}, "correct")
+
+    def toggle(self, row: int, label: str) -> None:
+        """Put this label to the row's labels, or take it from them; the others stay. For several a row."""
+        if not self.many:
+            raise UsageError(f"{self.label} holds one label a row.", hint=f"correct({row}, {label!r})")
+        self._require([row])
+        names = names_of(self.current(row))
+        self.correct(row, [n for n in names if n != label] if label in names else [*names, label])
+
+    def _require(self, rows: Sequence[int]) -> None:
+        if unknown := [row for row in rows if not 0 <= row < len(self.texts)]:
+            raise UsageError(f"no row {unknown[0]}: there are {len(self.texts):,}, 0 first.")
+
+    def _say(self, words: Mapping[int, Word], verb: str) -> None:
+        """Keep a person's words; what they have said already is no news."""
+        news = {row: word for row, word in words.items() if self.gold.get(row) != word}
+        if not news:
+            return
+        with self._lock:
+            self._undo.append(({row: self.gold.get(row) for row in news}, {}))
+            self.log.append(f"accept({list(news)})" if verb == "accept" else _correction(news))
+            self.gold |= news
+        self._keep(news)
+
+    def _keep(self, words: Mapping[int, Word | None]) -> None:
+        """On disk, where there is a store; None takes a word back."""
+        if self._store is not None:
+            packed = {
+                self.texts[row]: None if word is None else self.columns.packed(word)
+                for row, word in words.items()
+            }
+            self._store.keep(self._task, packed)
+
+    def undo(self) -> tuple[int, ...]:
+        """Take back the last word or relabelling; the rows it was about, none where none is left."""
+        with self._lock:
+            if not self._undo:
+                return ()
+            before, labels = self._undo.pop()
+            self.log.pop()
+            for row, was in labels.items():
+                self._put(row, was)
+            for row, word in before.items():
+                self.gold.pop(row, None)
+                if word is not None:
+                    self.gold[row] = word
+        self._keep(before)
+        return tuple(before) or tuple(labels)
+
+    # -- what comes of it
+
+    @property
+    def progress(self) -> Progress:
+        """Counts, accuracy so far, agreement. No random sample is reviewed: the least certain come first."""
+        words = [(word, self.given[row]) for row, word in self.gold.items()]
+        return progress(self._readable, words, self.agreement, many=self.many)
+
+    @property
+    def agreement(self) -> Agreement | None:
+        """The labels as they stand against the second annotator's, over rows that have both."""
+        if self.second is None:
+            return None
+        return agreement([self.current(row) for row in range(len(self.texts))], self.second)
+
+    @property
+    def examples(self) -> list[tuple[str, Word]]:
+        """(text, label) of all gold rows, what ``label(examples=...)`` takes."""
+        return [(self.texts[row], word) for row, word in self.gold.items()]
+
+    @property
+    def df(self) -> Any:
+        """A new frame: labels as they stand, ``{label}_gold`` where a person spoke."""
+        every = range(len(self.texts))
+        columns = self._newest()
+        columns |= self.columns.write([self.current(row) for row in every])
+        columns[self.columns.gold] = [cell_of(self.gold.get(row)) for row in every]
+        return frames.attach(self.frame, columns, self.columns.categories)
+
+    def _newest(self) -> dict[str, list[Any]]:
+        """The columns beside the labels (confidence, status, reasons) with what a relabelling brought."""
+        names = dict.fromkeys(name for answer in self._renewed.values() for name in answer)
+        made = {name: self.frame.values(name) for name in names if name in self.frame.columns}
+        for row, answer in self._renewed.items():
+            for name, values in made.items():
+                values[row] = answer.get(name)
+        return made
+
+    def may_change(self, below: float | None = None) -> list[int]:
+        """Rows that are worth asking about again, none of them with a person's word, least certain first.
+
+        Those without an answer, and those that a correction casts doubt on. One label a row: those whose
+        label took part in a correction, as the wrong one or as the right one. Several: those that lack a
+        label which was missed elsewhere, or have one that was wrong elsewhere. With ``below`` only where
+        their confidence is less than that.
+        """
+        missed, wrong = set[str](), set[str]()
+        for row, word in self.gold.items():
+            said, was = set(names_of(word)), set(names_of(self.given[row]))
+            missed |= said - was
+            wrong |= was - said
+        found = [
+            row
+            for row, text in enumerate(self.texts)
+            if text.strip()
+            and row not in self.gold
+            and self._doubtful(self.given[row], missed, wrong)
+            and (below is None or self._certainty(row) < (True, below))
+        ]
+        return sorted(found, key=self._certainty)
+
+    def _doubtful(self, word: Word | None, missed: set[str], wrong: set[str]) -> bool:
+        names = set(names_of(word))
+        if word is None or names & wrong:
+            return True
+        return bool(missed - names if self.many else missed & names)
+
+    def relabel(self, below: float | None = None, *, yes: bool = False, background: bool = False) -> Any:
+        """Ask the model again about the rows that may change, with the gold as examples; how many changed.
+
+        ``below``: only rows less confident than that. ``yes`` goes on above ``confirm_above``;
+        ``background`` returns a Job. Gold rows keep their person's word, and a row whose new answer can't
+        be used keeps its label. Raises UsageError where the review is not one of a run of this session,
+        or nothing is gold yet.
+        """
+        return self._ask(below, {"yes": yes, "background": background}) or 0
+
+    def estimate(self, below: float | None = None) -> Any:
+        """What ``relabel`` would cost, as an Estimate; None where it would ask about no row."""
+        return self._ask(below, {"dry_run": True})
+
+    def _ask(self, below: float | None, options: Mapping[str, bool]) -> Any:
+        if self._relabelling is None:
+            raise UsageError(
+                "these labels come from no run of this session.",
+                hint="Label again with the gold: label(frame, ..., examples=review.examples)",
+            )
+        if not self.gold:
+            raise UsageError("nothing is reviewed yet.", hint="Accept or correct a few rows first.")
+        rows = self.may_change(below)
+        call = "relabel()" if below is None else f"relabel(below={below})"
+        return (
+            self._relabelling.ask(self, rows, lambda found: self._take(found, call), options)
+            if rows
+            else None
+        )
+
+    def _take(self, answers: Mapping[int, Answer], call: str) -> int:
+        """Put new answers in place of the old ones; how many labels changed."""
+        with self._lock:
+            new = {
+                row: (word, self._number(answer), answer.get(f"{self.label}_status"), answer)
+                for row, answer in answers.items()
+                if row not in self.gold and (word := self.columns.of(answer)) is not None
+            }
+            before = {row: self._as_it_is(row) for row in new}
+            for row, made in new.items():
+                self._put(row, made)
+            self.log.append(call)
+            self._undo.append(({}, before))
+        return sum(self.given[row] != was[0] for row, was in before.items())
+
+    def _number(self, answer: Answer) -> float | None:
+        sure: Any = answer.get(f"{self.label}_confidence")
+        return None if is_null(sure) else float(sure)
+
+    def _as_it_is(self, row: int) -> _Row:
+        return self.given[row], self.confidence[row], self.status[row], self._renewed.get(row)
+
+    def _put(self, row: int, made: _Row) -> None:
+        self.given[row], self.confidence[row], self.status[row], answer = made
+        self._renewed.pop(row, None)
+        if answer is not None:
+            self._renewed[row] = answer
+
+    def to_code(self, name: str = "review") -> str:
+        """The review so far as calls that replay it."""
+        return "\n".join(f"{name}.{call}" for call in self.log)
+
+    def __repr__(self) -> str:
+        counts = Counter(self.state(row) for row in self.rows())
+        states = ", ".join(f"{name} {counts[name]:,}" for name in STATES if counts[name])
+        return f"{self.progress}\n{self.label} ({', '.join(self.labels[:12])}): {states}"
+
+    interactive = True
+    """False shows the summary alone."""
+
+    def _ipython_display_(self) -> None:
+        from llm_magics.tasks.label.review.grid import show
+
+        show(self)
+
+
+def _correction(words: Mapping[int, Word]) -> str:
+    row, word = next(iter(words.items()))
+    return f"correct({row}, {cell_of(word)!r})"
