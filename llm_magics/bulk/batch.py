@@ -1,7 +1,7 @@
 """The same call, answered in bulk elsewhere: as a file, or by a provider's batch service at half the price.
 
     from llm_magics import label
-    from llm_magics.api.batches import Batch
+    from llm_magics.bulk.batch import Batch
 
     batch = Batch(label, tickets, ["billing", "outage"], on="body", model="gpt-4.1-mini")
     batch.submit()                 # today

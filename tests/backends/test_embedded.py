@@ -181,7 +181,7 @@ def test_wordllama_is_read_not_imported() -> None:
     code = """
 import sys, asyncio
 from llm_magics.backends.embedded import EmbeddedBackend
-from llm_magics.types import *
+from llm_magics.core.types import *
 backend = EmbeddedBackend(BackendSpec("embedded", "wordllama"))
 light = {"numpy", "scipy", "tokenizers"} & set(sys.modules)
 form = OneOf((Choice("good"), Choice("bad")))

@@ -119,7 +119,7 @@ def hub(tiny_gguf: Path) -> Iterator[tuple[str, type[Hub]]]:
 CODE = """
 import sys
 from llm_magics.backends.gguf.download import locate
-from llm_magics.errors import LLMError
+from llm_magics.core.errors import LLMError
 try:
     print('FOUND', locate(sys.argv[1], sys.argv[2] or None))
 except LLMError as error:

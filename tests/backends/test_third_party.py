@@ -13,7 +13,7 @@ def installed(folder):
         textwrap.dedent(
             """
             from llm_magics import Backend
-            from llm_magics.types import Response
+            from llm_magics.core.types import Response
 
             class Echoes(Backend):
                 async def complete(self, request):

@@ -84,8 +84,8 @@ asyncio.run(main())
     "ours": """
 import pandas as pd
 from llm_magics import generate
-from llm_magics.api.session import current
-from llm_magics.types import BackendSpec
+from llm_magics.runs.session import current
+from llm_magics.core.types import BackendSpec
 current().registry.add(BackendSpec("custom_url", "test-model", name="fast", base_url=url))
 def work(texts):
     done = generate(pd.DataFrame({"t": texts}), "{t}", model="fast", concurrency=flying, progress=False)

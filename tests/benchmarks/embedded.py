@@ -34,7 +34,7 @@ FIRST = """
 import time; start = time.perf_counter()
 import numpy, pandas
 from llm_magics.backends.embedded import EmbeddedBackend
-from llm_magics.types import *
+from llm_magics.core.types import *
 import asyncio, psutil
 model = {model!r}
 def ask(text):

@@ -88,9 +88,9 @@ import os, sys
 import pandas as pd
 os.environ["MINE"] = {KEY!r}
 from llm_magics import label
-from llm_magics.api.batches import Batch
-from llm_magics.api.session import current
-from llm_magics.types import BackendSpec
+from llm_magics.bulk.batch import Batch
+from llm_magics.runs.session import current
+from llm_magics.core.types import BackendSpec
 current().registry.add(BackendSpec("openai", "small", name="mine", base_url={server.url!r}, key="env:MINE"))
 frame = pd.DataFrame({{"text": {TEXTS!r}}})
 batch = Batch(label, frame, ["calm", "angry"], on="text", model="mine")

@@ -319,7 +319,7 @@ def test_a_process_with_a_running_job_still_exits():
     """A daemon thread, closed at exit: no hang, no complaint."""
     code = textwrap.dedent("""
         import asyncio
-        from llm_magics.motion.runner import LoopThread
+        from llm_magics.engine.loop import LoopThread
         loop = LoopThread()
         job = loop.submit(asyncio.sleep(60))
         loop.run(asyncio.sleep(0.01))

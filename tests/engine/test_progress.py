@@ -170,8 +170,8 @@ def drawn(code: str) -> str:
     """What a run of a hundred rows shows on the output of ``code``'s process."""
     body = """
         import time
-        from llm_magics.motion.progress import Display, Meter
-        from llm_magics.types import Result
+        from llm_magics.engine.progress import Display, Meter
+        from llm_magics.core.types import Result
         meter = Meter(100, "label", "fast")
         display = Display(meter)
         for i in range(100):

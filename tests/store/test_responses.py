@@ -175,7 +175,7 @@ def test_an_answer_survives_a_killed_process(tmp_path):
         import os, signal
         from pathlib import Path
         from llm_magics.store import Store
-        from llm_magics.types import Message, Request, Response
+        from llm_magics.core.types import Message, Request, Response
         store = Store(Path({str(path)!r}))
         for i in range(50):
             store.put(Request("openai", "m", (Message("user", str(i)),)), Response(str(i)))
@@ -196,7 +196,7 @@ def test_several_kernels_write_one_file(tmp_path):
         import sys
         from pathlib import Path
         from llm_magics.store import Store
-        from llm_magics.types import Message, Request, Response
+        from llm_magics.core.types import Message, Request, Response
         store = Store(Path(sys.argv[1]))
         for i in range(100):
             store.put(Request("openai", "m", (Message("user", sys.argv[2] + str(i)),)), Response(str(i)))
