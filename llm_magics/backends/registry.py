@@ -24,7 +24,7 @@ from llm_magics.backends.namespaces import (
 from llm_magics.backends.specs import check
 from llm_magics.core.errors import NotFound, UsageError
 from llm_magics.core.types import BackendSpec, Limits
-from llm_magics.options.commands import COMMANDS
+from llm_magics.notebook.commands import COMMANDS
 from llm_magics.settings.config import Config, Setting
 from llm_magics.settings.keys import REQUIRED, VARIABLES, Keys
 from llm_magics.settings.table import SETTINGS

@@ -29,26 +29,20 @@ from llm_magics.backends.openai.batch_service import BatchService, State
 from llm_magics.backends.openai.client import OpenAIBackend
 from llm_magics.core.errors import NotFound, Unsupported, UsageError
 from llm_magics.core.types import Request, Response
-from llm_magics.runs.run import Plan
+from llm_magics.options.option import build
+from llm_magics.runs.functions import RunFunction
 from llm_magics.runs.session import current
 from llm_magics.settings.config import home
-from llm_magics.tasks.embed.plan import plan_embed
-from llm_magics.tasks.extract.plan import plan_extract
-from llm_magics.tasks.generate.plan import plan_generate
-from llm_magics.tasks.generate.presets import plan_summarize, plan_translate
-from llm_magics.tasks.judge.plan import plan_judge
-from llm_magics.tasks.label.plan import plan_label
+from llm_magics.tasks.embed.plan import embed
+from llm_magics.tasks.extract.plan import extract
+from llm_magics.tasks.generate.plan import generate, summarize, translate
+from llm_magics.tasks.judge.plan import judge
+from llm_magics.tasks.label.plan import label
 
-PLANS: Mapping[str, Callable[..., Plan]] = {
-    "label": plan_label,
-    "generate": plan_generate,
-    "embed": plan_embed,
-    "extract": plan_extract,
-    "judge": plan_judge,
-    "summarize": plan_summarize,
-    "translate": plan_translate,
+FUNCTIONS: Mapping[str, RunFunction[Any]] = {
+    function.__name__: function for function in (label, generate, embed, extract, judge, summarize, translate)
 }
-"""The functions a batch can stand for."""
+"""The functions whose requests a batch can hold."""
 
 DISCOUNT = 0.5
 """What OpenAI's batch service takes of the usual price (platform.openai.com/docs/guides/batch)."""
@@ -78,10 +72,10 @@ class Batch:
 
     def __init__(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> None:
         name = getattr(function, "__name__", str(function))
-        if name not in PLANS:
-            raise NotFound.among("function that can be a batch", name, PLANS)
-        self.session = current()
-        self.plan = PLANS[name](self.session, *arguments, **options)
+        if name not in FUNCTIONS:
+            raise NotFound.among("function that can be a batch", name, FUNCTIONS)
+        self.session, known = current(), FUNCTIONS[name]
+        self.plan = known.plan(self.session, build(known.options, arguments, options))
         if not isinstance(self.plan.backend, OpenAIBackend):
             raise Unsupported(
                 f"{self.plan.backend.name} has no batch files.",

@@ -1,43 +1,18 @@
-"""One magic call: where it runs and what was typed."""
+"""One magic call: the session it runs in, the notebook's variables, and what was typed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from llm_magics.core.errors import NotFound
+from llm_magics.notebook.commands import Call
 from llm_magics.notebook.namespace import Namespace
-from llm_magics.options.commands import Call
+from llm_magics.options.cell import Named
+from llm_magics.options.option import given
 from llm_magics.runs.session import Session
 
-_COMMON = (
-    *("on", "where", "head", "sample", "random_state", "output", "model", "max_cost", "yes", "concurrency"),
-    *("rpm", "tpm", "retries", "on_error", "too_long", "room", "rows_per_request"),
-    *("refresh", "background", "inplace", "dry_run"),
-)
-_DEFAULTS = {
-    "random_state": 0,
-    "yes": False,
-    "refresh": False,
-    "background": False,
-    "inplace": False,
-    "dry_run": False,
-}
-
-
 _FUNCTION = "prompt_formatting_fn"
-
-
-@dataclass(frozen=True)
-class Named:
-    """A notebook variable's value that code calls by its name."""
-
-    name: str
-    value: Any
-
-    def __repr__(self) -> str:
-        return self.name
 
 
 @dataclass(frozen=True)
@@ -51,27 +26,32 @@ class Cell:
 
     @property
     def flags(self) -> Any:
-        """The parsed line."""
+        """The parsed line: a value for each option of the subcommand."""
         return self.call.values
 
-    def common(self) -> dict[str, Any]:
-        """The flags that every run takes, only those that were given."""
-        given = {name: getattr(self.flags, name, None) for name in _COMMON}
-        options = {k: v for k, v in given.items() if v is not None and v != _DEFAULTS.get(k)}
+    @property
+    def body(self) -> str:
+        """The cell's body as it was typed; empty where there is none."""
+        return self.call.body or ""
+
+    def given(self) -> dict[str, Any]:
+        """The options that the line gives: those that differ from their default, as Python takes them."""
+        kind = self.call.command.options
+        assert kind is not None
+        options = dict(given(kind, vars(self.flags)))
         if self.call.parameters:
             options["parameters"] = self._parameters()
-        if getattr(self.flags, "no_store", False):
-            options["store"] = False
-        if getattr(self.flags, "quiet", False):
+        if self.flags.quiet:
             options["progress"] = False
         return options
 
     def _parameters(self) -> dict[str, Any]:
         """The ``-p`` values; a formatting function is named by its variable in the notebook."""
-        given = dict(self.call.parameters)
-        if _FUNCTION in given:
-            given[_FUNCTION] = self._function(str(given[_FUNCTION]))
-        return given
+        parameters = dict(self.call.parameters)
+        if _FUNCTION in parameters:
+            name = str(parameters[_FUNCTION])
+            parameters[_FUNCTION] = Named(name, self._function(name))
+        return parameters
 
     def _function(self, name: str) -> Any:
         found = self.space.variables.get(name)
@@ -80,15 +60,7 @@ class Cell:
             raise NotFound.among("function of this notebook", name, known)
         return found
 
-    def in_code(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """``options`` as code says them: the formatting function by its name."""
-        typed = self.call.parameters.get(_FUNCTION)
-        if typed is None:
-            return dict(options)
-        given = options["parameters"]
-        return {**options, "parameters": {**given, _FUNCTION: Named(str(typed), given[_FUNCTION])}}
-
     def text(self, given: str | None) -> str:
-        """A flag's text, or the notebook variable of that name."""
+        """The text of the notebook variable of that name; where there is none, ``given`` itself."""
         value = self.space.variables.get(given or "")
         return value if isinstance(value, str) else given or ""

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
 from llm_magics.core.errors import UsageError
 from llm_magics.notebook.cell import Cell
+from llm_magics.notebook.commands import Call
+from llm_magics.notebook.function_call import function_call
 from llm_magics.notebook.namespace import Namespace
-from llm_magics.notebook.row_subcommands import Asked
-from llm_magics.options.commands import Call
 from llm_magics.runs.estimates import Estimate, estimate
 from llm_magics.runs.execution import execute
 from llm_magics.runs.run import Plan, Run
@@ -31,7 +30,7 @@ def models(given: str | None) -> list[str]:
     return [name.strip() for name in given.split(",") if name.strip()]
 
 
-def run(cell: Cell, names: list[str], build: Callable[[Cell], Asked]) -> Any:
+def run(cell: Cell, names: list[str]) -> Any:
     """Run the cell for each model in turn; the frame has a column (or a set of columns) per model.
 
     The last run's report says what each took and how far they agree; ``--max-cost`` is for all of them. With
@@ -50,16 +49,19 @@ def run(cell: Cell, names: list[str], build: Callable[[Cell], Asked]) -> Any:
             hint="Propose with one model, edit its labels in a cell's body, then compare.",
         )
     # All plans are made before anything is sent: a name that is wrong costs nothing.
-    asked = [build(_for_model(cell, name)) for name in names]
-    for one in asked:
-        one.plan.frame.require_whole("a comparison of models")
+    cells = [_for_model(cell, name) for name in names]
+    calls = [function_call(one) for one in cells]
+    plans = [call.plan(one) for call, one in zip(calls, cells, strict=True)]
+    for plan in plans:
+        plan.frame.require_whole("a comparison of models")
     if flags.dry_run:
-        return Estimates(estimate(one.plan, cell.session.store) for one in asked)
+        return Estimates(estimate(plan, cell.session.store) for plan in plans)
     runs: list[Run] = []
     result: Any = None
-    for name, first in zip(names, asked, strict=True):
-        plan = first.plan if result is None else build(_over(_for_model(cell, name), runs[0], result)).plan
-        result = execute(cell.session, _within(plan, runs), cell.common(), footer=False)  # type: ignore[arg-type]
+    for one, call, first in zip(cells, calls, plans, strict=True):
+        over = None if result is None else _over(one, runs[0], result)
+        plan = first if over is None else function_call(over).plan(over)
+        result = execute(cell.session, _within(plan, runs), call.options, footer=False)
         last = cell.session.last
         assert last is not None
         runs.append(last)

@@ -6,11 +6,11 @@ from typing import Any
 
 from llm_magics.core.errors import LLMError
 from llm_magics.notebook.cell import Cell
+from llm_magics.notebook.commands import parse
 from llm_magics.notebook.config.magic import config_command
 from llm_magics.notebook.history import guarded
 from llm_magics.notebook.namespace import Namespace
 from llm_magics.notebook.subcommands import HANDLERS
-from llm_magics.options.commands import parse
 from llm_magics.options.line_parser import HelpAsked
 from llm_magics.runs import session as sessions
 

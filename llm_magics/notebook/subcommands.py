@@ -12,85 +12,67 @@ from llm_magics.data import frames
 from llm_magics.engine.jobs import Job
 from llm_magics.notebook import compare_models, concepts_subcommand, display
 from llm_magics.notebook.cell import Cell
+from llm_magics.notebook.commands import COMMANDS, parse
+from llm_magics.notebook.function_call import ROW_FUNCTIONS, FunctionCall, function_call
 from llm_magics.notebook.namespace import result_name
-from llm_magics.notebook.row_subcommands import ROW_TASKS
 from llm_magics.notebook.tables import Listing
-from llm_magics.options.commands import COMMANDS, parse
 from llm_magics.runs.estimates import estimate
 from llm_magics.runs.execution import execute, rerun
-from llm_magics.runs.run import Run
+from llm_magics.runs.run import Plan, Run
 from llm_magics.runs.versions import versions
-from llm_magics.tasks.chat.plan import LAST_THREAD, keep_turn, plan_chat
-from llm_magics.tasks.chat.streaming import answer_of
 from llm_magics.tasks.label.review.opening import make_review
 
 
 def _over_rows(cell: Cell) -> Any:
-    """Run a row task and show the frame, with the footer as the last line."""
-    into = result_name(getattr(cell.flags, "into", None))
-    build = ROW_TASKS[cell.call.command.name]
-    if names := compare_models.models(cell.flags.model):
-        frame = compare_models.run(cell, names, build)
-        if cell.flags.dry_run:
+    """Run a subcommand over rows and show the frame, with the footer as the last line."""
+    flags = cell.flags
+    into = result_name(flags.into)
+    if names := compare_models.models(flags.model):
+        frame = compare_models.run(cell, names)
+        if flags.dry_run:
             return frame
         if into is not None:
             cell.space.bind(into, frame)
-        return display.frame(frame, cell.session.last, cell.flags.format, quiet=cell.flags.quiet)
-    asked = build(cell)
-    if cell.call.body:
-        cell.session.bodies[cell.call.command.name] = cell.call.body
-    if cell.flags.show_code:
-        return display.Code(asked.code(into))
-    result = execute(
-        cell.session,
-        asked.plan,
-        cell.common(),  # type: ignore[arg-type]
-        footer=False,
-        done=None if into is None else lambda frame: cell.space.bind(into, frame),
-    )
+        return display.frame(frame, cell.session.last, flags.format, quiet=flags.quiet)
+    call = function_call(cell)
+    plan = call.plan(cell)
+    if cell.body:
+        cell.session.bodies[cell.call.command.name] = cell.body
+    if flags.show_code:
+        return display.Code(call.code(into or "result"))
+    result = _execute(cell, call, plan, into)
     if isinstance(result, Job):
-        widgets = not cell.flags.quiet and cell.session.config.value("widgets") != "off"
+        widgets = not flags.quiet and cell.session.config.value("widgets") != "off"
         return display.job(result, widgets=widgets)
-    if cell.flags.dry_run:
+    if flags.dry_run:
         return result
     if frames.is_parted(result):
-        return display.parted(result, asked.plan.task.name, quiet=cell.flags.quiet)
-    return display.frame(result, cell.session.last, cell.flags.format, quiet=cell.flags.quiet)
+        return display.parted(result, plan.task.name, quiet=flags.quiet)
+    return display.frame(result, cell.session.last, flags.format, quiet=flags.quiet)
 
 
 def _chat(cell: Cell) -> Any:
+    """Ask the question and show the answer."""
     flags = cell.flags
     into = result_name(flags.into)
-    thread = flags.thread or (LAST_THREAD if flags.go_on else None)
-    context = [_context(cell, text) for text in flags.context or []]
-    question = "\n\n".join([*context, (cell.call.body or "").strip()]) if cell.call.body else cell.call.body
-    options, system = cell.common(), cell.text(flags.system)
-    plan = plan_chat(cell.session, question, thread=thread, system=system, **options)
+    call = function_call(cell)
+    plan = call.plan(cell)
     if flags.show_code:
-        given = {"thread": thread, "system": system, **cell.in_code(options)}
-        said = [repr(question), *(f"{name}={value!r}" for name, value in given.items() if value)]
-        return display.Code(f"from llm_magics import chat\n\n{into or 'answer'} = chat({', '.join(said)})")
-    result = execute(
-        cell.session,
-        plan,
-        options,  # type: ignore[arg-type]
-        shape=lambda run: keep_turn(cell.session, thread, str(question), answer_of(run)),
-        footer=False,
-        done=None if into is None else lambda answer: cell.space.bind(into, answer),
-    )
+        return display.Code(call.code(into or "answer"))
+    result = _execute(cell, call, plan, into)
     if not isinstance(result, str):
         return result
     return display.answer(result, cell.session.last, flags.format, quiet=flags.quiet)
 
 
-def _context(cell: Cell, text: str) -> str:
-    """A frame's columns and first rows, as the model is told them: only what was asked for."""
-    name, _, rows = text.partition(":")
-    data, variable, _ = cell.space.data(name)
-    frame, _ = frames.read(data, variable)
-    if rows and not rows.isdecimal():
-        raise UsageError(f"--context {text!r} can't be read.", hint="--context NAME or --context NAME:ROWS")
-    return frames.described(frame, int(rows or 0))
+def _execute(cell: Cell, call: FunctionCall, plan: Plan, into: str | None) -> Any:
+    """Execute the plan; the result is bound to ``into`` on success."""
+
+    def bind(result: Any) -> None:
+        if into is not None:
+            cell.space.bind(into, result)
+
+    return execute(cell.session, plan, call.options, footer=False, done=bind)
 
 
 def _estimate(cell: Cell) -> Any:
@@ -98,8 +80,8 @@ def _estimate(cell: Cell) -> Any:
     if not words:
         raise UsageError("estimate what?", hint="%llm estimate label reviews.text --labels a,b")
     name, bodies = words[0], cell.session.bodies
-    if name not in {*ROW_TASKS, "concepts"}:
-        raise NotFound.among("subcommand to estimate", name, [*ROW_TASKS, "concepts"])
+    if name not in {*ROW_FUNCTIONS, "concepts"}:
+        raise NotFound.among("subcommand to estimate", name, [*ROW_FUNCTIONS, "concepts"])
     # One line has no body: the newest of the same subcommand stands in, unless flags say it all.
     flags = {"--labels", "--labels-from", "-h", "--help"}
     body = cell.call.body or (None if flags.intersection(words) else bodies.get(name))
@@ -107,8 +89,7 @@ def _estimate(cell: Cell) -> Any:
     meant = Cell(cell.session, cell.space, inner, cell.line)
     if name == "concepts":
         return concepts_subcommand.estimate(meant)
-    asked = ROW_TASKS[inner.command.name](meant)
-    return estimate(asked.plan, cell.session.store)
+    return estimate(function_call(meant).plan(meant), cell.session.store)
 
 
 def _last(cell: Cell) -> Run:
@@ -193,7 +174,7 @@ def _version(cell: Cell) -> Any:
 
 
 HANDLERS: dict[str, Callable[[Cell], Any]] = {
-    **dict.fromkeys(ROW_TASKS, _over_rows),
+    **dict.fromkeys(ROW_FUNCTIONS, _over_rows),
     "concepts": concepts_subcommand.run,
     "chat": _chat,
     "estimate": _estimate,

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from llm_magics.core import parameters
+from llm_magics.notebook.commands import ALIASES, COMMANDS
 from llm_magics.notebook.config.overview import Parts, known_names
 from llm_magics.notebook.namespace import Namespace
-from llm_magics.options.commands import ALIASES, COMMANDS
 from llm_magics.options.line_parser import LineParser
 from llm_magics.settings.table import SETTINGS
 

@@ -19,14 +19,14 @@ from llm_magics.core.errors import UsageError
 from llm_magics.core.limits import over
 from llm_magics.core.types import BackendSpec, Limits
 from llm_magics.data.frames import Frame, attach
-from llm_magics.runs.planning import Common
+from llm_magics.options.common import RunOptions
 from llm_magics.runs.run import Plan, Run
 from llm_magics.runs.session import Session, current
 
 Work: TypeAlias = Callable[[Session, Run], Coroutine[Any, Any, None]]
 
 
-def lazy(session: Session, plan: Plan, options: Common, strategy: Work) -> Any:
+def lazy(session: Session, plan: Plan, options: RunOptions, strategy: Work) -> Any:
     """The dask frame whose partitions have the plan's columns, once they are computed.
 
     A frame has its columns before anything has run, so those that are there only sometimes
@@ -41,28 +41,28 @@ def lazy(session: Session, plan: Plan, options: Common, strategy: Work) -> Any:
     return parts.map_partitions(_Partition.of(session, plan, options, strategy, meta), meta=meta)
 
 
-def _refuse(session: Session, plan: Plan, options: Common) -> None:
+def _refuse(session: Session, plan: Plan, options: RunOptions) -> None:
     frame = plan.frame
-    deep = plan.strategy is not None and not options.get("too_long")
+    deep = plan.strategy is not None and not options.too_long
     for asked, what in (
-        (options.get("dry_run"), "an estimate"),
+        (options.dry_run, "an estimate"),
         (plan.long or plan.shape is not None, "a result of more rows"),
         (deep, "--agree, --calibrate or --dynamic"),
     ):
         if asked:
             frame.require_whole(what)
-    if options.get("background"):
+    if options.background:
         raise UsageError(
             f"{frame.name} is computed by dask, in the background too.", hint="Leave --background out."
         )
-    if not isinstance(options.get("model"), str | None):
+    if not isinstance(options.model, str | None):
         raise UsageError(
             "a dask frame takes a model by its name: other processes have to find it.",
             hint="Register it: %llm_config add NAME, then -m NAME",
         )
     price, above = plan.backend.price, session.config.value("confirm_above")
     paid = price is not None and price.input + price.output > 0
-    if above is not None and paid and plan.options.max_cost is None and not options.get("yes"):
+    if above is not None and paid and plan.options.max_cost is None and not options.yes:
         raise UsageError(
             f"what {frame.name} will cost is not known before it is read (confirm_above).",
             hint="Add --yes to go on, or --max-cost USD: each partition gets an equal part of it.",
@@ -164,10 +164,10 @@ class _Partition:
     meta: Any
 
     @classmethod
-    def of(cls, session: Session, plan: Plan, options: Common, strategy: Work, meta: Any) -> _Partition:
+    def of(cls, session: Session, plan: Plan, options: RunOptions, strategy: Work, meta: Any) -> _Partition:
         left = {"frame", "rows", "backend"}
         decided = {field.name: getattr(plan, field.name) for field in fields(Plan) if field.name not in left}
-        model = options.get("model") or session.config.role(plan.task.role)[0]
+        model = options.model or session.config.role(plan.task.role)[0]
         return cls(decided, plan.frame.name, model, _Setup.of(session, plan.backend), strategy, meta)
 
     def __call__(self, part: Any) -> Any:

@@ -11,26 +11,25 @@ from llm_magics.core.errors import Interrupted, UsageError
 from llm_magics.data import frames
 from llm_magics.engine.jobs import Job
 from llm_magics.engine.progress import Display
+from llm_magics.options.common import RunOptions
 from llm_magics.runs import dask_partitions
 from llm_magics.runs.estimates import estimate
-from llm_magics.runs.planning import Common
 from llm_magics.runs.run import Plan, Run
 from llm_magics.runs.session import Session
 from llm_magics.runs.strategy import single_pass
-
-Shape = Callable[[Run], Any]
 
 
 def execute(
     session: Session,
     plan: Plan,
-    options: Common,
-    shape: Shape | None = None,
+    options: RunOptions,
     *,
     footer: bool = True,
     done: Callable[[Any], None] | None = None,
 ) -> Any:
-    """Run a plan: a frame (or what ``shape`` makes of the run), a Job, or with ``dry_run`` an Estimate.
+    """Execute a plan and return the frame, or what the plan's ``shape`` makes of the run.
+
+    With ``background`` it is a Job that gives it, with ``dry_run`` an Estimate.
 
     ``done`` takes the result on success, in the background too. ``footer`` False leaves the last line
     of the display to the caller. Raises Interrupted with what was done; ``session.last`` has the
@@ -41,14 +40,14 @@ def execute(
         if done is not None:
             done(parted)
         return parted
-    if options.get("dry_run"):
+    if options.dry_run:
         return estimate(plan, session.store)
     _confirm(session, plan, options)
     run = Run(plan)
-    run.inplace, run.done = options.get("inplace", False), done
+    run.inplace, run.done = options.inplace, done
 
     def finished() -> Any:
-        result = (shape or plan.shape or _frame)(run)
+        result = run.df if plan.shape is None else plan.shape(run)
         if run.inplace:
             frames.set_inplace(plan.frame.native, result, list(run.row_columns))
             result = plan.frame.native
@@ -56,14 +55,10 @@ def execute(
             done(result)
         return result
 
-    if options.get("background"):
+    if options.background:
         return _background(session, run, finished)
-    _foreground(session, run, show=options.get("progress", True), footer=footer)
+    _foreground(session, run, show=options.progress, footer=footer)
     return finished()
-
-
-def _frame(run: Run) -> Any:
-    return run.df
 
 
 def rerun(session: Session, run: Run) -> Any:
@@ -75,14 +70,14 @@ def rerun(session: Session, run: Run) -> Any:
     plan = replace(run.plan, options=replace(run.plan.options, refresh=False))
     if plan.options.keep:
         session.store.drop(run.unusable)
-    return execute(session, plan, {"inplace": run.inplace}, footer=False, done=run.done)
+    return execute(session, plan, RunOptions(inplace=run.inplace), footer=False, done=run.done)
 
 
-def _confirm(session: Session, plan: Plan, options: Common) -> None:
+def _confirm(session: Session, plan: Plan, options: RunOptions) -> None:
     """Raises UsageError where the run may cost more than ``confirm_above`` and nobody agreed to it."""
     above = session.config.value("confirm_above")
     price = plan.backend.price
-    if above is None or options.get("yes") or plan.options.max_cost is not None:
+    if above is None or options.yes or plan.options.max_cost is not None:
         return
     if price is None or price.input + price.output == 0:
         return
@@ -125,8 +120,8 @@ async def _work(session: Session, run: Run) -> None:
 def _close(session: Session, run: Run, error: BaseException | None) -> None:
     run.finish(error)
     session.record(run)
-    if error is None and run.plan.truth is not None:
-        run.evaluate()
+    if error is None and run.plan.evaluate is not None:
+        run.evaluation = run.plan.evaluate(run)
 
 
 def _interrupted(run: Run) -> str:

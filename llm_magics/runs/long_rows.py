@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
 
 from llm_magics.backends.pricing import total_usage
 from llm_magics.core import tokens
@@ -12,13 +11,12 @@ from llm_magics.core.errors import ContextOverflow, UsageError
 from llm_magics.core.types import Result
 from llm_magics.data.templates import text_of
 from llm_magics.engine.engine import Options, WorkItem
+from llm_magics.options.common import POLICIES, Policy
 from llm_magics.runs.merging import can_combine, combined
 from llm_magics.runs.run import Plan, Run
 from llm_magics.runs.strategy import RunContext, Strategy, single_pass
 from llm_magics.tasks.generate.preset_tasks import Summary
 
-Policy: TypeAlias = Literal["truncate", "split", "fail"]
-POLICIES: tuple[Policy, ...] = ("truncate", "split", "fail")
 RESERVE = 512
 """Tokens of the context window that are left for the answer."""
 _SLACK = 0.9
@@ -63,7 +61,7 @@ class Fit:
         return most
 
 
-def fitted(plan: Plan, policy: str, room: int | None) -> Plan:
+def fitted(plan: Plan, policy: Policy, room: int | None) -> Plan:
     """The plan with what becomes of rows that are too long, and the column ``{output}_cut`` that says so.
 
     The column has the characters left out (``truncate``) or the number of parts (``split``), 0 for a row

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Any
 
 from llm_magics.backends.base import Backend
-from llm_magics.core.errors import NotFound, Unsupported, UsageError
+from llm_magics.core.errors import Unsupported, UsageError
 from llm_magics.core.parameters import check
 from llm_magics.core.prompt_formats import formatting_fn, prompt_of
 from llm_magics.core.types import Limits
@@ -15,53 +15,13 @@ from llm_magics.data import frames
 from llm_magics.data.frames import Frame
 from llm_magics.engine.engine import Options
 from llm_magics.engine.task import ColumnTask, Target
+from llm_magics.options.common import RowOptions, RunOptions
 from llm_magics.runs.long_rows import fitted
 from llm_magics.runs.run import Plan
 from llm_magics.runs.session import Session
 from llm_magics.runs.shared_requests import sharing
 from llm_magics.settings.config import Config
 from llm_magics.settings.typed_keys import refuse_clear
-
-
-class Common(TypedDict, total=False):
-    """The options that everything running over rows takes.
-
-    Which rows: ``where`` (a query), ``head``, ``sample`` by ``random_state``; the others pass as null.
-    ``output`` names the new column. ``model`` and ``parameters``; ``max_cost`` in US dollars, ``yes``
-    to go on above ``confirm_above``; ``concurrency``, ``rpm``, ``tpm``, ``retries``; ``on_error``
-    ``null`` or ``raise``; ``refresh`` asks again, ``store`` False keeps nothing on disk; ``background``
-    returns a Job, ``dry_run`` an Estimate; ``inplace`` adds the columns to your own pandas frame.
-    ``too_long`` says what becomes of rows that the model can't read whole, ``room`` how many tokens a
-    row's text may have; ``{output}_cut`` records it. ``rows_per_request`` rows share one request.
-    """
-
-    on: str | None
-    where: str | None
-    head: int | None
-    sample: int | None
-    random_state: int
-    output: str | None
-    model: str | None
-    parameters: Mapping[str, Any] | None
-    max_cost: float | None
-    yes: bool
-    concurrency: int | None
-    rpm: float | None
-    tpm: float | None
-    retries: int | None
-    on_error: Literal["null", "raise"] | None
-    refresh: bool
-    store: bool
-    background: bool
-    inplace: bool
-    dry_run: bool
-    too_long: Literal["truncate", "split", "fail"] | None
-    room: int | None
-    rows_per_request: int | None
-    progress: bool
-    variables: Mapping[str, Any] | None
-    name: str
-
 
 DETERMINISTIC: Mapping[str, Any] = {"temperature": 0}
 """What labels are asked with where the backend takes it: one text, one label."""
@@ -81,28 +41,25 @@ class Source:
     rows: Sequence[int]
 
 
-def source(data: Any, options: Common) -> Source:
+def source(options: RowOptions) -> Source:
     """Read the data and choose the rows.
 
-    Raises UsageError, NotFound; also for an option nobody knows, TypedKeyError for a key as a parameter.
+    Raises UsageError, NotFound; TypedKeyError for a key given as a parameter.
     """
-    unknown = next((name for name in options if name not in Common.__annotations__), None)
-    if unknown is not None:
-        raise NotFound.among("option", unknown, Common.__annotations__)
-    refuse_clear(options.get("parameters") or {})
-    frame, column = frames.read_parts(data, options.get("name") or "data", options.get("on"))
+    refuse_clear(options.parameters or {})
+    frame, column = frames.read_parts(options.data, options.name, options.on)
     if frame.parts is not None:
-        chosen = next((name for name in ("where", "head", "sample") if options.get(name) is not None), None)
-        if chosen is not None:
-            frame.require_whole(f"--{chosen}")
+        for name in ("where", "head", "sample"):
+            if getattr(options, name) is not None:
+                frame.require_whole(f"--{name}")
         return Source(frame, column, ())
     rows = frames.positions(
         frame,
-        where=options.get("where"),
-        head=options.get("head"),
-        sample=options.get("sample"),
-        seed=options.get("random_state", 0),
-        variables=options.get("variables"),
+        where=options.where,
+        head=options.head,
+        sample=options.sample,
+        seed=options.random_state,
+        variables=options.variables,
     )
     return Source(frame, column, rows)
 
@@ -124,17 +81,17 @@ def text_column(given: Source) -> str:
     )
 
 
-def output_name(frame: Frame, options: Common, default: str) -> str:
+def output_name(frame: Frame, options: RunOptions, default: str) -> str:
     """The new column's name: the one asked for, or ``default`` (``llm_default`` where that is taken).
 
     Raises UsageError where the name asked for stands in the frame already, unless inplace.
     """
-    asked = options.get("output")
+    asked = options.output
     if asked is None:
-        return default if default not in frame.columns or options.get("inplace") else f"llm_{default}"
+        return default if default not in frame.columns or options.inplace else f"llm_{default}"
     if not asked.strip():
         raise UsageError("--as names the new column; it can't be blank.")
-    if asked in frame.columns and not options.get("inplace"):
+    if asked in frame.columns and not options.inplace:
         raise UsageError(
             f"{frame.name} already has a column {asked!r}.",
             hint="Name another with --as, or overwrite with --inplace.",
@@ -142,9 +99,9 @@ def output_name(frame: Frame, options: Common, default: str) -> str:
     return asked
 
 
-def backend_for(session: Session, options: Common, role: str, kind: str) -> Backend:
+def backend_for(session: Session, options: RunOptions, role: str, kind: str) -> Backend:
     """The backend a call goes to. Raises NotFound, or Unsupported where it can't serve ``kind``."""
-    backend = session.backend(options.get("model"), role)
+    backend = session.backend(options.model, role)
     can = backend.capabilities
     able = {
         "one_of": can.one_of or can.text,
@@ -163,13 +120,13 @@ def backend_for(session: Session, options: Common, role: str, kind: str) -> Back
     return backend
 
 
-def target(backend: Backend, options: Common, own: Mapping[str, Any] | None = None) -> Target:
+def target(backend: Backend, options: RunOptions, own: Mapping[str, Any] | None = None) -> Target:
     """Where requests go, with parameters: the task's own < the backend's < the call's.
 
     Raises NotFound for a parameter that looks like a mistyped known one, UsageError for a value that
     can't be meant.
     """
-    asked = dict(options.get("parameters") or {})
+    asked = dict(options.parameters or {})
     check(asked)
     if "max_tokens" in asked:
         asked["max_new_tokens"] = asked.pop("max_tokens")
@@ -181,16 +138,16 @@ def target(backend: Backend, options: Common, own: Mapping[str, Any] | None = No
     return Target(backend.namespace, backend.model, backend.base_url, whole)
 
 
-def engine_options(config: Config, options: Common, role: str, backend: Backend) -> Options:
+def engine_options(config: Config, options: RunOptions, role: str, backend: Backend) -> Options:
     """The engine's options: this call's flags; a backend's own limits carry the settings already."""
-    max_cost, can = options.get("max_cost"), backend.capabilities
+    max_cost, can = options.max_cost, backend.capabilities
     return Options(
-        limits=Limits(options.get("rpm"), options.get("tpm"), concurrency=options.get("concurrency")),
-        retries=options.get("retries"),
-        refresh=options.get("refresh", False),
+        limits=Limits(options.rpm, options.tpm, concurrency=options.concurrency),
+        retries=options.retries,
+        refresh=options.refresh,
         max_cost=config.value("max_cost") if max_cost is None else max_cost,
-        on_error=options.get("on_error") or config.value("on_error"),
-        keep=options.get("store", True) and config.value("store") != "off",
+        on_error=options.on_error or config.value("on_error"),
+        keep=options.store and config.value("store") != "off",
         batch=max(can.embed_batch, can.batch_size) if role == "embed" else None,
     )
 
@@ -200,7 +157,7 @@ def plan(
     given: Source,
     task: ColumnTask,
     backend: Backend,
-    options: Common,
+    options: RunOptions,
     *,
     inputs: Sequence[str],
     parameters: Mapping[str, Any] | None = None,
@@ -217,15 +174,15 @@ def plan(
         backend=backend,
         target=target(backend, options, parameters),
         options=engine_options(session.config, options, task.role, backend),
-        seed=options.get("random_state", 0),
+        seed=options.random_state,
         **more,
     )
-    if options.get("rows_per_request") is not None:
-        made = sharing(made, int(options["rows_per_request"] or 0))
-    if options.get("too_long"):
-        made = fitted(made, str(options["too_long"]), options.get("room"))
+    if options.rows_per_request is not None:
+        made = sharing(made, options.rows_per_request)
+    if options.too_long:
+        made = fitted(made, options.too_long, options.room)
     _try_prompt(made)
-    if options.get("inplace"):
+    if options.inplace:
         _refuse_inplace(made)
     else:
         _refuse_taken(made)

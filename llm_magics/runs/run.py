@@ -22,7 +22,6 @@ from llm_magics.engine.progress import Meter
 from llm_magics.engine.task import Row, Target, Task
 from llm_magics.runs.results import Answers, said_by
 from llm_magics.runs.versions import versions
-from llm_magics.tasks.label.evaluation.evaluation import evaluate
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,8 @@ class Plan:
     alone don't tell. ``work(session, run)`` carries the plan out where one pass over the rows is not all
     of it; ``parts`` are then the asks that one row becomes (its text cut, in parts, or not sent at all).
     ``gather`` makes one value a row from the generations' values (by column, a list a row);
-    ``shape`` makes the result from the run, ``df`` by default.
+    ``shape`` makes the result from the run, ``df`` by default; ``evaluate`` compares a finished run with
+    the column ``truth``.
     """
 
     task: Task
@@ -57,6 +57,7 @@ class Plan:
     parts: Callable[[WorkItem], Sequence[WorkItem]] | None = None
     gather: Callable[[dict[str, list[Any]]], dict[str, list[Any]]] | None = None
     shape: Callable[[Run], Any] | None = None
+    evaluate: Callable[[Run], Any] | None = None
 
     def __len__(self) -> int:
         return len(self.rows) * self.samples
@@ -127,18 +128,6 @@ class Run:
     def texts(self) -> list[str]:
         """The raw answers, one an ask; empty where there is none."""
         return [text or "" for text in self._answers.texts]
-
-    def evaluate(self) -> None:
-        """Score the labels against the plan's column of true ones."""
-        plan, columns = self.plan, self.row_columns
-        assert plan.truth is not None
-        truth = plan.frame.values(plan.truth)
-        given = [columns[plan.output][position] for position in plan.rows]
-        sure = columns.get(f"{plan.output}_confidence")
-        confidence = None if sure is None else [sure[position] for position in plan.rows]
-        self.evaluation = evaluate(
-            [truth[position] for position in plan.rows], given, plan.labels, confidence
-        )
 
     def report(self) -> str:
         """What stays under the result: score, notes, the backend's word, why rows failed, the footer line."""

@@ -6,6 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ def test_a_failed_score_is_nan_and_only_it_is_asked_again() -> None:
         assert not any(7 in made.rows(name) for name in TOPICS)
         healed.append(True)
         sent = server.count
-        made.scorer.bench.options["refresh"] = True
+        made.scorer.bench.options = replace(made.scorer.bench.options, refresh=True)
         made.rescore().result(30)
         assert server.count == sent + 1 and made.scores.notna().all().all()
 

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 
 from llm_magics.core.errors import UsageError
+from llm_magics.options.option import build
 from llm_magics.runs import session as sessions
 from llm_magics.tasks.label.examples import EXACT_TO, FOLDS, Gold, Nearest, fixed, folds, gold, shots
-from llm_magics.tasks.label.plan import label, plan_label
+from llm_magics.tasks.label.plan import label
 from llm_magics.testing import FakeBackend
 
 
@@ -107,7 +108,9 @@ def test_a_row_of_the_examples_frame_never_sees_its_own_copy(ended: None, dynami
 def test_the_embedded_default_labels_a_gold_row_by_what_the_others_teach(ended: None) -> None:
     """A row that is an example learns from the other folds alone; any other row from all of them."""
     given = {"examples": (GOLD, "text", "label")}
-    plan = plan_label(sessions.current(), [*GOLD["text"], "new"], ["sport", "money"], **given)
+    plan = label.plan(
+        sessions.current(), build(label.options, ([*GOLD["text"], "new"], ["sport", "money"]), given)
+    )
     for item in plan.work_items():
         (request,) = plan.requests(item)
         told = [text for choice in request.response_format.choices for text in choice.examples]

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_magics.core.types import BackendSpec
+from llm_magics.notebook.commands import COMMANDS
 from llm_magics.notebook.completion import suggest
 from llm_magics.notebook.config.magic import NOUNS
 from llm_magics.notebook.suggestions import Around, columns_of, words
-from llm_magics.options.commands import COMMANDS
 from llm_magics.runs.session import Session
 from llm_magics.settings.table import SETTINGS
 from tests.kernels import Kernel

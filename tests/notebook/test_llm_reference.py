@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from llm_magics.notebook.commands import COMMANDS
 from llm_magics.notebook.reference.llm import PAGE, render
-from llm_magics.options.commands import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -639,7 +639,7 @@ def test_bad_input_is_one_clear_error_before_any_request(
 
 def test_every_subcommand_explains_itself(k: Kernel, server: Server) -> None:
     """-h on each; nothing exits, nothing is sent."""
-    from llm_magics.options.commands import COMMANDS
+    from llm_magics.notebook.commands import COMMANDS
 
     for name in COMMANDS:
         assert "usage:" in k.run(f"%llm {name} -h").stdout, name
@@ -649,8 +649,8 @@ def test_every_subcommand_explains_itself(k: Kernel, server: Server) -> None:
 
 def test_the_table_of_subcommands_and_their_handlers_agree() -> None:
     """Parser and dispatcher never drift apart."""
+    from llm_magics.notebook.commands import COMMANDS
     from llm_magics.notebook.subcommands import HANDLERS
-    from llm_magics.options.commands import COMMANDS
 
     assert set(HANDLERS) == set(COMMANDS)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from llm_magics.core.errors import NotFound, UsageError
+from llm_magics.notebook.commands import COMMANDS, parse
 from llm_magics.notebook.config.magic import NOUNS
 from llm_magics.options import synonyms
-from llm_magics.options.commands import COMMANDS, parse
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,7 @@ from llm_magics.core.types import BackendSpec
 from llm_magics.runs import session as sessions
 from llm_magics.runs.long_rows import Fit
 from llm_magics.tasks.extract.plan import extract
-from llm_magics.tasks.generate.plan import generate
-from llm_magics.tasks.generate.presets import summarize
+from llm_magics.tasks.generate.plan import generate, summarize
 from llm_magics.tasks.label.plan import label
 from llm_magics.testing import Server
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 
-from llm_magics.options.commands import ALIASES, COMMANDS, Command
+from llm_magics.notebook.commands import ALIASES, COMMANDS, Command
 
 PAGE = "docs/reference/llm.md"
 

@@ -1,60 +1,56 @@
-"""The plan of ``chat``, its conversations, and the function itself."""
+"""``chat``: one question as a run of one row, shown while it is written, with named conversations."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Unpack
+from dataclasses import replace
 
+from llm_magics.backends.listening import LISTENER
 from llm_magics.core.errors import UsageError
 from llm_magics.core.types import Message
 from llm_magics.data import templates
+from llm_magics.options.common import RowOptions
 from llm_magics.runs import planning
-from llm_magics.runs.execution import execute
-from llm_magics.runs.planning import Common
-from llm_magics.runs.run import Plan
-from llm_magics.runs.session import Session, current
-from llm_magics.tasks.chat.streaming import answer_of, listened
+from llm_magics.runs.functions import in_background, run_function
+from llm_magics.runs.run import Plan, Run
+from llm_magics.runs.session import Session
+from llm_magics.runs.strategy import RunContext, single_pass
+from llm_magics.tasks.chat.options import LAST_THREAD, ChatOptions
 from llm_magics.tasks.generate.task import Generate
+from llm_magics.text.loose_json import without_thinking
 
-LAST_THREAD = "last"
-"""The conversation that ``--continue`` goes on with."""
+_TAGS = ("<think>", "<thinking>", "<reasoning>", "<thought>")
+"""How a model's thinking begins."""
 
 
-def chat(
-    question: str,
-    *,
-    thread: str | None = None,
-    system: str = "",
-    **options: Unpack[Common],
-) -> Any:
+@run_function(ChatOptions)
+def chat(session: Session, options: ChatOptions) -> Plan:
     """Ask a question. Stateless, unless ``thread`` names a conversation to go on with.
 
     Returns the answer as text. Raises what the backend raises: there is no row to be null.
     """
-    session = current()
-    plan = plan_chat(session, question, thread=thread, system=system, **options)
-    return execute(
-        session, plan, options, shape=lambda run: keep_turn(session, thread, question, answer_of(run))
+    question, thread = options.question or "", options.thread
+    if not question.strip():
+        raise UsageError("the question is missing.", hint="Write it in the cell's body.")
+    asked = replace(options, on_error="raise", name="the question")
+    given = planning.source(RowOptions(data=[question], name=asked.name, parameters=options.parameters))
+    history = session.threads.get(thread, ()) if thread else ()
+    template = templates.Template((templates.Slot("text"),))
+    task = Generate(template, "answer", options.system, tuple(history), name="chat", role="chat")
+    backend = planning.backend_for(session, asked, "chat", "text")
+
+    def shape(run: Run) -> str:
+        return _remember(session, thread, question, str(run.row_columns[run.plan.output][0]))
+
+    return planning.plan(
+        session, given, task, backend, asked, inputs=("text",), strategy=_streamed, shape=shape
     )
 
 
-def plan_chat(
-    session: Session, question: str | None, *, thread: str | None = None, system: str = "", **options: Any
-) -> Plan:
-    """The plan of ``chat``: one row, whose text is the question."""
-    common: Common = {**options, "on_error": "raise", "name": "the question"}  # type: ignore[typeddict-item]
-    if not (question or "").strip():
-        raise UsageError("the question is missing.", hint="Write it in the cell's body.")
-    given = planning.source([question], common)
-    template = templates.Template((templates.Slot("text"),))
-    history: Sequence[Message] = session.threads.get(thread, ()) if thread else ()
-    task = Generate(template, "answer", system, tuple(history), name="chat", role="chat")
-    backend = planning.backend_for(session, common, "chat", "text")
-    return planning.plan(session, given, task, backend, common, inputs=("text",), strategy=listened)
+chat_async = in_background(chat)
 
 
-def keep_turn(session: Session, thread: str | None, question: str, answer: str) -> str:
-    """Remember a turn of a conversation; an unnamed one is the last."""
+def _remember(session: Session, thread: str | None, question: str, answer: str) -> str:
+    """Add a turn to its conversation and give the answer back; one without a name is the last."""
     before = session.threads.get(thread, ()) if thread else ()
     turn = (*before, Message("user", question), Message("assistant", answer))
     session.threads[LAST_THREAD] = turn
@@ -63,6 +59,16 @@ def keep_turn(session: Session, thread: str | None, question: str, answer: str) 
     return answer
 
 
-async def chat_async(question: str, **arguments: Any) -> Any:
-    """``chat`` for a running event loop."""
-    return await chat(question, **arguments, background=True)
+async def _streamed(context: RunContext, run: Run) -> None:
+    """One pass; ``run.partial`` is the answer so far, without the model's thinking."""
+
+    def hear(text: str) -> None:
+        shown = without_thinking(text)
+        # "<thin" is about to be hidden: it is not shown first.
+        run.partial = "" if any(tag.startswith(shown) for tag in _TAGS) else shown
+
+    token = LISTENER.set(hear)
+    try:
+        await single_pass(context, run)
+    finally:
+        LISTENER.reset(token)

@@ -5,22 +5,20 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Unpack
+from typing import Any
 
 from llm_magics.core.errors import Interrupted, NotFound, UsageError
 from llm_magics.engine.progress import Display
-from llm_magics.options.commands import STAGES
-from llm_magics.runs.planning import Common
+from llm_magics.runs.functions import option_function
 from llm_magics.runs.session import Session, current
 from llm_magics.tasks.concepts import stages
-from llm_magics.tasks.concepts.model.concept_set import THRESHOLD, ConceptSet
+from llm_magics.tasks.concepts.model.concept_set import ConceptSet
 from llm_magics.tasks.concepts.model.documents import Documents
+from llm_magics.tasks.concepts.options import STAGES, THRESHOLD, ConceptsOptions
 from llm_magics.tasks.concepts.scorer import Scorer
 from llm_magics.tasks.concepts.steps import distill, review, score, synthesize
 from llm_magics.tasks.concepts.steps.settings import PROMPTS, Manner, Point, check_wordings
 from llm_magics.tasks.concepts.workbench import Workbench
-
-Stage = Literal["distill", "cluster", "synthesize", "review", "score"]
 
 
 @dataclass(frozen=True)
@@ -38,86 +36,55 @@ class Inquiry:
     slice: str | None = None
 
 
-def concepts(
-    data: Any,
-    *,
-    guidance: str = "",
-    seed_term: str = "",
-    slice: str | None = None,  # noqa: A002 - the flag's word
-    max_concepts: int = 20,
-    induce_on: int | None = None,
-    stage: Stage = "score",
-    points: Any = None,
-    concepts: Any = None,
-    groups: int | None = None,
-    nearest: int | None = None,
-    batch: int = 8,
-    threshold: float = THRESHOLD,
-    prompts: Mapping[str, str | None] | None = None,
-    models: Mapping[str, str] | None = None,
-    **options: Unpack[Common],
-) -> Any:
+@option_function(ConceptsOptions)
+def concepts(options: ConceptsOptions) -> Any:
     """Find the concepts that texts share, and score every text by each: a ConceptSet.
 
-    Args:
-        data: a DataFrame (pandas, polars, pyarrow), a Series or a list of texts; ``on`` its column.
-        guidance: what you would tell a person who did this, added to each prompt but the scores'.
-        seed_term: a topic; only what has to do with it counts.
-        slice: a column to compare the concepts by.
-        max_concepts: how many are kept, and scored.
-        induce_on: look for concepts in so many documents, drawn by chance; all are scored.
-        stage: stop after this step. ``distill`` gives a frame of points, ``cluster`` one with their
-            groups, ``synthesize`` and ``review`` an unscored ConceptSet. Answers are stored, so a later
-            stage never pays again for an earlier one.
-        points: a frame of ``row`` and ``point`` (and ``cluster``) to go on from, as those stages gave it.
-        concepts: a ConceptSet, Concepts, or a mapping name -> criterion, to score instead of looking.
-        groups: the number of groups of points; None finds it.
-        nearest: score only so many documents a concept, the nearest; the others stay without a score.
-        batch: criteria asked about in one scoring call.
-        prompts: other wordings by step (``distill_filter distill_summarize synthesize review_remove
-            review_merge review_select score summarize_concept``); None skips the step.
-        models: a backend by role (``concepts.distill concepts.synthesize concepts.score embed``).
-        options: see ``plans.Common``. ``dry_run`` gives estimates by step, ``background`` a Job.
-
-    Raises UsageError before anything is sent, BackendError where every row would fail alike.
+    ``stage`` stops earlier: ``distill`` gives a frame of points, ``cluster`` one with their groups,
+    ``synthesize`` and ``review`` an unscored ConceptSet. Responses are stored, so a later stage never pays
+    again for an earlier one. ``points`` is a frame of ``row`` and ``point`` (and ``cluster``) as those
+    stages gave it; ``concepts`` a ConceptSet, Concepts, or a mapping name -> criterion. ``dry_run`` gives
+    estimates by step, ``background`` a Job. Raises UsageError before anything is sent, BackendError where
+    every row would fail alike.
     """
     session = current()
-    own = {
-        "guidance": guidance, "seed_term": seed_term, "slice": slice, "max_concepts": max_concepts,
-        "induce_on": induce_on, "stage": stage, "points": points, "concepts": concepts, "groups": groups,
-        "nearest": nearest, "batch": batch, "threshold": threshold, "prompts": prompts, "models": models,
-    }  # fmt: skip
-    return run(session, inquire(session, data, **own, **options), options)
+    return run(session, inquire(session, options), options)
 
 
-def inquire(session: Session, data: Any, **asked: Any) -> Inquiry:
+def inquire(session: Session, options: ConceptsOptions) -> Inquiry:
     """Check everything about a call. Raises UsageError, NotFound."""
-    options: Common = {key: value for key, value in asked.items() if key in Common.__annotations__}  # type: ignore[assignment]
-    stage, prompts = asked.get("stage") or "score", dict(asked.get("prompts") or {})
-    if stage not in STAGES:
-        raise NotFound.among("stage", stage, STAGES)
+    prompts = dict(options.prompts or {})
+    if options.stage not in STAGES:
+        raise NotFound.among("stage", options.stage, STAGES)
     for name in prompts:
         if name not in PROMPTS:
             raise NotFound.among("prompt", name, PROMPTS)
-    documents, rows = _documents(data, options, asked.get("induce_on"))
-    if asked.get("slice"):
-        documents.frame.require(asked["slice"])
+    documents, rows = _documents(options)
+    if options.slice:
+        documents.frame.require(options.slice)
     how = Manner(
-        seed=asked.get("seed_term") or "",
-        guidance=(asked.get("guidance") or "").strip(),
+        seed=options.seed_term,
+        guidance=options.guidance.strip(),
         prompts=prompts,
-        max_concepts=_positive("max_concepts", asked.get("max_concepts") or 20),
-        groups=asked.get("groups"),
-        batch=_positive("batch", asked.get("batch") or 8),
-        nearest=asked.get("nearest"),
-        chance=options.get("random_state", 0),
+        max_concepts=_positive("max_concepts", options.max_concepts),
+        groups=options.groups,
+        batch=_positive("batch", options.batch),
+        nearest=options.nearest,
+        chance=options.random_state,
     )
     check_wordings(how)
-    bench = Workbench(session, options, dict(asked.get("models") or {}))
+    bench = Workbench(session, options, dict(options.models or {}))
     return Inquiry(
-        bench, documents, rows, how, stage, asked.get("points"), asked.get("concepts"),
-        asked.get("threshold", THRESHOLD), asked.get("slice"),
-    )  # fmt: skip
+        bench,
+        documents,
+        rows,
+        how,
+        options.stage,
+        options.points,
+        options.concepts,
+        options.threshold,
+        options.slice,
+    )
 
 
 def _positive(name: str, value: int) -> int:
@@ -126,38 +93,39 @@ def _positive(name: str, value: int) -> int:
     return value
 
 
-def _documents(data: Any, options: Common, induce_on: int | None) -> tuple[Documents, list[int]]:
+def _documents(options: ConceptsOptions) -> tuple[Documents, list[int]]:
     """The documents that the flags choose, and the rows to look for concepts in."""
     from llm_magics.data import frames
 
-    whole = Documents.read(data, options.get("on"), options.get("name") or "data")
+    whole = Documents.read(options.data, options.on, options.name)
     kept = frames.positions(
         whole.frame,
-        where=options.get("where"),
-        head=options.get("head"),
-        sample=options.get("sample"),
-        seed=options.get("random_state", 0),
-        variables=options.get("variables"),
+        where=options.where,
+        head=options.head,
+        sample=options.sample,
+        seed=options.random_state,
+        variables=options.variables,
     )
     documents = whole if len(kept) == len(whole) else whole.subset(kept)
     rows = [row for row in range(len(documents)) if row not in documents.blank]
     if not rows:
         raise UsageError(f"no row of {whole.frame.name} has any text in {whole.column!r}.")
-    if induce_on is not None and induce_on < len(rows):
-        rows = sorted(random.Random(options.get("random_state", 0)).sample(rows, induce_on))  # noqa: S311 - seeded
+    if options.induce_on is not None and options.induce_on < len(rows):
+        chance = random.Random(options.random_state)  # noqa: S311 - a reproducible sample
+        rows = sorted(chance.sample(rows, options.induce_on))
     return documents, rows
 
 
 def run(
     session: Session,
     inquiry: Inquiry,
-    options: Common,
+    options: ConceptsOptions,
     done: Callable[[Any], None] | None = None,
     *,
     footer: bool = True,
 ) -> Any:
     """The result of an inquiry: a ConceptSet or frame, a Job, or with ``dry_run`` the estimates."""
-    if options.get("dry_run"):
+    if options.dry_run:
         return stages.estimates(inquiry)
     _confirm(session, inquiry, options)
     bench = inquiry.bench
@@ -168,9 +136,9 @@ def run(
             done(result)
         return result
 
-    if options.get("background"):
+    if options.background:
         return bench.submit(work())
-    display = Display(bench.meter, show=options.get("progress", True))  # type: ignore[arg-type]
+    display = Display(bench.meter, show=options.progress)  # type: ignore[arg-type]
     last: str | None = bench.meter.line()
     try:
         result = session.loop.run(work(), tick=display.tick)
@@ -185,10 +153,10 @@ def run(
         display.close(last)
 
 
-def _confirm(session: Session, inquiry: Inquiry, options: Common) -> None:
+def _confirm(session: Session, inquiry: Inquiry, options: ConceptsOptions) -> None:
     """Raises UsageError where the steps may cost more than ``confirm_above`` and nobody agreed to it."""
     above = session.config.value("confirm_above")
-    if above is None or options.get("yes") or options.get("max_cost") is not None:
+    if above is None or options.yes or options.max_cost is not None:
         return
     found = stages.estimates(inquiry)
     if found.dollars is not None and found.dollars[1] > above:

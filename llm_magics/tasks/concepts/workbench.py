@@ -14,8 +14,9 @@ from llm_magics.data.frames import Frame
 from llm_magics.engine.jobs import Job
 from llm_magics.engine.progress import Meter
 from llm_magics.engine.task import Task
+from llm_magics.options.common import RunOptions
 from llm_magics.runs.estimates import Estimate, estimate
-from llm_magics.runs.planning import Common, engine_options, target
+from llm_magics.runs.planning import engine_options, target
 from llm_magics.runs.run import Plan, Run
 from llm_magics.runs.session import Session
 from llm_magics.settings.config import embedded_default
@@ -56,7 +57,7 @@ class Workbench:
     """
 
     session: Session
-    options: Common
+    options: RunOptions
     models: Mapping[str, str]
 
     def __post_init__(self) -> None:
@@ -75,7 +76,7 @@ class Workbench:
         Vectors come from a backend that is bound to ``embed`` or gives vectors only, else from the
         embedded default: a chat model's host rarely serves embeddings under its own name.
         """
-        named = self.models.get(role) or (self.options.get("model") if role != "embed" else None)
+        named = self.models.get(role) or (self.options.model if role != "embed" else None)
         if named is None and role == "embed":
             return self._embedder()
         return self.session.backend(named, role)
@@ -99,7 +100,7 @@ class Workbench:
         options = engine_options(self.session.config, self.options, task.role, backend)
         if options.max_cost is not None:
             options = replace(options, max_cost=max(0.0, options.max_cost - self.spent))
-        given = {} if task.role == "embed" else self.options
+        given = RunOptions() if task.role == "embed" else self.options
         return Plan(
             task=task,
             columns=getattr(task, "columns", ()),
@@ -110,7 +111,7 @@ class Workbench:
             backend=backend,
             target=target(backend, given, DETERMINISTIC),
             options=options,
-            seed=self.options.get("random_state", 0),
+            seed=self.options.random_state,
         )
 
     async def ask(self, step: str, task: Task, rows: Sequence[Mapping[str, Any]]) -> list[Result | None]:

@@ -1,60 +1,46 @@
-"""The plans of ``extract``: typed columns, a row per record, or entities with their places."""
+"""``extract``: its options checked and made into a plan for fields, records or entities."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Unpack
+from typing import Any
 
 from llm_magics.core.errors import UsageError
 from llm_magics.data import frames
 from llm_magics.runs import planning
-from llm_magics.runs.execution import execute
-from llm_magics.runs.planning import Common
+from llm_magics.runs.functions import in_background, run_function
 from llm_magics.runs.run import Plan, Run
-from llm_magics.runs.session import Session, current
+from llm_magics.runs.session import Session
+from llm_magics.tasks.extract.options import ExtractOptions
 from llm_magics.tasks.extract.pydantic_models import is_model, model_fields
 from llm_magics.tasks.extract.task import Entities, Extract
 from llm_magics.text.fields import KINDS, Field, fields_of
 
 
-def plan_extract(
-    session: Session,
-    data: Any,
-    fields: Any = None,
-    *,
-    many: bool = False,
-    spans: bool = False,
-    guidance: str = "",
-    **options: Any,
-) -> Plan:
-    """The plan of ``extract``; takes what it takes."""
-    common: Common = options  # type: ignore[assignment]
-    given = planning.source(data, common)
+@run_function(ExtractOptions)
+def extract(session: Session, options: ExtractOptions) -> Plan:
+    """Find typed fields in each row's text.
+
+    Returns the frame with a column a field, ``extract_status`` and ``extract_error``; what a text doesn't
+    say is null. With ``many`` there is a row per record: index and other columns repeat. With ``spans``
+    the fields are kinds of entities, and the column ``spans`` has a list of ``start end label text`` a row,
+    offsets in characters. An answer that doesn't fit its types is asked for once more. Raises UsageError
+    before anything is sent.
+    """
+    given = planning.source(options)
+    many, spans = options.many, options.spans
     if many and spans:
         raise UsageError("--many and --spans don't go together.", hint="--spans finds every mention anyway.")
-    if many and common.get("inplace"):
+    if many and options.inplace:
         raise UsageError("--many makes a row per record; it can't add columns in place.", hint="Use -o NAME.")
-    model = fields if is_model(fields) else None
-    known = model_fields(model) if model is not None else fields_of(fields if fields is not None else "")
-    column = planning.text_column(given)
-    task: Entities | Extract
-    if spans:
-        if model is not None:
-            raise UsageError(
-                "--spans takes kinds of entities, no model.", hint='A body of "name: description" lines.'
-            )
-        task = Entities(known, column, planning.output_name(given.frame, common, "spans"), guidance)
-    else:
-        prefix = common.get("output") or ""
-        task = Extract(known, column, prefix, prefix or "extract", many, guidance, model)
-    backend = planning.backend_for(session, common, "extract", "schema")
+    task = _task(given, options)
     return planning.plan(
         session,
         given,
         task,
-        backend,
-        common,
-        inputs=(column,),
+        planning.backend_for(session, options, "extract", "schema"),
+        options,
+        inputs=(task.column,),
         parameters={"temperature": 0},
         categories={} if many or spans else _categories(task),
         kinds={} if many or spans else _kinds(task),
@@ -62,38 +48,23 @@ def plan_extract(
     )
 
 
-def extract(
-    data: Any,
-    fields: Any,
-    *,
-    many: bool = False,
-    spans: bool = False,
-    guidance: str = "",
-    **options: Unpack[Common],
-) -> Any:
-    """Find typed fields in each row's text.
-
-    Args:
-        data: a DataFrame (pandas, polars, pyarrow), a Series or a list of texts.
-        fields: ``name [type]: description`` lines, a mapping name -> type, or a pydantic model class.
-        many: a row per record that the text holds; index and other columns repeat.
-        spans: the fields are kinds of entities; the column ``spans`` has a list of
-            ``start end label text`` a row, offsets in characters.
-        guidance: what to tell the model beyond the fields.
-        options: see ``plans.Common``; ``output`` is put before the columns' names.
-
-    Returns the frame with a column a field, ``extract_status`` and ``extract_error``; what a text doesn't
-    say is null. An answer that doesn't fit its types is asked for once more. Raises UsageError before
-    anything is sent.
-    """
-    session = current()
-    plan = plan_extract(session, data, fields, many=many, spans=spans, guidance=guidance, **options)
-    return execute(session, plan, options)
+extract_async = in_background(extract)
 
 
-async def extract_async(data: Any, fields: Any, **arguments: Any) -> Any:
-    """``extract`` for a running event loop."""
-    return await extract(data, fields, **arguments, background=True)
+def _task(given: planning.Source, options: ExtractOptions) -> Entities | Extract:
+    """The task over the fields asked for. Raises UsageError."""
+    fields = options.fields
+    model = fields if is_model(fields) else None
+    known = model_fields(model) if model is not None else fields_of(fields if fields is not None else "")
+    column = planning.text_column(given)
+    if not options.spans:
+        prefix = options.output or ""
+        return Extract(known, column, prefix, prefix or "extract", options.many, options.guidance, model)
+    if model is not None:
+        raise UsageError(
+            "--spans takes kinds of entities, no model.", hint='A body of "name: description" lines.'
+        )
+    return Entities(known, column, planning.output_name(given.frame, options, "spans"), options.guidance)
 
 
 def _typed(task: Any) -> Iterator[tuple[str, Field]]:

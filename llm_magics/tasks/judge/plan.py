@@ -1,49 +1,46 @@
-"""The plan of ``judge``: ratings of one column, or a ranking of several texts a row."""
+"""``judge``: its options checked and made into a plan for ratings or rankings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Unpack
+from typing import Any
 
 from llm_magics.core.errors import UsageError
 from llm_magics.runs import planning
-from llm_magics.runs.execution import execute
-from llm_magics.runs.planning import Common
+from llm_magics.runs.functions import in_background, run_function
 from llm_magics.runs.run import Plan
-from llm_magics.runs.session import Session, current
+from llm_magics.runs.session import Session
+from llm_magics.tasks.judge.options import JudgeOptions
 from llm_magics.tasks.judge.task import Compare, Rate, standing
 
 MOST = 6
 """Candidates a row at most: six make 15 pairs, 30 questions a row."""
 
 
-def plan_judge(
-    session: Session,
-    data: Any,
-    criteria: str | None = "",
-    *,
-    columns: Sequence[str] = (),
-    context: str | None = None,
-    scale: tuple[int, int] = (1, 5),
-    **options: Any,
-) -> Plan:
-    """The plan of ``judge``; takes what it takes."""
-    common: Common = options  # type: ignore[assignment]
-    given = planning.source(data, common)
-    named = tuple(columns) or (planning.text_column(given),)
-    for name in (*named, *([context] if context else [])):
+@run_function(JudgeOptions)
+def judge(session: Session, options: JudgeOptions) -> Plan:
+    """Rate one text a row, or rank several.
+
+    Returns the frame with ``rating`` and ``rating_reason``, or with ``best`` (the winner's column, or
+    its place in the list; ``tie``), ``best_ranking``, ``best_points`` (1 a pair won, 1/2 a tie) and
+    ``best_agreement`` (the share of pairs judged alike both ways round). Raises UsageError before
+    anything is sent.
+    """
+    given = planning.source(options)
+    named = tuple(options.columns) or (planning.text_column(given),)
+    inputs = (*named, *([options.context] if options.context else []))
+    for name in inputs:
         given.frame.require(name)
-    inputs = (*named, *([context] if context else []))
-    backend = planning.backend_for(session, common, "generate", "schema")
+    backend = planning.backend_for(session, options, "generate", "schema")
     most = _most(given, named)
     if len(named) == 1 and not most:
-        low, high = scale
+        low, high = options.scale
         if low >= high:
             raise UsageError(f"the scale {low}-{high} goes nowhere.", hint="--scale 1-5")
-        output = planning.output_name(given.frame, common, "rating")
-        rate = Rate(named[0], criteria or "", output, low, high, context)
+        output = planning.output_name(given.frame, options, "rating")
+        rate = Rate(named[0], options.criteria or "", output, low, high, options.context)
         return planning.plan(
-            session, given, rate, backend, common, inputs=inputs, parameters={"temperature": 0}
+            session, given, rate, backend, options, inputs=inputs, parameters={"temperature": 0}
         )
     count = most or len(named)
     if count > MOST:
@@ -51,14 +48,14 @@ def plan_judge(
             f"{count} candidates a row make {count * (count - 1)} questions a row.",
             hint=f"Compare at most {MOST}, or rate them: --on COLUMN",
         )
-    output = planning.output_name(given.frame, common, "best")
-    compare = Compare(named, criteria or "", output, context, most)
+    output = planning.output_name(given.frame, options, "best")
+    compare = Compare(named, options.criteria or "", output, options.context, most)
     return planning.plan(
         session,
         given,
         compare,
         backend,
-        common,
+        options,
         inputs=inputs,
         parameters={"temperature": 0},
         samples=max(1, 2 * len(compare.pairs)),
@@ -66,37 +63,7 @@ def plan_judge(
     )
 
 
-def judge(
-    data: Any,
-    criteria: str = "",
-    *,
-    columns: Sequence[str] = (),
-    context: str | None = None,
-    scale: tuple[int, int] = (1, 5),
-    **options: Unpack[Common],
-) -> Any:
-    """Rate one text a row, or rank several.
-
-    Args:
-        data: a DataFrame, a Series or a list of texts.
-        criteria: what to judge by.
-        columns: one column of texts is rated on ``scale``; several columns, or one that holds lists
-            (``num_generations``), are compared in pairs, each pair both ways round.
-        context: a column shown beside the text, such as the question it answers.
-        options: see ``plans.Common``.
-
-    Returns the frame with ``rating`` and ``rating_reason``, or with ``best`` (the winner's column, or
-    its place in the list; ``tie``), ``best_ranking``, ``best_points`` (1 a pair won, 1/2 a tie) and
-    ``best_agreement`` (the share of pairs judged alike both ways round). Raises UsageError.
-    """
-    session = current()
-    plan = plan_judge(session, data, criteria, columns=columns, context=context, scale=scale, **options)
-    return execute(session, plan, options)
-
-
-async def judge_async(data: Any, criteria: str = "", **arguments: Any) -> Any:
-    """``judge`` for a running event loop."""
-    return await judge(data, criteria, **arguments, background=True)
+judge_async = in_background(judge)
 
 
 def _most(given: planning.Source, named: Sequence[str]) -> int:

@@ -39,7 +39,11 @@ async def _by_bias(context: RunContext, run: Run, task: Label) -> Correct:
     """Divide by the chances of texts that say nothing; what they cost goes into the books."""
     plan = run.plan
     frame, _ = frames.read(list(calibration.CONTENT_FREE), "texts that say nothing")
-    asked = Run(replace(plan, frame=frame, rows=range(len(frame)), samples=1, strategy=None, truth=None))
+    asked = Run(
+        replace(
+            plan, frame=frame, rows=range(len(frame)), samples=1, strategy=None, truth=None, evaluate=None
+        )
+    )
     found: list[Mapping[str, float]] = []
 
     def take(result: Result) -> None:

@@ -1,231 +1,118 @@
-"""The plan of ``label``: choices, examples, confidence, promises, checked before anything is sent."""
+"""``label``: its options checked and made into a plan, before anything is sent."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, Unpack
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any
 
 from llm_magics.backends.base import Backend
 from llm_magics.core.errors import NotFound, UsageError
 from llm_magics.core.types import Choice
+from llm_magics.options.common import RunOptions
 from llm_magics.runs import planning
-from llm_magics.runs.execution import execute
-from llm_magics.runs.planning import DETERMINISTIC, Common
+from llm_magics.runs.functions import in_background, run_function
+from llm_magics.runs.planning import DETERMINISTIC
 from llm_magics.runs.run import Plan, Run
-from llm_magics.runs.session import Session, current
+from llm_magics.runs.session import Session
 from llm_magics.runs.strategy import RunContext, Strategy, single_pass
 from llm_magics.tasks.label import choices
 from llm_magics.tasks.label.cascade.strategy import Agreement
 from llm_magics.tasks.label.cascade.task import CascadeLabel
 from llm_magics.tasks.label.corrections import calibrated
-from llm_magics.tasks.label.evaluation.evaluation import require_known
+from llm_magics.tasks.label.evaluation.evaluation import evaluate, require_known
 from llm_magics.tasks.label.examples import NEAREST
 from llm_magics.tasks.label.few_shot import has_examples, known_labels, looked_up, with_examples
 from llm_magics.tasks.label.nearest_task import NearestLabel
+from llm_magics.tasks.label.options import LabelOptions
 from llm_magics.tasks.label.proposing import propose_labels
-from llm_magics.tasks.label.task import RANDOM, Explain, Label
+from llm_magics.tasks.label.task import RANDOM, Label
 from llm_magics.tasks.label.votes import majority
 from llm_magics.text.label_names import fold
 
 
-@dataclass(frozen=True)
-class Depth:
-    """How far beyond the bare question a labelling goes.
-
-    ``examples``: (text, label) pairs, or (frame, text column, label column); ``k`` of them are shown,
-    each row's nearest with ``dynamic``. ``votes``: samples a row, the majority counts. ``calibrate``
-    takes the model's bias off its chances, or with a column of true labels fits their temperature.
-    ``agree``: the share of labels that a cheap labeller's must share with the model's, with the
-    probability ``sure``. ``cheap``: the model of the embeddings, for ``dynamic`` and ``agree``; for
-    ``agree`` also a small model that labels rows itself.
-    """
-
-    examples: Any = ()
-    k: int | None = None
-    dynamic: bool = False
-    votes: int = 1
-    calibrate: bool = False
-    agree: float | None = None
-    sure: float = 0.9
-    cheap: str | None = None
-
-
-_DEPTH = tuple(field.name for field in fields(Depth))
-_LABEL_FIELDS = ("none", "explain", "scores", "wide", "guidance")
-
-
-def label(
-    data: Any,
-    labels: Any = None,
-    *,
-    labels_from: str | None = None,
-    multi: bool = False,
-    max_labels: int | None = None,
-    none: str | None = None,
-    default: str | None = None,
-    explain: Explain = False,
-    scores: bool = False,
-    wide: bool = False,
-    truth: str | None = None,
-    examples: Any = (),
-    k: int | None = None,
-    dynamic: bool = False,
-    votes: int = 1,
-    calibrate: bool = False,
-    agree: float | None = None,
-    sure: float = 0.9,
-    cheap: str | None = None,
-    propose: int | None = None,
-    guidance: str = "",
-    **options: Unpack[Common],
-) -> Any:
-    """Label each row's text with one of the labels (``multi``: with all that apply).
-
-    Args:
-        data: a DataFrame (pandas, polars, pyarrow), a Series or a list of texts.
-        labels: a list of names, a mapping name -> description, ``name: description`` lines, or Choices.
-        labels_from: a column that holds the labels to choose from.
-        none: the name of a label for "none of these".
-        default: what an unusable answer becomes: None (null), a label, or ``random`` (seeded).
-        scores: a probability column per label; ``wide``: a true/false column per label.
-        explain: a reason beside each label, thought of before it, or ``after``.
-        truth: a column of true labels; the run is scored against it (``last.evaluation``).
-        examples: (text, label) pairs, or (frame, text column, label column). ``k`` of them are shown
-            (two a label), each row's ``k`` nearest (eight) with ``dynamic``.
-        votes: samples a row; the majority is the label, its share the confidence.
-        calibrate: correct the chances, by ``truth`` (a temperature) or by the model's own bias.
-        agree: let a cheap labeller take the rows it is sure of, so that this share of all labels is
-            the model's own with the probability ``sure``; ``label_by`` says who labelled a row.
-        propose: without labels, let the model propose at most so many from a sample; they are printed.
-        cheap: the embedding model of ``dynamic`` and ``agree``; else the one of the role embed. For
-            ``agree`` also a small model that gives probabilities: it labels the rows itself.
-        options: see ``plans.Common``.
+@run_function(LabelOptions)
+def label(session: Session, options: LabelOptions) -> Plan:
+    """Label each row's text with one of the labels (with ``multi``: with all that apply).
 
     Returns the frame with the columns ``label``, ``label_confidence`` (where one is known),
     ``label_status`` and ``label_error``. A row without a usable answer is null, its reason beside it.
-    Raises UsageError before anything is sent, BackendError where every row would fail alike.
+    ``examples`` are (text, label) pairs, or (frame, text column, label column). Raises UsageError before
+    anything is sent, BackendError where every row would fail alike.
     """
-    session = current()
-    return execute(
-        session,
-        plan_label(
-            session,
-            data,
-            labels,
-            labels_from=labels_from,
-            multi=multi,
-            max_labels=max_labels,
-            none=none,
-            default=default,
-            explain=explain,
-            scores=scores,
-            wide=wide,
-            truth=truth,
-            examples=examples,
-            k=k,
-            dynamic=dynamic,
-            votes=votes,
-            calibrate=calibrate,
-            agree=agree,
-            sure=sure,
-            cheap=cheap,
-            propose=propose,
-            guidance=guidance,
-            **options,
-        ),
-        options,
-    )
-
-
-async def label_async(data: Any, labels: Any = None, **arguments: Any) -> Any:
-    """``label`` for a running event loop: awaits the result, other cells and widgets stay live."""
-    return await label(data, labels, **arguments, background=True)
-
-
-def plan_label(
-    session: Session,
-    data: Any,
-    labels: Any = None,
-    *,
-    labels_from: str | None = None,
-    default: str | None = None,
-    multi: bool = False,
-    max_labels: int | None = None,
-    truth: str | None = None,
-    propose: int | None = None,
-    **options: Any,
-) -> Plan:
-    """The plan of ``label``; takes what it takes."""
-    own = {name: options.pop(name) for name in _LABEL_FIELDS if name in options}
-    depth = Depth(**{name: options.pop(name) for name in _DEPTH if name in options})
-    common: Common = options  # type: ignore[assignment]
-    given = planning.source(data, common)
-    if propose is not None:
-        if labels is not None or labels_from is not None:
-            raise UsageError(
-                "--propose lets the model propose labels, and labels are given.",
-                hint="Leave out one of them.",
-            )
-        labels = propose_labels(session, given, propose, own.get("guidance", ""), common)
-    found = _choices(given, labels, labels_from)
-    _check_none(found, own.get("none"))
-    _check(given, own, depth, multi=multi, max_labels=max_labels, truth=truth)
-    backend = planning.backend_for(session, common, "label", "schema" if own.get("explain") else "one_of")
+    given = planning.source(options)
+    found = _choices(session, given, options)
+    _check(given, options)
+    backend = planning.backend_for(session, options, "label", "schema" if options.explain else "one_of")
+    wide = options.wide
     task = Label(
         choices=found,
         column=planning.text_column(given),
-        output=_wide_name(common) if own.get("wide") else planning.output_name(given.frame, common, "label"),
-        many=multi,
-        max_choices=max_labels,
-        seed=common.get("random_state", 0),
-        **own,
+        output=_wide_name(options) if wide else planning.output_name(given.frame, options, "label"),
+        many=options.multi,
+        max_choices=options.max_labels,
+        seed=options.random_state,
+        none=options.none,
+        explain=options.explain,
+        scores=options.scores,
+        wide=wide,
+        guidance=options.guidance,
     )
-    task, work = _deepened(session, _with_default(task, default), depth, truth, backend)
-    if truth is not None:
-        true = given.frame.values(truth)
-        require_known((true[row] for row in given.rows), task.labels.names, many=multi)
+    task, strategy = _with_strategy(session, _with_default(task, options.default), options, backend)
+    if options.truth is not None:
+        true = given.frame.values(options.truth)
+        require_known((true[row] for row in given.rows), task.labels.names, many=options.multi)
     return planning.plan(
         session,
         given,
         task,
         backend,
-        common,
+        options,
         inputs=(task.column,),
-        parameters={} if depth.votes > 1 else DETERMINISTIC,
-        categories={} if multi or own.get("wide") else {task.output: task.labels.names},
-        truth=truth,
+        parameters={} if options.votes > 1 else DETERMINISTIC,
+        categories={} if options.multi or wide else {task.output: task.labels.names},
+        truth=options.truth,
         labels=task.labels.names,
-        samples=depth.votes,
-        gather=majority(task) if depth.votes > 1 else None,
-        strategy=work,
+        samples=options.votes,
+        gather=majority(task) if options.votes > 1 else None,
+        strategy=strategy,
+        evaluate=_evaluated if options.truth is not None else None,
     )
 
 
-def _check(
-    given: planning.Source,
-    own: Mapping[str, Any],
-    depth: Depth,
-    *,
-    multi: bool,
-    max_labels: int | None,
-    truth: str | None,
-) -> None:
-    """What can't go together. Raises UsageError, NotFound."""
-    several = multi or bool(own.get("wide"))
-    if max_labels is not None and not multi:
+label_async = in_background(label)
+
+
+def _evaluated(run: Run) -> Any:
+    """The finished run's labels against the column of true ones."""
+    plan, columns = run.plan, run.row_columns
+    truth, predicted = plan.frame.values(str(plan.truth)), columns[plan.output]
+    chances = columns.get(f"{plan.output}_confidence")
+    confidence = None if chances is None else [chances[position] for position in plan.rows]
+    return evaluate(
+        [truth[position] for position in plan.rows],
+        [predicted[position] for position in plan.rows],
+        plan.labels,
+        confidence,
+    )
+
+
+def _check(given: planning.Source, options: LabelOptions) -> None:
+    """Refuse options that don't go together. Raises UsageError, NotFound."""
+    several = options.multi or options.wide
+    if options.max_labels is not None and not options.multi:
         raise UsageError("--max-labels is for --multi.", hint="Add --multi.")
-    if truth is not None:
-        given.frame.require(truth)
+    if options.truth is not None:
+        given.frame.require(options.truth)
         given.frame.require_whole("--truth")
-        if own.get("wide"):
+        if options.wide:
             raise UsageError("--truth scores the column of labels.", hint="Leave out --wide.")
     chosen = [
         name
         for name, is_chosen in (
-            ("votes", depth.votes > 1),
-            ("calibrate", depth.calibrate),
-            ("agree", depth.agree is not None),
+            ("votes", options.votes > 1),
+            ("calibrate", options.calibrate),
+            ("agree", options.agree is not None),
         )
         if is_chosen
     ]
@@ -234,20 +121,20 @@ def _check(
         raise UsageError(f"--{chosen[0]} is for one label a row.", hint=hint)
     if len(chosen) > 1:
         raise UsageError(f"--{chosen[0]} and --{chosen[1]} don't go together.", hint="Use one of them.")
-    _check_depth(depth)
+    _refuse_without_effect(options)
 
 
-def _check_depth(depth: Depth) -> None:
-    """No word of the line is without effect. Raises UsageError."""
-    if not has_examples(depth.examples):
+def _refuse_without_effect(options: LabelOptions) -> None:
+    """Refuse an option that would change nothing. Raises UsageError."""
+    if not has_examples(options.examples):
         hint = "--examples FRAME:text,label"
-        if depth.dynamic:
+        if options.dynamic:
             raise UsageError("--dynamic looks for the nearest examples, and there are none.", hint=hint)
-        if depth.k is not None:
+        if options.k is not None:
             raise UsageError("--k says how many examples are shown, and there are none.", hint=hint)
-    if depth.agree is None and depth.sure != Depth.sure:
-        raise UsageError("--sure is for --agree.", hint=f"--agree 0.9 --sure {depth.sure:g}")
-    if depth.agree is None and not depth.dynamic and depth.cheap is not None:
+    if options.agree is None and options.sure != LabelOptions.sure:
+        raise UsageError("--sure is for --agree.", hint=f"--agree 0.9 --sure {options.sure:g}")
+    if options.agree is None and not options.dynamic and options.cheap is not None:
         raise UsageError("--with is for --agree and --dynamic.", hint="The model itself is named by -m.")
 
 
@@ -265,23 +152,34 @@ def _check_none(found: Sequence[Choice], none: str | None) -> None:
         )
 
 
-def _wide_name(options: Common) -> str:
+def _wide_name(options: LabelOptions) -> str:
     """What the columns of the labels begin with; a word and a label's name are kept apart."""
-    name = options.get("output") or "is_"
+    name = options.output or "is_"
     return f"{name}_" if name[-1].isalnum() else name
 
 
-def _choices(given: planning.Source, labels: Any, labels_from: str | None) -> tuple[Choice, ...]:
-    if labels is not None and labels_from is not None:
+def _choices(session: Session, given: planning.Source, options: LabelOptions) -> tuple[Choice, ...]:
+    """The labels to choose from: those given, those of a column, or those the model proposes."""
+    labels, column = options.labels, options.labels_from
+    if options.propose is not None:
+        if labels is not None or column is not None:
+            raise UsageError(
+                "--propose lets the model propose labels, and labels are given.",
+                hint="Leave out one of them.",
+            )
+        labels = propose_labels(session, given, options.propose, options)
+    if labels is not None and column is not None:
         raise UsageError("labels were given twice.", hint="Use a body, --labels or --labels-from.")
-    if labels_from is not None:
-        return choices.choices(choices.distinct(given.frame.values(labels_from)))
-    if labels is None:
+    if labels is None and column is None:
         raise UsageError(
             "labels are missing.",
             hint='A body of "name: description" lines, --labels a,b, --labels-from COLUMN, or --propose 8.',
         )
-    return choices.choices(labels)
+    if column is not None:
+        labels = choices.distinct(given.frame.values(column))
+    found = choices.choices(labels)
+    _check_none(found, options.none)
+    return found
 
 
 def _with_default(task: Label, default: str | None) -> Label:
@@ -294,58 +192,58 @@ def _with_default(task: Label, default: str | None) -> Label:
     return replace(task, default_label=default)
 
 
-def _deepened(
-    session: Session, task: Label, depth: Depth, truth: str | None, backend: Backend
+def _with_strategy(
+    session: Session, task: Label, options: LabelOptions, backend: Backend
 ) -> tuple[Label, Strategy | None]:
-    """The task with its examples, and how it is carried out where one pass is not all of it."""
-    examples = known_labels(depth.examples, task) if has_examples(depth.examples) else None
+    """The task with its examples, and the strategy that carries it out where one pass is not all of it."""
+    examples = known_labels(options.examples, task) if has_examples(options.examples) else None
     if examples is not None:
-        task = with_examples(task, examples, depth.k, backend)
-    if depth.dynamic and examples is not None and backend.capabilities.text:
-        if depth.agree is not None:
+        task = with_examples(task, examples, options.k, backend)
+    if options.dynamic and examples is not None and backend.capabilities.text:
+        if options.agree is not None:
             raise UsageError("--dynamic and --agree don't go together.", hint="Use one of them.")
         near = _as(NearestLabel, task)
-        return near, looked_up(near, examples, depth.k or NEAREST, _embedder(session, depth))
-    if depth.dynamic and examples is not None:
-        return task, _saying(f"--dynamic: {backend.name} reads no prompts; it learns from all the examples")
-    if depth.agree is not None:
-        return _as(CascadeLabel, task, model=backend.name), _agreement(session, depth, backend).strategy()
-    if depth.calibrate:
+        return near, looked_up(near, examples, options.k or NEAREST, _embedder(session, options))
+    if options.dynamic and examples is not None:
+        return task, _noting(f"--dynamic: {backend.name} reads no prompts; it learns from all the examples")
+    if options.agree is not None:
+        agreement = _agreement(session, options, options.agree, backend)
+        return _as(CascadeLabel, task, model=backend.name), agreement.strategy()
+    if options.calibrate:
         task = replace(task, scores=True)
-        return task, calibrated(task, truth)
+        return task, calibrated(task, options.truth)
     return task, None
 
 
-def _saying(note: str) -> Strategy:
+def _noting(note: str) -> Strategy:
     """One plain pass, with a sentence under its result."""
 
-    async def carry_out(context: RunContext, run: Run) -> None:
+    async def execute(context: RunContext, run: Run) -> None:
         run.notes.setdefault(note)
         await single_pass(context, run)
 
-    return carry_out
+    return execute
 
 
-def _agreement(session: Session, depth: Depth, backend: Backend) -> Agreement:
-    """The promise, with who is to stand in for the model: a small model, or embeddings."""
-    assert depth.agree is not None
-    if depth.cheap is None:
-        return Agreement(depth.agree, _embedder(session, depth), depth.sure)
-    cheap = session.backend(depth.cheap, "label")
+def _agreement(session: Session, options: LabelOptions, share: float, backend: Backend) -> Agreement:
+    """The guarantee, with who is to stand in for the model: a small model, or embeddings."""
+    if options.cheap is None:
+        return Agreement(share, _embedder(session, options), options.sure)
+    cheap = session.backend(options.cheap, "label")
     if not cheap.capabilities.text:
-        return Agreement(depth.agree, _embedder(session, depth), depth.sure)
+        return Agreement(share, _embedder(session, options), options.sure)
     if (cheap.name, cheap.base_url) == (backend.name, backend.base_url):
         raise UsageError(
-            f"--with {depth.cheap}: that is the model itself.",
+            f"--with {options.cheap}: that is the model itself.",
             hint="Name a cheaper model, or embeddings: --with embedded::wordllama",
         )
-    return Agreement(depth.agree, cheap, depth.sure, planning.target(cheap, {}, DETERMINISTIC))
+    return Agreement(share, cheap, options.sure, planning.target(cheap, RunOptions(), DETERMINISTIC))
 
 
 def _as(kind: type[Any], task: Label, **more: Any) -> Any:
+    """The task as a subclass of ``Label``, with the subclass's own fields."""
     return kind(**{field.name: getattr(task, field.name) for field in fields(Label)}, **more)
 
 
-def _embedder(session: Session, depth: Depth) -> Backend:
-    options: Common = {"model": depth.cheap} if depth.cheap else {}
-    return planning.backend_for(session, options, "embed", "vector")
+def _embedder(session: Session, options: LabelOptions) -> Backend:
+    return planning.backend_for(session, RunOptions(model=options.cheap), "embed", "vector")

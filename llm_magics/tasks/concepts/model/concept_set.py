@@ -13,9 +13,7 @@ from llm_magics.tasks.concepts.model.documents import Documents
 from llm_magics.tasks.concepts.model.edits import State
 from llm_magics.tasks.concepts.model.scores import Column, Score, Scores
 from llm_magics.tasks.concepts.model.slices import Slicing, slicing
-
-THRESHOLD = 0.5
-"""A document matches where its score is above this: "agree" and "strongly agree", or more likely than not."""
+from llm_magics.tasks.concepts.options import THRESHOLD
 
 
 class ConceptSet(ConceptList):

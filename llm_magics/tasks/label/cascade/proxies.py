@@ -92,7 +92,14 @@ class ByModel:
         asked = {name: getattr(plan.task, name) for name in Label.__dataclass_fields__}
         task = Label(**{**asked, "scores": True, "explain": False, "default_label": None})
         self.plan = replace(
-            plan, task=task, backend=backend, target=target, columns=task.columns, strategy=None, truth=None
+            plan,
+            task=task,
+            backend=backend,
+            target=target,
+            columns=task.columns,
+            strategy=None,
+            truth=None,
+            evaluate=None,
         )
         self.agreement, self.cost, self.calls = 0.0, 0.0, 0
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from llm_magics.options.common import RunOptions
 from llm_magics.runs.execution import execute
 from llm_magics.runs.run import Plan, Run
 from llm_magics.runs.session import Session
@@ -28,22 +29,29 @@ class Again:
         review: Review,
         rows: Sequence[int],
         take: Callable[[Mapping[int, Answer]], int],
-        options: Mapping[str, bool],
+        options: Mapping[str, Any],
     ) -> Any:
         """What ``take`` makes of the answers about ``rows``; a Job or an Estimate where options ask for one.
 
         Raises UsageError where no gold row can be an example, or the cost is to be agreed to first.
         """
         task, order = self._taught(review), sorted(rows)
-        plan = replace(
-            self.plan, task=task, columns=task.columns, rows=order, strategy=None, truth=None, shape=None
-        )
 
         def shape(run: Run) -> int:
             columns = run.row_columns
             return take({row: {name: values[row] for name, values in columns.items()} for row in rows})
 
-        return execute(self.session, plan, {"progress": False, **options}, shape)  # type: ignore[typeddict-item]
+        plan = replace(
+            self.plan,
+            task=task,
+            columns=task.columns,
+            rows=order,
+            strategy=None,
+            truth=None,
+            evaluate=None,
+            shape=shape,
+        )
+        return execute(self.session, plan, RunOptions(progress=False, **options))
 
     def _taught(self, review: Review) -> Label:
         """The task with the gold as its examples, in place of those it had."""
