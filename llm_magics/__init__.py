@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from llm_magics.core.types import Usage as Usage
     from llm_magics.tasks.chat.plan import chat as chat
     from llm_magics.tasks.chat.plan import chat_async as chat_async
-    from llm_magics.tasks.concepts.model.concept_set import ConceptSet as ConceptSet
+    from llm_magics.tasks.concepts.concept_set import ConceptSet as ConceptSet
     from llm_magics.tasks.concepts.pipeline import concepts as concepts
     from llm_magics.tasks.embed.plan import embed as embed
     from llm_magics.tasks.embed.plan import embed_async as embed_async
@@ -108,7 +108,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "Response",
         "Usage",
     ),
-    "llm_magics.tasks.concepts.model.concept_set": ("ConceptSet",),
+    "llm_magics.tasks.concepts.concept_set": ("ConceptSet",),
     "llm_magics.core.errors": ("LLMError",),
     "llm_magics.backends.base": ("Backend",),
     "llm_magics.backends.registry": ("register",),

@@ -24,7 +24,7 @@ from llm_magics.backends.namespaces import (
 from llm_magics.backends.specs import check
 from llm_magics.core.errors import NotFound, UsageError
 from llm_magics.core.types import BackendSpec, Limits
-from llm_magics.notebook.commands import COMMANDS
+from llm_magics.options.synonyms import SUBCOMMANDS
 from llm_magics.settings.config import Config, Setting
 from llm_magics.settings.keys import REQUIRED, VARIABLES, Keys
 from llm_magics.settings.table import SETTINGS
@@ -273,7 +273,7 @@ class Registry:
     def _check_name(self, name: str) -> None:
         if not NAME.fullmatch(name):
             raise UsageError(f"{name!r} can't name a backend: letters, digits, '_', '-' and '.' only.")
-        if name in namespaces() or name in COMMANDS:
+        if name in namespaces() or name in SUBCOMMANDS:
             what = "a backend namespace" if name in namespaces() else "a subcommand of %llm"
             raise UsageError(f"{name!r} is {what}; give it another name.")
 

@@ -14,13 +14,11 @@ from llm_magics.core.limits import START, Limiter, over
 from llm_magics.core.types import FREE, Result
 from llm_magics.engine.batched_execution import Together
 from llm_magics.engine.budget import Budget
-from llm_magics.engine.lookup import WorkItem
+from llm_magics.engine.deduplication import WorkItem
 from llm_magics.engine.retries import Attempts
 from llm_magics.engine.task import Target, Task
 from llm_magics.engine.worker_pool import Options, Pass
 from llm_magics.store.responses import Store
-
-__all__ = ["Engine", "Options", "WorkItem"]
 
 
 class Engine:

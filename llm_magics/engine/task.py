@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from llm_magics.core.errors import AnswerError
-from llm_magics.core.types import TEXT, Message, Request, Response, ResponseFormat, Status
+from llm_magics.core.types import TEXT, Message, Request, Response, ResponseFormat, Result, Status
 from llm_magics.text.loose_json import loose_json, visible
 
 Row: TypeAlias = Mapping[str, Any]
 """One row's values by column name, only the columns the task named."""
+
+
+class Part(NamedTuple):
+    """The result about one part of a long text, and that part of the text."""
+
+    result: Result
+    text: str
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,22 @@ class ColumnTask(Task, Protocol):
     @property
     def columns(self) -> tuple[str, ...]:
         """The output columns, in order; ``parse`` gives a value for each."""
+
+
+@runtime_checkable
+class MergeableTask(ColumnTask, Protocol):
+    """A task whose answers about the parts of a long text can be merged into one about the whole text."""
+
+    @property
+    def can_merge(self) -> bool:
+        """Whether this very task can: of a class that can, some can't."""
+
+    @property
+    def merges_again(self) -> bool:
+        """Whether the merged text is asked about again, as a summary of summaries is."""
+
+    def merge(self, parts: Sequence[Part]) -> Mapping[str, Any]:
+        """The values of the whole text from those of its parts, in order; there is at least one part."""
 
 
 def again(request: Request, response: Response, error: AnswerError, wanted: str) -> Request:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from llm_magics.backends.pricing import total_usage
 from llm_magics.core.errors import AnswerError, BudgetExceeded, ContentFiltered, ContextOverflow
 from llm_magics.core.types import EMPTY, NO_USAGE, Limits, Request, Response, Result, Status, Usage
-from llm_magics.engine.lookup import CHUNK, Draw, Intake, Pending, WorkItem
+from llm_magics.engine.deduplication import CHUNK, Draw, Intake, Pending, WorkItem
 from llm_magics.engine.persistence import Keeper
 from llm_magics.engine.retries import Attempts, Reply
 from llm_magics.engine.task import Target, Task

@@ -8,7 +8,7 @@ from typing import Any
 
 from llm_magics.core.errors import UsageError
 from llm_magics.data import frames
-from llm_magics.tasks.concepts.model.concept_set import ConceptSet
+from llm_magics.tasks.concepts.concept_set import ConceptSet
 from llm_magics.tasks.concepts.model.tables import long
 from llm_magics.tasks.concepts.pipeline import concepts
 

@@ -46,7 +46,7 @@ def estimate(cell: Cell) -> Any:
 
 def _shown(cell: Cell, result: Any) -> Any:
     """The explorer, or the form asked for with ``-f``; with ``-q`` nothing."""
-    from llm_magics.tasks.concepts.model.concept_set import ConceptSet
+    from llm_magics.tasks.concepts.concept_set import ConceptSet
 
     wanted, quiet = cell.flags.format, cell.flags.quiet
     if not isinstance(result, ConceptSet):

@@ -1,10 +1,33 @@
-"""What people type who come from other tools, and what it is called here: never run, always said."""
+"""The names of the subcommands, and the words of other tools for them: those are answered, never run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-_SUBCOMMANDS: Mapping[str, str] = {
+SUBCOMMANDS = (
+    "label",
+    "generate",
+    "chat",
+    "concepts",
+    "extract",
+    "summarize",
+    "translate",
+    "judge",
+    "review",
+    "embed",
+    "estimate",
+    "last",
+    "jobs",
+    "stop",
+    "retry",
+    "usage",
+    "reset",
+    "help",
+    "version",
+)
+"""What can stand after ``%llm``; a backend can't have such a name."""
+
+_SYNONYMS: Mapping[str, str] = {
     "label": "classify categorize categorise tag annotate predict fit fit_predict zero_shot few_shot",
     "generate": "prompt complete completion apply map write gen",
     "summarize": "summarise summary tldr",
@@ -60,4 +83,4 @@ def flags() -> dict[str, str]:
     return {word: f"Type {ours}" for ours, words in _FLAGS.items() for word in words.split()}
 
 
-_OURS = {word: ours for ours, words in _SUBCOMMANDS.items() for word in words.split()}
+_OURS = {word: ours for ours, words in _SYNONYMS.items() for word in words.split()}

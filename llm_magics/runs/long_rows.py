@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from llm_magics.backends.pricing import total_usage
 from llm_magics.core import tokens
 from llm_magics.core.errors import ContextOverflow, UsageError
-from llm_magics.core.types import Result
+from llm_magics.core.types import Result, Status
 from llm_magics.data.templates import text_of
-from llm_magics.engine.engine import Options, WorkItem
+from llm_magics.engine.deduplication import WorkItem
+from llm_magics.engine.task import MergeableTask, Part
+from llm_magics.engine.worker_pool import Options
 from llm_magics.options.common import POLICIES, Policy
-from llm_magics.runs.merging import can_combine, combined
 from llm_magics.runs.run import Plan, Run
 from llm_magics.runs.strategy import RunContext, Strategy, single_pass
-from llm_magics.tasks.generate.preset_tasks import Summary
 
 RESERVE = 512
 """Tokens of the context window that are left for the answer."""
@@ -71,7 +71,7 @@ def fitted(plan: Plan, policy: Policy, room: int | None) -> Plan:
         raise UsageError(f"--too-long {policy}?", hint=f"--too-long {'|'.join(POLICIES)}")
     if plan.strategy is not None or plan.samples > 1:
         raise UsageError("--too-long goes with one plain answer a row.", hint="Leave out the other depths.")
-    if policy == "split" and not can_combine(plan.task):
+    if policy == "split" and not (isinstance(plan.task, MergeableTask) and plan.task.can_merge):
         raise UsageError(f"{plan.task.name} can't be split.", hint="--too-long truncate or --too-long fail")
     fit = Fit(policy, room or _room(plan), _column(plan), plan.backend.model)
     columns = (*plan.columns, f"{plan.output.rstrip('_')}_cut")
@@ -173,6 +173,21 @@ def _marked(result: Result, mark: str, value: int) -> Result:
     return replace(result, values={**result.values, mark: value}) if result.values else result
 
 
+def _merged(task: MergeableTask, index: int, results: Sequence[Result], texts: Sequence[str]) -> Result:
+    """One result from those of the parts; failed where a part failed: half a row is not the row."""
+    used = total_usage([result.usage for result in results])
+    bad = next((result for result in results if result.status == "failed"), None)
+    attempts = sum(result.attempts for result in results)
+    if bad is not None:
+        return Result(index, "failed", error=bad.error, usage=used, attempts=attempts)
+    parts = [Part(result, text) for result, text in zip(results, texts, strict=True) if result.values]
+    if not parts:
+        return Result(index, "skipped", usage=used, attempts=attempts)
+    status: Status = "repaired" if any(part.result.status != "ok" for part in parts) else "ok"
+    response = parts[0].result.response
+    return Result(index, status, task.merge(parts), response, usage=used, attempts=attempts)
+
+
 class Split:
     """Asks about every part of long rows; a row is delivered as soon as it has all of its parts.
 
@@ -214,11 +229,12 @@ class Split:
     def _whole(self, index: int, results: Sequence[Result], texts: Sequence[str]) -> str | None:
         """Deliver the row; or, summaries of parts, the text to summarize next."""
         task = self.run.plan.task
-        made = combined(task, index, results, texts)
+        assert isinstance(task, MergeableTask)
+        made = _merged(task, index, results, texts)
         if index in self.earlier:
             made = _sum(made, self.earlier[index])
         self.counts.setdefault(index, len(texts))
-        joined = str(made.values.get(task.output)) if isinstance(task, Summary) and made.values else ""
+        joined = str(made.values.get(task.output)) if task.merges_again and made.values else ""
         if joined and len(texts) > 1 and len(joined) < sum(map(len, texts)):
             self.earlier[index] = made
             return joined

@@ -13,8 +13,8 @@ from llm_magics.core.prompt_formats import formatting_fn, prompt_of
 from llm_magics.core.types import Limits
 from llm_magics.data import frames
 from llm_magics.data.frames import Frame
-from llm_magics.engine.engine import Options
 from llm_magics.engine.task import ColumnTask, Target
+from llm_magics.engine.worker_pool import Options
 from llm_magics.options.common import RowOptions, RunOptions
 from llm_magics.runs.long_rows import fitted
 from llm_magics.runs.run import Plan

@@ -17,9 +17,10 @@ from llm_magics.core.types import Request, Result, Status, Usage
 from llm_magics.data import frames
 from llm_magics.data.frames import Frame
 from llm_magics.engine.batched_requests import Bundle
-from llm_magics.engine.engine import Options, WorkItem
+from llm_magics.engine.deduplication import WorkItem
 from llm_magics.engine.progress import Meter
 from llm_magics.engine.task import Row, Target, Task
+from llm_magics.engine.worker_pool import Options
 from llm_magics.runs.results import Answers, said_by
 from llm_magics.runs.versions import versions
 

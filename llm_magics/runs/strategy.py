@@ -6,7 +6,9 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Protocol, TypeAlias
 
 from llm_magics.core.types import Result
-from llm_magics.engine.engine import Engine, Options, WorkItem
+from llm_magics.engine.deduplication import WorkItem
+from llm_magics.engine.engine import Engine
+from llm_magics.engine.worker_pool import Options
 from llm_magics.runs.run import Run
 
 

@@ -16,7 +16,7 @@ import pytest
 from llm_magics.core.errors import LLMError, NotFound, UsageError
 from llm_magics.core.types import BackendSpec, Concept, Limits, Price
 from llm_magics.runs import session as sessions
-from llm_magics.tasks.concepts.model.concept_set import ConceptSet
+from llm_magics.tasks.concepts.concept_set import ConceptSet
 from llm_magics.tasks.concepts.pipeline import concepts
 from llm_magics.testing import Chaos, Server
 from tests.concepts.scripted import TOPICS, answer, kind, texts, topic_of

@@ -45,10 +45,11 @@ from llm_magics.core.types import (
     Usage,
     Vector,
 )
-from llm_magics.engine.engine import Engine, Options, WorkItem
+from llm_magics.engine.deduplication import WorkItem
+from llm_magics.engine.engine import Engine
 from llm_magics.engine.retries import share
 from llm_magics.engine.task import Parsed, Target
-from llm_magics.engine.worker_pool import ALIKE, Omens
+from llm_magics.engine.worker_pool import ALIKE, Omens, Options
 from llm_magics.store.responses import Store
 from llm_magics.testing import clock
 

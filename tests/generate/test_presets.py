@@ -7,7 +7,7 @@ import pytest
 from llm_magics.core.errors import AnswerError
 from llm_magics.core.types import Response
 from llm_magics.engine.task import Target
-from llm_magics.tasks.generate.preset_tasks import summary, translation, word_count
+from llm_magics.tasks.generate.task import summary, translation, word_count
 
 TARGET = Target("openai", "m")
 

@@ -651,8 +651,9 @@ def test_the_table_of_subcommands_and_their_handlers_agree() -> None:
     """Parser and dispatcher never drift apart."""
     from llm_magics.notebook.commands import COMMANDS
     from llm_magics.notebook.subcommands import HANDLERS
+    from llm_magics.options.synonyms import SUBCOMMANDS
 
-    assert set(HANDLERS) == set(COMMANDS)
+    assert set(HANDLERS) == set(COMMANDS) == set(SUBCOMMANDS)
 
 
 def test_inplace_changes_the_users_frame_and_only_then(k: Kernel, server: Server) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from llm_magics.core.errors import Interrupted, NotFound, UsageError
@@ -12,28 +12,14 @@ from llm_magics.engine.progress import Display
 from llm_magics.runs.functions import option_function
 from llm_magics.runs.session import Session, current
 from llm_magics.tasks.concepts import stages
-from llm_magics.tasks.concepts.model.concept_set import ConceptSet
+from llm_magics.tasks.concepts.concept_set import ConceptSet
 from llm_magics.tasks.concepts.model.documents import Documents
-from llm_magics.tasks.concepts.options import STAGES, THRESHOLD, ConceptsOptions
+from llm_magics.tasks.concepts.options import STAGES, ConceptsOptions
 from llm_magics.tasks.concepts.scorer import Scorer
+from llm_magics.tasks.concepts.stages import Inquiry
 from llm_magics.tasks.concepts.steps import distill, review, score, synthesize
 from llm_magics.tasks.concepts.steps.settings import PROMPTS, Manner, Point, check_wordings
 from llm_magics.tasks.concepts.workbench import Workbench
-
-
-@dataclass(frozen=True)
-class Inquiry:
-    """All that a call decides before anything is sent. ``rows`` are those concepts are looked for in."""
-
-    bench: Workbench
-    documents: Documents
-    rows: Sequence[int]
-    how: Manner
-    stage: str = "score"
-    points: Any = None
-    concepts: Any = None
-    threshold: float = THRESHOLD
-    slice: str | None = None
 
 
 @option_function(ConceptsOptions)

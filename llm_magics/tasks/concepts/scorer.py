@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llm_magics.engine.jobs import Job
-from llm_magics.tasks.concepts.model.concept_set import ConceptSet
+from llm_magics.tasks.concepts.concept_set import ConceptSet
 from llm_magics.tasks.concepts.model.documents import Documents
 from llm_magics.tasks.concepts.steps import distill, review, score, synthesize
 from llm_magics.tasks.concepts.steps.settings import Manner

@@ -4,21 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llm_magics.core.errors import UsageError
 from llm_magics.tasks.concepts.embedded.communities import NOISE
 from llm_magics.tasks.concepts.embedded.sentences import sentences
 from llm_magics.tasks.concepts.model.documents import Documents
+from llm_magics.tasks.concepts.options import THRESHOLD
 from llm_magics.tasks.concepts.scorer import estimate_scores
 from llm_magics.tasks.concepts.steps.distill_prompts import DistillFilter, DistillSummarize
-from llm_magics.tasks.concepts.steps.settings import Point
-from llm_magics.tasks.concepts.workbench import StepEstimate
-
-if TYPE_CHECKING:
-    from llm_magics.tasks.concepts.pipeline import Inquiry
+from llm_magics.tasks.concepts.steps.settings import Manner, Point
+from llm_magics.tasks.concepts.workbench import StepEstimate, Workbench
 
 TYPICAL_CRITERION = "Does the text say that something of a certain kind happened to somebody?"
+
+
+@dataclass(frozen=True)
+class Inquiry:
+    """All that a call decides before anything is sent. ``rows`` are those concepts are looked for in."""
+
+    bench: Workbench
+    documents: Documents
+    rows: Sequence[int]
+    how: Manner
+    stage: str = "score"
+    points: Any = None
+    concepts: Any = None
+    threshold: float = THRESHOLD
+    slice: str | None = None
 
 
 def points_frame(documents: Documents, points: Sequence[Point], labels: Sequence[int] | None = None) -> Any:

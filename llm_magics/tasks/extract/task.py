@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from llm_magics.core.errors import AnswerError
 from llm_magics.core.types import Message, Request, Response, Schema, Status
 from llm_magics.data.templates import text_of
-from llm_magics.engine.task import Parsed, Row, Target, again, answered, asked_again
+from llm_magics.engine.task import Parsed, Part, Row, Target, again, answered, asked_again
 from llm_magics.tasks.extract.pydantic_models import checked
 from llm_magics.text.fields import Field, described, read_record, schema_of
 from llm_magics.text.label_names import Labels
@@ -103,6 +103,23 @@ class Extract:
         """Nothing is made up."""
         return None
 
+    @property
+    def can_merge(self) -> bool:
+        """A pydantic model may forbid what merging would make."""
+        return self.model is None
+
+    @property
+    def merges_again(self) -> bool:
+        """The merged values are final."""
+        return False
+
+    def merge(self, parts: Sequence[Part]) -> Mapping[str, Any]:
+        """The records of all parts; of single fields the first value that a part states, lists joined."""
+        found = [part.result.values for part in parts]
+        if self.many:
+            return {self.columns[0]: [record for values in found for record in values[self.columns[0]]]}
+        return {name: _first_stated([values[name] for values in found]) for name in self.columns}
+
     def _record(self, value: Any) -> tuple[dict[str, Any], bool]:
         if self.model is None:
             return read_record(self.fields, value)
@@ -187,6 +204,26 @@ class Entities:
         """Nothing is made up."""
         return None
 
+    @property
+    def can_merge(self) -> bool:
+        """Entities of parts are entities of the whole."""
+        return True
+
+    @property
+    def merges_again(self) -> bool:
+        """The merged list is final."""
+        return False
+
+    def merge(self, parts: Sequence[Part]) -> Mapping[str, Any]:
+        """The entities of all parts, with offsets into the whole text."""
+        spans: list[dict[str, Any]] = []
+        offset = 0
+        for part in parts:
+            found = part.result.values[self.output]
+            spans += [{**one, "start": one["start"] + offset, "end": one["end"] + offset} for one in found]
+            offset += len(part.text)
+        return {self.output: spans}
+
 
 def _request(
     head: tuple[Message, ...], form: Schema, value: Any, target: Target, sample: int
@@ -236,3 +273,13 @@ def _short(error: ValueError) -> str:
         f"{'.'.join(map(str, fault['loc'])) or 'the answer'}: {fault['msg']}" for fault in error.errors()
     )
     return "; ".join(list(faults)[:5])
+
+
+def _first_stated(values: Sequence[Any]) -> Any:
+    """The first value that is not null; lists are joined, each item once."""
+    if all(isinstance(value, list) for value in values):
+        joined: list[Any] = []
+        for value in values:
+            joined += [item for item in value if item not in joined]
+        return joined
+    return next((value for value in values if value is not None), None)

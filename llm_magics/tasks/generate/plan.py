@@ -10,8 +10,7 @@ from llm_magics.runs.functions import in_background, run_function
 from llm_magics.runs.run import Plan
 from llm_magics.runs.session import Session
 from llm_magics.tasks.generate.options import GenerateOptions, SummarizeOptions, TranslateOptions
-from llm_magics.tasks.generate.preset_tasks import summary, translation
-from llm_magics.tasks.generate.task import Generate
+from llm_magics.tasks.generate.task import Generate, summary, translation
 
 
 @run_function(GenerateOptions)

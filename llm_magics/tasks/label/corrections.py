@@ -8,7 +8,7 @@ from dataclasses import replace
 from llm_magics.core.types import Result
 from llm_magics.data import frames
 from llm_magics.data.templates import is_null
-from llm_magics.engine.engine import WorkItem
+from llm_magics.engine.deduplication import WorkItem
 from llm_magics.runs.run import Run
 from llm_magics.runs.strategy import RunContext, Strategy, single_pass
 from llm_magics.tasks.label import calibration

@@ -74,7 +74,7 @@ def label(session: Session, options: LabelOptions) -> Plan:
         truth=options.truth,
         labels=task.labels.names,
         samples=options.votes,
-        gather=majority(task) if options.votes > 1 else None,
+        gather=majority(task.output, task.labels.names) if options.votes > 1 else None,
         strategy=strategy,
         evaluate=_evaluated if options.truth is not None else None,
     )

@@ -12,7 +12,9 @@ from typing import Any, Literal, TypeAlias
 from llm_magics.core.errors import AnswerError
 from llm_magics.core.types import Choice, Message, OneOf, Request, Response, ResponseFormat, Schema
 from llm_magics.data.templates import text_of
-from llm_magics.engine.task import Parsed, Row, Target, again
+from llm_magics.engine.task import Parsed, Part, Row, Target, again
+from llm_magics.tasks.label.columns import LabelColumns
+from llm_magics.tasks.label.votes import all_labels, mean_scores, most_voted
 from llm_magics.text.label_answers import many_labels, one_label
 from llm_magics.text.label_names import Labels
 from llm_magics.text.loose_json import loose_json, visible
@@ -166,6 +168,26 @@ class Label:
         """The values that these chances give: the likeliest label, its confidence, a column per label."""
         best = max(scores, key=lambda name: scores[name])
         return self._values(best, scores, "") if not self.explain else {}
+
+    @property
+    def can_merge(self) -> bool:
+        """Labels of parts make a label of the whole."""
+        return True
+
+    @property
+    def merges_again(self) -> bool:
+        """The merged label is final."""
+        return False
+
+    def merge(self, parts: Sequence[Part]) -> Mapping[str, Any]:
+        """Probabilities averaged by length where all parts have them; else votes; of several labels all."""
+        columns = LabelColumns(self.output, self.labels.names, self.many, self.wide)
+        scores = [part.result.response.scores if part.result.response else None for part in parts]
+        if all(scores) and not self.many and not self.explain:
+            lengths = [len(part.text) for part in parts]
+            return self.scored(mean_scores([dict(each or {}) for each in scores], lengths))
+        found = [part.result.values for part in parts]
+        return all_labels(columns, found) if self.many else most_voted(columns, found)
 
     def _native(self, parsed: Any) -> tuple[Any, bool]:
         if self.many:

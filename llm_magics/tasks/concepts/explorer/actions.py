@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from llm_magics.core.errors import UsageError
+from llm_magics.tasks.concepts.model.concept_model import ConceptModel
 from llm_magics.widgets.following import follow
 
-if TYPE_CHECKING:
-    from llm_magics.tasks.concepts.explorer.explorer import Explorer
+
+class Explorable(Protocol):
+    """What the buttons need of the explorer."""
+
+    concepts: ConceptModel
+    chosen: tuple[str, ...]
+    controls: Any
+
+    @property
+    def rows(self) -> Sequence[int]:
+        """Numbers of the selected documents' rows."""
+
+    def choose(self, *names: str) -> None:
+        """Open the first of these concepts and stand the others beside it."""
+
+    def say(self, text: str) -> None:
+        """Show a sentence in the status line."""
+
+    def refresh(self) -> None:
+        """Draw everything anew."""
+
+    def to_html(self, path: Any = None) -> str:
+        """A page that needs nothing but a browser."""
 
 
 class Actions:
     """One method a button, by its key."""
 
-    def __init__(self, explorer: Explorer) -> None:
+    def __init__(self, explorer: Explorable) -> None:
         self.explorer = explorer
         self.job: Any = None
         self._asked: str | None = None

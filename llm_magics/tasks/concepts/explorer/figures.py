@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from llm_magics.tasks.concepts.model.concept_model import ConceptModel
 from llm_magics.widgets.html import cut, escape
 from llm_magics.widgets.theme import GRID, INK, SYMBOLS, colour, shape
-
-if TYPE_CHECKING:
-    from llm_magics.tasks.concepts.model.concept_set import ConceptSet
 
 MAX_POINTS = 20_000
 HEIGHT = 430
@@ -38,7 +36,7 @@ def plain(text: str) -> str:
     return escape(cut(" ".join(text.split()), NAME)).replace("&#x27;", "'").replace("&quot;", '"')
 
 
-def best(concepts: ConceptSet) -> Any:
+def best(concepts: ConceptModel) -> Any:
     """The number of each document's best matching ticked concept, -1 where none matches: shape (n,)."""
     import numpy as np
 
@@ -49,7 +47,7 @@ def best(concepts: ConceptSet) -> Any:
     return np.where(scores.max(axis=0) < 0, -1, scores.argmax(axis=0)).astype(np.int16)
 
 
-def map_picture(concepts: ConceptSet, chosen: Sequence[str] = (), most: int = MAX_POINTS) -> Picture:
+def map_picture(concepts: ConceptModel, chosen: Sequence[str] = (), most: int = MAX_POINTS) -> Picture:
     """Each document at its place, coloured by its best concept; with ``chosen``, only theirs stand out."""
     import numpy as np
 
@@ -95,11 +93,11 @@ def map_picture(concepts: ConceptSet, chosen: Sequence[str] = (), most: int = MA
     return Picture(trace, layout, rows, notice, legend)
 
 
-def _ids(concepts: ConceptSet, chosen: Sequence[str]) -> set[str]:
+def _ids(concepts: ConceptModel, chosen: Sequence[str]) -> set[str]:
     return {concepts[name].id for name in chosen}
 
 
-def _of_chosen(concepts: ConceptSet, ids: Sequence[str], chosen: Sequence[str]) -> Any:
+def _of_chosen(concepts: ConceptModel, ids: Sequence[str], chosen: Sequence[str]) -> Any:
     """Like ``best``, among the chosen concepts alone."""
     import numpy as np
 
@@ -147,7 +145,7 @@ def sampled(owners: Any, most: int, seed: int = 0) -> Any:
     return np.sort(np.concatenate(kept))
 
 
-def matrix_picture(concepts: ConceptSet, column: str | None, by: str | None = None) -> Picture:
+def matrix_picture(concepts: ConceptModel, column: str | None, by: str | None = None) -> Picture:
     """A bubble for each concept and slice; its area is the count, or the share ``by`` concept or slice."""
     import numpy as np
 
@@ -193,7 +191,7 @@ def _flat(sizes: Sequence[float], owners: Sequence[int], opacity: float) -> dict
     }
 
 
-def prevalence_picture(concepts: ConceptSet) -> Picture:
+def prevalence_picture(concepts: ConceptModel) -> Picture:
     """How many documents show each concept, most first: a mark at the count, a line to zero."""
     import numpy as np
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from llm_magics.core.types import Concept
+from llm_magics.tasks.concepts.model.concept_model import ConceptModel
 from llm_magics.widgets.html import block, cut, definitions, escape, heading, line, marked, table
 from llm_magics.widgets.theme import colour, glyph
-
-if TYPE_CHECKING:
-    from llm_magics.core.types import Concept
-    from llm_magics.tasks.concepts.model.concept_set import ConceptSet
 
 PAGE = 20
 LONG = 1500
@@ -20,7 +17,7 @@ MODES = ("matches", "non-matches", "failed", "not asked")
 
 
 def rows_of(
-    concepts: ConceptSet, concept: Concept, mode: str, group: tuple[str, str] | None = None
+    concepts: ConceptModel, concept: Concept, mode: str, group: tuple[str, str] | None = None
 ) -> list[int]:
     """The rows of a mode, in the order they are worth reading."""
     if mode == "matches":
@@ -43,7 +40,7 @@ def rows_of(
 
 
 def concept_pane(
-    concepts: ConceptSet, concept: Concept, rows: Sequence[int], page: int, mode: str, where: str = ""
+    concepts: ConceptModel, concept: Concept, rows: Sequence[int], page: int, mode: str, where: str = ""
 ) -> str:
     """Criterion, summary, quotes, and a page of the documents of a mode."""
     matching = concepts.rows(concept.id)
@@ -70,7 +67,7 @@ def concept_pane(
     return block(*parts)
 
 
-def _quotes(concepts: ConceptSet, concept: Concept, matching: Sequence[int]) -> str:
+def _quotes(concepts: ConceptModel, concept: Concept, matching: Sequence[int]) -> str:
     scores = concepts.column(concept.id).scores
     marks = (score.highlight for row in matching if (score := scores[row]) is not None and score.highlight)
     found = list(dict.fromkeys(marks))[:QUOTES]
@@ -88,7 +85,7 @@ def _pages(what: str, count: int, page: int) -> str:
     return f"{what}: {page * PAGE + 1:,}–{last:,} of {count:,}"
 
 
-def document(concepts: ConceptSet, concept: Concept | None, row: int) -> str:
+def document(concepts: ConceptModel, concept: Concept | None, row: int) -> str:
     """A document with its score, the reason, and what decided marked."""
     score = concepts.column(concept.id).scores[row] if concept is not None else None
     text = concepts.documents.texts[row]
@@ -101,7 +98,7 @@ def document(concepts: ConceptSet, concept: Concept | None, row: int) -> str:
     return f'<div class="doc"><div class="dim">{escape(" · ".join(said))}</div>{shown}</div>'
 
 
-def document_pane(concepts: ConceptSet, row: int) -> str:
+def document_pane(concepts: ConceptModel, row: int) -> str:
     """One document and how far it shows each ticked concept."""
     lines = []
     for number, concept in enumerate(concepts.selected):
@@ -118,7 +115,7 @@ def document_pane(concepts: ConceptSet, row: int) -> str:
     )
 
 
-def selection_pane(concepts: ConceptSet, rows: Sequence[int], page: int, what: str) -> str:
+def selection_pane(concepts: ConceptModel, rows: Sequence[int], page: int, what: str) -> str:
     """A page of chosen documents, without a concept."""
     shown = rows[page * PAGE : (page + 1) * PAGE]
     return block(
@@ -154,7 +151,7 @@ def spark(counts: Sequence[int], sizes: Sequence[int]) -> str:
     return "".join(" " if not share else BLOCKS[min(7, int(share / top * 7.999))] for share in shares)
 
 
-def entries(concepts: ConceptSet, column: str | None, search: str = "") -> list[tuple[str, str]]:
+def entries(concepts: ConceptModel, column: str | None, search: str = "") -> list[tuple[str, str]]:
     """The concept list: what a line says, and the concept's id; ticked ones with slice bars."""
     _, counts, sizes = concepts.counted(column)
     known = {c.id: (n, line) for n, (c, line) in enumerate(zip(concepts.selected, counts, strict=True))}

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from llm_magics.core.types import Concept
 from llm_magics.tasks.concepts.explorer.figures import best, sampled
+from llm_magics.tasks.concepts.model.concept_model import ConceptModel
 from llm_magics.widgets.html import bar, block, cut, escape, heading, line, marked, table
 from llm_magics.widgets.theme import COLOURS, NO_COLOUR, colour, glyph, shape
-
-if TYPE_CHECKING:
-    from llm_magics.core.types import Concept
-    from llm_magics.tasks.concepts.model.concept_set import ConceptSet
 
 POINTS = 3000
 QUOTES = 2
@@ -19,7 +17,7 @@ PAGE_DOCUMENTS = 20
 MOST = 60
 
 
-def summary(concepts: ConceptSet, column: str | None = None) -> str:
+def summary(concepts: ConceptModel, column: str | None = None) -> str:
     """The concepts with counts and quotes, and the matrix of a slice column: a few kB of HTML."""
     parts = [heading(title(concepts)), _concept_table(concepts)]
     if column is not None:
@@ -28,14 +26,14 @@ def summary(concepts: ConceptSet, column: str | None = None) -> str:
     return block(*parts, role="figure", said=title(concepts))
 
 
-def title(concepts: ConceptSet) -> str:
+def title(concepts: ConceptModel) -> str:
     """What this is, in a few words."""
     uncovered = len(concepts.uncovered)
     rest = f", {uncovered:,} show none" if concepts.selected else ""
     return f"{len(concepts.selected)} concepts in {len(concepts.documents):,} documents{rest}"
 
 
-def _concept_table(concepts: ConceptSet) -> str:
+def _concept_table(concepts: ConceptModel) -> str:
     whole = max(1, len(concepts.documents) - len(concepts.documents.blank))
     lines = []
     for number, concept in enumerate(concepts.selected[:MOST]):
@@ -59,7 +57,7 @@ def _dim(text: str) -> str:
     return f"<div class=dim>{escape(cut(text, 300))}</div>" if text else ""
 
 
-def _highlights(concepts: ConceptSet, concept: Concept) -> list[str]:
+def _highlights(concepts: ConceptModel, concept: Concept) -> list[str]:
     scores = concepts.column(concept.id).scores
     found = (
         s.highlight for row in concepts.rows(concept.id) if (s := scores[row]) is not None and s.highlight
@@ -67,7 +65,7 @@ def _highlights(concepts: ConceptSet, concept: Concept) -> list[str]:
     return list(dict.fromkeys(found))[:QUOTES]
 
 
-def _matrix(concepts: ConceptSet, column: str) -> str:
+def _matrix(concepts: ConceptModel, column: str) -> str:
     groups, counts, sizes = concepts.counted(column)
     heads = ["", *(f"{group} ({size:,})" for group, size in zip(groups, sizes, strict=True))]
     rows = [
@@ -82,12 +80,12 @@ def _count(count: int, size: int) -> str:
     return f"{count:,} ({count / size:.0%})" if size else "0"
 
 
-def text(concepts: ConceptSet) -> str:
+def text(concepts: ConceptModel) -> str:
     """The same as plain text."""
     return repr(concepts)
 
 
-def page(concepts: ConceptSet, column: str | None = None) -> str:
+def page(concepts: ConceptModel, column: str | None = None) -> str:
     """A whole HTML document: summary, map, and each concept with its best documents. No scripts."""
     name = escape(title(concepts))
     policy = "default-src 'none'; style-src 'unsafe-inline'"
@@ -103,11 +101,11 @@ def page(concepts: ConceptSet, column: str | None = None) -> str:
     )
 
 
-def _sections(concepts: ConceptSet) -> str:
+def _sections(concepts: ConceptModel) -> str:
     return "".join(_section(concepts, number, concept) for number, concept in enumerate(concepts.selected))
 
 
-def _section(concepts: ConceptSet, number: int, concept: Concept) -> str:
+def _section(concepts: ConceptModel, number: int, concept: Concept) -> str:
     rows = concepts.rows(concept.id)
     scores = concepts.column(concept.id).scores
     documents = "".join(
@@ -128,7 +126,7 @@ def _highlight(scores: Sequence[Any], row: int) -> str:
     return scores[row].highlight if scores[row] is not None else ""
 
 
-def _said(concepts: ConceptSet, scores: Sequence[Any], row: int) -> str:
+def _said(concepts: ConceptModel, scores: Sequence[Any], row: int) -> str:
     score = scores[row]
     said = f"document {concepts.documents.labels[row]} · score {score.value:.2f}"
     return f"{said} · {score.rationale}" if score.rationale else said
@@ -146,7 +144,7 @@ _SHAPES = (
 )
 
 
-def drawing(concepts: ConceptSet, width: int = 720, height: int = 480) -> str:
+def drawing(concepts: ConceptModel, width: int = 720, height: int = 480) -> str:
     """The map as SVG, up to 3,000 documents; colour and shape tell the concept."""
     import numpy as np
 

@@ -8,8 +8,7 @@ from typing import Any
 from llm_magics.core.errors import UsageError
 from llm_magics.core.types import Concept
 from llm_magics.tasks.concepts.model import edits
-from llm_magics.tasks.concepts.model.edits import Edit, State, frozen
-from llm_magics.tasks.concepts.model.tables import concept_code
+from llm_magics.tasks.concepts.model.edits import Edit, State, concept_code, frozen
 
 
 class ConceptList:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeAlias
 
 from llm_magics.core.errors import NotFound, UsageError
@@ -223,3 +223,13 @@ _VERBS: dict[str, Verb] = {
     "select": _flag("selected", True),
     "deselect": _flag("selected", False),
 }
+
+
+def concept_code(concept: Concept) -> str:
+    """The expression that makes this concept; fields at their default are left out."""
+    given = [
+        f"{spec.name}={getattr(concept, spec.name)!r}"
+        for spec in fields(concept)
+        if spec.name not in ("id", "name") and getattr(concept, spec.name) != spec.default
+    ]
+    return f"Concept({', '.join([repr(concept.id), repr(concept.name), *given])})"

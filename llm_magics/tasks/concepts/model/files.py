@@ -7,21 +7,20 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from llm_magics.core.errors import UsageError
 from llm_magics.core.types import Concept
 from llm_magics.tasks.concepts.model.documents import Documents
 from llm_magics.tasks.concepts.model.edits import Edit, frozen
+from llm_magics.tasks.concepts.model.scored_concepts import ScoredConcepts
 from llm_magics.tasks.concepts.model.scores import Scores
 
-if TYPE_CHECKING:
-    from llm_magics.tasks.concepts.model.concept_set import ConceptSet
-
+S = TypeVar("S", bound=ScoredConcepts)
 VERSION = 1
 
 
-def to_json(concepts: ConceptSet, *, texts: bool = True) -> dict[str, Any]:
+def to_json(concepts: ScoredConcepts, *, texts: bool = True) -> dict[str, Any]:
     """Concepts as they began, the edits since, scores, threshold, map; with ``texts`` the documents."""
     data: dict[str, Any] = {
         "version": VERSION,
@@ -40,14 +39,12 @@ def to_json(concepts: ConceptSet, *, texts: bool = True) -> dict[str, Any]:
     return json.loads(json.dumps(data))  # type: ignore[no-any-return]
 
 
-def from_json(data: Mapping[str, Any], documents: Any = None, on: str | None = None) -> ConceptSet:
+def from_json(kind: type[S], data: Mapping[str, Any], documents: Any = None, on: str | None = None) -> S:
     """The set again, with its log. Raises UsageError where it doesn't fit the documents, or isn't one."""
-    from llm_magics.tasks.concepts.model.concept_set import ConceptSet
-
     if data.get("version") != VERSION or "concepts" not in data:
         raise UsageError("this is no set of concepts that this version can read.")
     held = _documents(data, documents, on)
-    made = ConceptSet(
+    made = kind(
         [_concept(item) for item in data["begun"]],
         held,
         scores=Scores.from_json(len(held), data["scores"]) if len(held) == data["documents"] else None,
@@ -87,7 +84,7 @@ def _fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {key: frozen(value) for key, value in arguments.items()}
 
 
-def save(concepts: ConceptSet, path: Any, *, texts: bool = True) -> None:
+def save(concepts: ScoredConcepts, path: Any, *, texts: bool = True) -> None:
     """Write the set to a file, whole or not at all; readable by its owner only."""
     target = Path(path)
     part = target.with_name(target.name + ".part")
@@ -98,6 +95,6 @@ def save(concepts: ConceptSet, path: Any, *, texts: bool = True) -> None:
     part.replace(target)
 
 
-def load(path: Any, documents: Any = None, on: str | None = None) -> ConceptSet:
+def load(kind: type[S], path: Any, documents: Any = None, on: str | None = None) -> S:
     """Read such a file."""
-    return from_json(json.loads(Path(path).read_text(encoding="utf-8")), documents, on)
+    return from_json(kind, json.loads(Path(path).read_text(encoding="utf-8")), documents, on)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llm_magics.core.errors import UsageError
 from llm_magics.core.types import Concept
-
-if TYPE_CHECKING:
-    from llm_magics.tasks.concepts.model.concept_set import ConceptSet
+from llm_magics.tasks.concepts.model.scored_concepts import ScoredConcepts
 
 Part = tuple[str, str, tuple[int, ...]]
 
 
-def parts_of(concepts: ConceptSet, concept: Concept, k: int) -> list[Part]:
+def parts_of(concepts: ScoredConcepts, concept: Concept, k: int) -> list[Part]:
     """Name, criterion and examples of ``k`` groups of the concept's matches, by keywords.
 
     Raises UsageError where fewer than ``k`` documents match.

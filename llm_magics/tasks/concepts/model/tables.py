@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llm_magics.core.errors import UsageError
 from llm_magics.core.types import Concept
-
-if TYPE_CHECKING:
-    from llm_magics.tasks.concepts.model.concept_set import ConceptSet
+from llm_magics.tasks.concepts.model.scored_concepts import ScoredConcepts
 
 ALL = "all"
 
 
-def wide(concepts: ConceptSet) -> Any:
+def wide(concepts: ScoredConcepts) -> Any:
     """Documents x ticked concepts; the documents' own index, NaN where there is no score."""
     import pandas as pd
 
@@ -22,7 +19,7 @@ def wide(concepts: ConceptSet) -> Any:
     return pd.DataFrame(columns, index=pd.Index(concepts.documents.labels, name="document"), dtype=float)
 
 
-def long(concepts: ConceptSet, id_col: str | None = None) -> Any:
+def long(concepts: ScoredConcepts, id_col: str | None = None) -> Any:
     """A row for each document asked about a ticked concept, with LLooM's column names and status, error.
 
     Documents go by their own index (``doc_id``), or by the column ``id_col``, under its name.
@@ -58,7 +55,7 @@ _LONG = [
 ]  # fmt: skip
 
 
-def matrix(concepts: ConceptSet, column: str | None = None, by: str | None = None) -> Any:
+def matrix(concepts: ScoredConcepts, column: str | None = None, by: str | None = None) -> Any:
     """Matches of each ticked concept, in all documents and in each group of a slice column.
 
     ``by="concept"``: the share of the concept's matches that lies in the group. ``by="slice"``: the
@@ -77,7 +74,7 @@ def matrix(concepts: ConceptSet, column: str | None = None, by: str | None = Non
     return table if by else table.astype(int)
 
 
-def counted(concepts: ConceptSet, column: str | None) -> tuple[list[str], list[list[int]], list[int]]:
+def counted(concepts: ScoredConcepts, column: str | None) -> tuple[list[str], list[list[int]], list[int]]:
     """Groups (all documents first), matches by concept and group, and documents in each group."""
     parts = concepts.slice(column) if column else None
     groups, codes = (list(parts.groups), parts.codes) if parts else ([], ())
@@ -92,7 +89,7 @@ def counted(concepts: ConceptSet, column: str | None) -> tuple[list[str], list[l
     return [ALL, *groups], counts, sizes
 
 
-def export(concepts: ConceptSet) -> Any:
+def export(concepts: ScoredConcepts) -> Any:
     """LLooM's table: concept, criteria, summary, rep_examples, prevalence, n_matches, highlights."""
     import pandas as pd
 
@@ -118,17 +115,7 @@ def export(concepts: ConceptSet) -> Any:
     return pd.DataFrame(rows, columns=columns)
 
 
-def concept_code(concept: Concept) -> str:
-    """The expression that makes this concept; fields at their default are left out."""
-    given = [
-        f"{spec.name}={getattr(concept, spec.name)!r}"
-        for spec in fields(concept)
-        if spec.name not in ("id", "name") and getattr(concept, spec.name) != spec.default
-    ]
-    return f"Concept({', '.join([repr(concept.id), repr(concept.name), *given])})"
-
-
-def listing(concepts: ConceptSet) -> str:
+def listing(concepts: ScoredConcepts) -> str:
     """The set in plain text, a line a concept."""
     n = len(concepts.documents)
     head = f"{len(concepts)} concepts over {n:,} documents"
@@ -136,7 +123,7 @@ def listing(concepts: ConceptSet) -> str:
     return "\n".join([head, *lines, *filter(None, [concepts.report])])
 
 
-def _line(concepts: ConceptSet, concept: Concept, n: int) -> str:
+def _line(concepts: ScoredConcepts, concept: Concept, n: int) -> str:
     column = concepts.column(concept.id)
     asked = n - len(column.missing(failed=False))
     failed = sum(score is not None and score.failed for score in column.scores)

@@ -8,7 +8,7 @@ from typing import Any
 from llm_magics.core.types import Concept
 from llm_magics.tasks.concepts.embedded import similarity_scores
 from llm_magics.tasks.concepts.embedded.keywords import criterion_of
-from llm_magics.tasks.concepts.model.concept_set import ConceptSet
+from llm_magics.tasks.concepts.model.concept_model import ConceptModel
 from llm_magics.tasks.concepts.steps.review_prompts import (
     MatchConcepts,
     ReviewMerge,
@@ -21,7 +21,7 @@ from llm_magics.tasks.concepts.steps.structured_prompt import Structured
 from llm_magics.tasks.concepts.workbench import Workbench
 
 
-async def review(bench: Workbench, concepts: ConceptSet, how: Manner) -> None:
+async def review(bench: Workbench, concepts: ConceptModel, how: Manner) -> None:
     """Drop what is of no use, merge what is the same, untick beyond the number wanted: all undoable.
 
     A locked concept stays as it is. An answer that can't be used leaves the concepts as they are.
@@ -45,11 +45,11 @@ async def review(bench: Workbench, concepts: ConceptSet, how: Manner) -> None:
         await select(bench, concepts, how)
 
 
-def _open(concepts: ConceptSet) -> list[Concept]:
+def _open(concepts: ConceptModel) -> list[Concept]:
     return [concept for concept in concepts.selected if not concept.locked]
 
 
-async def _reviewed(bench: Workbench, concepts: ConceptSet, task: Structured) -> Any:
+async def _reviewed(bench: Workbench, concepts: ConceptModel, task: Structured) -> Any:
     """The task's answer about the open concepts, with their ids for its numbers."""
     asked = _open(concepts)
     if len(asked) < 2:
@@ -67,14 +67,14 @@ def _with_ids(value: Any, ids: Mapping[str, str]) -> Any:
     return tuple(_with_ids(item, ids) for item in value)
 
 
-def _merge(concepts: ConceptSet, same: Mapping[str, Any]) -> None:
+def _merge(concepts: ConceptModel, same: Mapping[str, Any]) -> None:
     """Merge under the new name; where another concept has that name already, under the first one's."""
     names = {concept.name for concept in concepts if concept.id not in same["ids"]}
     name = concepts[same["ids"][0]].name if same["name"] in names else same["name"]
     concepts.merge(*same["ids"], name=name, criterion=same["criterion"])
 
 
-def _merge_namesakes(concepts: ConceptSet) -> None:
+def _merge_namesakes(concepts: ConceptModel) -> None:
     """Without a model: concepts that share most of their keywords are one."""
     for first in _open(concepts):
         if first.name not in concepts:
@@ -90,7 +90,7 @@ def _alike(one: Concept, other: Concept) -> bool:
     return shared * 2 > max(len(one.keywords), len(other.keywords), 1)
 
 
-async def select(bench: Workbench, concepts: ConceptSet, how: Manner) -> None:
+async def select(bench: Workbench, concepts: ConceptModel, how: Manner) -> None:
     """Keep the ticks of the best ``max_concepts``; the others stay in the list, unticked."""
     locked = [concept for concept in concepts.selected if concept.locked]
     most = max(1, how.max_concepts - len(locked))
@@ -101,7 +101,7 @@ async def select(bench: Workbench, concepts: ConceptSet, how: Manner) -> None:
         concepts.deselect(*gone)
 
 
-async def cover(bench: Workbench, concepts: ConceptSet, reference: Sequence[str]) -> dict[str, str | None]:
+async def cover(bench: Workbench, concepts: ConceptModel, reference: Sequence[str]) -> dict[str, str | None]:
     """For each item of a reference list the concept that means the same, or None."""
     asked = list(concepts.selected)
     if not bench.writes("concepts.synthesize"):

@@ -8,7 +8,7 @@ from typing import Any
 from llm_magics.core.types import Concept, Result
 from llm_magics.tasks.concepts.embedded import similarity_scores
 from llm_magics.tasks.concepts.embedded.layout import layout
-from llm_magics.tasks.concepts.model.concept_set import ConceptSet
+from llm_magics.tasks.concepts.model.concept_model import ConceptModel
 from llm_magics.tasks.concepts.model.scores import Score as Mark
 from llm_magics.tasks.concepts.steps.score_prompt import Score
 from llm_magics.tasks.concepts.steps.settings import Manner, value_of
@@ -17,7 +17,7 @@ from llm_magics.tasks.concepts.workbench import Workbench
 
 
 async def score(
-    bench: Workbench, concepts: ConceptSet, ids: Sequence[str], how: Manner, *, failed: bool = True
+    bench: Workbench, concepts: ConceptModel, ids: Sequence[str], how: Manner, *, failed: bool = True
 ) -> None:
     """Score what these concepts lack, on the documents' own text; a failure is NaN and can be asked again."""
     if not bench.writes("concepts.score"):
@@ -38,7 +38,7 @@ async def score(
 
 
 async def _score_batch(
-    bench: Workbench, concepts: ConceptSet, rows: Sequence[int], keys: Sequence[str], how: Manner
+    bench: Workbench, concepts: ConceptModel, rows: Sequence[int], keys: Sequence[str], how: Manner
 ) -> None:
     # By criterion, not by concept: an edit made while the answers come must not get them.
     criteria = tuple(concepts[key].criterion for key in keys)
@@ -68,7 +68,7 @@ def _mark(result: Result | None, number: int) -> Mark | None:
 
 
 async def _near(
-    bench: Workbench, concepts: ConceptSet, ids: Sequence[str], how: Manner
+    bench: Workbench, concepts: ConceptModel, ids: Sequence[str], how: Manner
 ) -> dict[str, frozenset[int]]:
     """With ``nearest``: the rows to ask about, by concept."""
     if how.nearest is None:
@@ -79,14 +79,14 @@ async def _near(
     return {key: frozenset(int(row) for row in order[:, i]) for i, key in enumerate(ids)}
 
 
-async def vectors_of(bench: Workbench, concepts: ConceptSet) -> Any:
+async def vectors_of(bench: Workbench, concepts: ConceptModel) -> Any:
     """The documents' vectors, made once."""
     if concepts.vectors is None:
         concepts.vectors = await bench.embed(concepts.documents.texts)
     return concepts.vectors
 
 
-async def _score_locally(bench: Workbench, concepts: ConceptSet, ids: Sequence[str]) -> None:
+async def _score_locally(bench: Workbench, concepts: ConceptModel, ids: Sequence[str]) -> None:
     vectors = await vectors_of(bench, concepts)
     asked = [concepts[key] for key in ids if concepts.score_table[concepts[key].criterion].missing()]
     found = await bench.aside(
@@ -97,13 +97,13 @@ async def _score_locally(bench: Workbench, concepts: ConceptSet, ids: Sequence[s
     concepts.changed()
 
 
-async def place(bench: Workbench, concepts: ConceptSet, how: Manner) -> None:
+async def place(bench: Workbench, concepts: ConceptModel, how: Manner) -> None:
     """Put each document on the map."""
     vectors = await vectors_of(bench, concepts)
     concepts.places = await bench.aside(lambda _: layout(vectors, seed=how.chance))
 
 
-async def summarize(bench: Workbench, concepts: ConceptSet, ids: Sequence[str], how: Manner) -> None:
+async def summarize(bench: Workbench, concepts: ConceptModel, ids: Sequence[str], how: Manner) -> None:
     """A sentence a concept on what its matches say; needs a language model, does nothing without."""
     if how.skips("summarize_concept") or not bench.writes("concepts.synthesize"):
         return
@@ -116,7 +116,7 @@ async def summarize(bench: Workbench, concepts: ConceptSet, ids: Sequence[str], 
             concepts.edit(concept.id, summary=summary)
 
 
-def _summary_row(concepts: ConceptSet, concept: Concept) -> dict[str, str]:
+def _summary_row(concepts: ConceptModel, concept: Concept) -> dict[str, str]:
     scores = concepts.column(concept.id).scores
     best = concepts.rows(concept.id)[:30]
     lines = [(scores[row].highlight or concepts.documents.texts[row][:300]) for row in best]  # type: ignore[union-attr]

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from llm_magics.backends.base import Backend
 from llm_magics.core.types import Result
-from llm_magics.engine.engine import WorkItem
+from llm_magics.engine.deduplication import WorkItem
 from llm_magics.engine.task import Target
 from llm_magics.runs.run import Plan, Run
 from llm_magics.runs.strategy import RunContext

@@ -56,19 +56,20 @@ class Evaluation:
     def _repr_html_(self) -> str:
         from llm_magics.tasks.label.evaluation.page import page
 
-        return page(self)
+        return page(str(self), self.by_label, self.confusion, self.reliability)
 
     def plot(self) -> Any:
         """The confusion matrix as a plotly figure."""
         from llm_magics.tasks.label.evaluation.figures import confusion_figure
 
-        return confusion_figure(self)
+        return confusion_figure(self.confusion, str(self))
 
     def plot_reliability(self) -> Any:
         """Accuracy by confidence as a plotly figure; None where labels carry no confidence."""
         from llm_magics.tasks.label.evaluation.figures import reliability_figure
 
-        return None if self.reliability is None else reliability_figure(self)
+        table = self.reliability
+        return None if table is None else reliability_figure(table, self.calibration_error)
 
 
 def evaluate(
@@ -151,7 +152,7 @@ class MultiEvaluation:
     def _repr_html_(self) -> str:
         from llm_magics.tasks.label.evaluation.page import page
 
-        return page(self)
+        return page(str(self), self.by_label)
 
 
 def _evaluate_many(truth: Sequence[Any], given: Sequence[Any], labels: list[str]) -> MultiEvaluation:

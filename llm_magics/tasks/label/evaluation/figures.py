@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llm_magics.widgets.chart import UPLOADS
 from llm_magics.widgets.theme import COLOURS, NO_COLOUR
 
-if TYPE_CHECKING:
-    from llm_magics.tasks.label.evaluation.evaluation import Evaluation
 
-
-def confusion_figure(evaluation: Evaluation) -> Any:
+def confusion_figure(counts: Any, title: str) -> Any:
     """A heat map of row shares with the counts written in it; true labels down, given ones across."""
     import plotly.graph_objects as go
 
-    counts = evaluation.confusion
     shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
     figure = go.Figure(
         go.Heatmap(
@@ -33,7 +29,7 @@ def confusion_figure(evaluation: Evaluation) -> Any:
         )
     )
     figure.update_layout(
-        title=str(evaluation),
+        title=title,
         xaxis_title="given",
         yaxis_title="true",
         template="plotly_white",
@@ -43,11 +39,10 @@ def confusion_figure(evaluation: Evaluation) -> Any:
     return figure
 
 
-def reliability_figure(evaluation: Evaluation) -> Any:
+def reliability_figure(table: Any, error: float | None) -> Any:
     """Accuracy by confidence: a point a bin with its interval, its size the share of rows."""
     import plotly.graph_objects as go
 
-    table = evaluation.reliability
     share = table["rows"] / table["rows"].sum()
     figure = go.Figure(
         [
@@ -71,7 +66,7 @@ def reliability_figure(evaluation: Evaluation) -> Any:
         ]
     )
     figure.update_layout(
-        title=f"Reliability: calibration error {evaluation.calibration_error:.3f}",
+        title=f"Reliability: calibration error {error or 0.0:.3f}",
         xaxis={"title": "confidence", "range": [0, 1.02]},
         yaxis={"title": "share right", "range": [0, 1.02]},
         showlegend=False,

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llm_magics.widgets.html import cut, escape
-
-if TYPE_CHECKING:
-    from llm_magics.tasks.label.evaluation.evaluation import Evaluation, MultiEvaluation
 
 MOST = 30
 """With more labels than this, the largest confusions are listed instead of the whole table."""
@@ -23,12 +20,11 @@ _CELL = "padding:2px 8px;text-align:right;white-space:nowrap"
 _NAME = "padding:2px 8px;text-align:left;white-space:nowrap"
 
 
-def page(evaluation: Evaluation | MultiEvaluation) -> str:
-    """The score, the scores by label, which labels are taken for which, and how far to trust them."""
-    parts = [f"<p>{escape(evaluation)}</p>", by_label(evaluation.by_label)]
-    for name, shown in (("confusion", confused), ("reliability", trusted)):
-        table = getattr(evaluation, name, None)
-        parts += [] if table is None else [shown(table)]
+def page(summary: str, scores: Any, confusion: Any = None, reliability: Any = None) -> str:
+    """The summary, and frames as tables: scores by label, confusion matrix, accuracy by confidence."""
+    parts = [f"<p>{escape(summary)}</p>", by_label(scores)]
+    parts += [] if confusion is None else [confused(confusion)]
+    parts += [] if reliability is None else [trusted(reliability)]
     return "".join(parts)
 
 
