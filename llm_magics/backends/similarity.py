@@ -28,7 +28,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from llm_magics.backends.unit_vectors import unit
 from llm_magics.core.types import Choice, OneOf
 
 if TYPE_CHECKING:
@@ -36,6 +35,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Vectors: TypeAlias = NDArray[float32]
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import NDArray
+
+
+def unit(vectors: NDArray[float32]) -> NDArray[float32]:
+    """Each row scaled to length 1; zeros stay zeros. Shape (n, d)."""
+    import numpy as np
+
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    scaled: NDArray[float32] = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+    return scaled
+
 
 NEIGHBOURS = 50
 PRIOR = 0.02

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_magics.backends.openai import batch_file
-from llm_magics.backends.openai.batch_service import BatchService, State
+from llm_magics.backends.openai.batch_file import BatchService, State
 from llm_magics.backends.openai.client import OpenAIBackend
 from llm_magics.core.errors import NotFound, Unsupported, UsageError
 from llm_magics.core.types import Request, Response

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from llm_magics.backends.base import Backend
 from llm_magics.core.limits import START, Limiter, over
 from llm_magics.core.types import FREE, Result
-from llm_magics.engine.batched_execution import Together
+from llm_magics.engine.batched_requests import Together
 from llm_magics.engine.budget import Budget
 from llm_magics.engine.deduplication import WorkItem
 from llm_magics.engine.retries import Attempts

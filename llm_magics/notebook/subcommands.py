@@ -10,7 +10,7 @@ from typing import Any
 from llm_magics.core.errors import Interrupted, NotFound, UsageError
 from llm_magics.data import frames
 from llm_magics.engine.jobs import Job
-from llm_magics.notebook import compare_models, concepts_subcommand, display
+from llm_magics.notebook import compare_models, display
 from llm_magics.notebook.cell import Cell
 from llm_magics.notebook.commands import COMMANDS, parse
 from llm_magics.notebook.function_call import ROW_FUNCTIONS, FunctionCall, function_call
@@ -18,8 +18,7 @@ from llm_magics.notebook.namespace import result_name
 from llm_magics.notebook.tables import Listing
 from llm_magics.runs.estimates import estimate
 from llm_magics.runs.execution import execute, rerun
-from llm_magics.runs.run import Plan, Run
-from llm_magics.runs.versions import versions
+from llm_magics.runs.run import Plan, Run, versions
 from llm_magics.tasks.label.review.opening import make_review
 
 
@@ -49,6 +48,58 @@ def _over_rows(cell: Cell) -> Any:
     if frames.is_parted(result):
         return display.parted(result, plan.task.name, quiet=flags.quiet)
     return display.frame(result, cell.session.last, flags.format, quiet=flags.quiet)
+
+
+def _concepts(cell: Cell) -> Any:
+    """A ConceptSet, which shows itself as the explorer; a frame for the stages before there are concepts."""
+    from llm_magics.tasks.concepts import pipeline
+
+    flags = cell.flags
+    into = result_name(flags.into)
+    if flags.output or flags.inplace:
+        raise UsageError("concepts are no column: --as and --inplace mean nothing here.", hint="Use -o NAME.")
+    call = function_call(cell)
+    if flags.show_code:
+        return display.Code(call.code(into or "themes"))
+    if cell.body:
+        cell.session.bodies["concepts"] = cell.body
+    result = pipeline.run(
+        cell.session,
+        pipeline.inquire(cell.session, call.options),
+        call.options,
+        done=None if into is None else lambda found: cell.space.bind(into, found),
+        footer=False,
+    )
+    if flags.dry_run or flags.background:
+        return result
+    return _display_concepts(cell, result)
+
+
+def _concepts_estimate(cell: Cell) -> Any:
+    """What the steps would send and cost."""
+    from llm_magics.tasks.concepts.pipeline import inquire
+    from llm_magics.tasks.concepts.stages import estimates
+
+    return estimates(inquire(cell.session, function_call(cell).options))
+
+
+def _display_concepts(cell: Cell, result: Any) -> Any:
+    """The explorer, or the form asked for with ``-f``; with ``-q`` nothing."""
+    from llm_magics.tasks.concepts.concept_set import ConceptSet
+
+    wanted, quiet = cell.flags.format, cell.flags.quiet
+    if not isinstance(result, ConceptSet):
+        return display.frame(result, None, wanted, quiet=quiet)
+    if quiet:
+        return None
+    if wanted in (None, "widget"):
+        off = cell.session.config.value("widgets") == "off"
+        result.interactive = wanted == "widget" or not (cell.flags.static or off)
+        return result
+    if wanted == "text":
+        print(repr(result))
+        return None
+    return display.frame(result.export(), None, wanted, quiet=False)
 
 
 def _chat(cell: Cell) -> Any:
@@ -88,7 +139,7 @@ def _estimate(cell: Cell) -> Any:
     inner = parse(shlex.join(words), body)
     meant = Cell(cell.session, cell.space, inner, cell.line)
     if name == "concepts":
-        return concepts_subcommand.estimate(meant)
+        return _concepts_estimate(meant)
     return estimate(function_call(meant).plan(meant), cell.session.store)
 
 
@@ -175,7 +226,7 @@ def _version(cell: Cell) -> Any:
 
 HANDLERS: dict[str, Callable[[Cell], Any]] = {
     **dict.fromkeys(ROW_FUNCTIONS, _over_rows),
-    "concepts": concepts_subcommand.run,
+    "concepts": _concepts,
     "chat": _chat,
     "estimate": _estimate,
     "last": _last,

@@ -14,9 +14,8 @@ from llm_magics.engine.progress import Display
 from llm_magics.options.common import RunOptions
 from llm_magics.runs import dask_partitions
 from llm_magics.runs.estimates import estimate
-from llm_magics.runs.run import Plan, Run
+from llm_magics.runs.run import Plan, Run, single_pass
 from llm_magics.runs.session import Session
-from llm_magics.runs.strategy import single_pass
 
 
 def execute(

@@ -14,8 +14,7 @@ from llm_magics.engine.deduplication import WorkItem
 from llm_magics.engine.task import MergeableTask, Part
 from llm_magics.engine.worker_pool import Options
 from llm_magics.options.common import POLICIES, Policy
-from llm_magics.runs.run import Plan, Run
-from llm_magics.runs.strategy import RunContext, Strategy, single_pass
+from llm_magics.runs.run import Plan, Run, RunContext, Strategy, single_pass
 
 RESERVE = 512
 """Tokens of the context window that are left for the answer."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llm_magics.backends.base import Backend
 from llm_magics.core.errors import Unsupported, UsageError
 from llm_magics.core.parameters import check
 from llm_magics.core.prompt_formats import formatting_fn, prompt_of
-from llm_magics.core.types import Limits
+from llm_magics.core.types import Limits, OneOf, Vector
 from llm_magics.data import frames
 from llm_magics.data.frames import Frame
 from llm_magics.engine.task import ColumnTask, Target
@@ -19,9 +19,45 @@ from llm_magics.options.common import RowOptions, RunOptions
 from llm_magics.runs.long_rows import fitted
 from llm_magics.runs.run import Plan
 from llm_magics.runs.session import Session
-from llm_magics.runs.shared_requests import sharing
 from llm_magics.settings.config import Config
 from llm_magics.settings.typed_keys import refuse_clear
+
+FLAG = "--rows-per-request"
+
+
+def sharing(plan: Plan, rows: int) -> Plan:
+    """The plan with ``rows`` rows in one request. Raises UsageError for one that needs each row's own."""
+    if rows < 1:
+        raise UsageError("rows_per_request must be 1 or more.")
+    if rows == 1:
+        return plan
+    if not plan.backend.capabilities.text:
+        raise Unsupported(
+            f"{plan.backend.name} reads no prompts that rows could share.",
+            hint=f"Leave out {FLAG}, or name a language model with -m.",
+        )
+    if plan.strategy is not None or plan.samples > 1:
+        raise UsageError(
+            f"{FLAG} goes with one plain answer a row.",
+            hint=f"Leave out {FLAG}, or what asks more: --dynamic, --agree, --votes, several generations.",
+        )
+    target = replace(plan.target, rows_per_request=rows)
+    asked = plan.task.request(dict.fromkeys(plan.inputs, "."), target)
+    form = asked.response_format if asked is not None else None
+    if isinstance(form, Vector):
+        raise UsageError(f"{FLAG} is for texts; embeddings go in batches by themselves.")
+    if isinstance(form, OneOf) and form.scores:
+        raise UsageError(
+            f"{FLAG} has no probabilities: those are of one answer a request.",
+            hint=f"Leave out {FLAG}, or --scores and --calibrate.",
+        )
+    if target.parameters.get("stop"):
+        raise UsageError(
+            f"{FLAG}: a stop text would end the answer to all rows of a request.",
+            hint="Leave out one of them.",
+        )
+    return replace(plan, target=target)
+
 
 DETERMINISTIC: Mapping[str, Any] = {"temperature": 0}
 """What labels are asked with where the backend takes it: one text, one label."""

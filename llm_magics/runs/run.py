@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from textwrap import shorten
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 from llm_magics.backends.base import Backend
 from llm_magics.core.errors import AnswerError
@@ -18,11 +18,11 @@ from llm_magics.data import frames
 from llm_magics.data.frames import Frame
 from llm_magics.engine.batched_requests import Bundle
 from llm_magics.engine.deduplication import WorkItem
+from llm_magics.engine.engine import Engine
 from llm_magics.engine.progress import Meter
 from llm_magics.engine.task import Row, Target, Task
 from llm_magics.engine.worker_pool import Options
 from llm_magics.runs.results import Answers, said_by
-from llm_magics.runs.versions import versions
 
 
 @dataclass(frozen=True)
@@ -348,3 +348,55 @@ def _worst(group: Sequence[str | None]) -> str | None:
 
 def _first(group: Sequence[str | None]) -> str | None:
     return next((error for error in group if error is not None), None)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what takes part in a result."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"python": platform.python_version()}
+    for package in ("llm_magics", "pandas", "narwhals", "openai", "llama-cpp-python"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+class RunContext(Protocol):
+    """What is needed of the session."""
+
+    @property
+    def engine(self) -> Engine:
+        """The engine."""
+
+    def record(self, run: Run) -> None:
+        """Add a run to the books."""
+
+
+Strategy: TypeAlias = Callable[[RunContext, Run], Coroutine[Any, Any, None]]
+"""What carries a plan out where one pass is not all of it."""
+
+
+async def single_pass(
+    context: RunContext,
+    run: Run,
+    work_items: Iterable[WorkItem] | None = None,
+    take: Callable[[Result], None] | None = None,
+    options: Options | None = None,
+) -> None:
+    """Ask the plan's backend about every row of the plan, or about ``asks``.
+
+    ``take`` gets each result in place of the run. ``options`` stand in for the plan's own.
+    Raises what stops a run.
+    """
+    plan = run.plan
+    await context.engine.run(
+        plan.work_items() if work_items is None else work_items,
+        plan.task,
+        plan.backend,
+        plan.target,
+        options or plan.options,
+        take or run.deliver,
+    )

@@ -13,7 +13,7 @@ from typing import Any
 
 from llm_magics.backends.base import Backend
 from llm_magics.backends.in_kernel.model_cache import cache
-from llm_magics.backends.nested import member
+from llm_magics.backends.namespaces import member
 from llm_magics.backends.registry import Registry
 from llm_magics.core.types import Message
 from llm_magics.engine.engine import Engine

@@ -27,8 +27,7 @@ from typing import Any
 
 import pytest
 
-from llm_magics.backends.base import Backend
-from llm_magics.backends.listening import LISTENER
+from llm_magics.backends.base import LISTENER, Backend
 from llm_magics.core.errors import (
     AuthError,
     BackendError,

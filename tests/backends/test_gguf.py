@@ -16,16 +16,16 @@ import pandas as pd
 import pytest
 
 from llm_magics import label
+from llm_magics.backends.base import LISTENER
 from llm_magics.backends.gguf.client import GGUFBackend
 from llm_magics.backends.gguf.llama.embedding import Embedder, longest_text
 from llm_magics.backends.gguf.llama.model import Model
+from llm_magics.backends.gguf.llama.queue import Embedding
 from llm_magics.backends.gguf.llama.sampling import Candidates, Sampler
-from llm_magics.backends.gguf.llama.work_items import Embedding
 from llm_magics.backends.gguf.load_options import LoadOptions
 from llm_magics.backends.gguf.loaded_model import LocalModel
 from llm_magics.backends.in_kernel.label_trie import Trie, log_sum_exp
 from llm_magics.backends.in_kernel.model_cache import Key, cache
-from llm_magics.backends.listening import LISTENER
 from llm_magics.backends.registry import create
 from llm_magics.core.errors import ContextOverflow, NotFound, Unsupported, UsageError
 from llm_magics.core.types import (

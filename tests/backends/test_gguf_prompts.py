@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llm_magics.backends.gguf.llama.model import Model
-from llm_magics.backends.gguf.prompts import Prompter
+from llm_magics.backends.gguf.loaded_model import Prompter
 from llm_magics.backends.in_kernel.chat_template import ChatTemplate
 from llm_magics.backends.in_kernel.model_cache import ModelCleared
 from llm_magics.core.errors import ContextOverflow, ModelLoadError, NotFound, UsageError

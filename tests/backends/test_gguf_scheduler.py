@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from llm_magics.backends.gguf.client import GGUFBackend
+from llm_magics.backends.gguf.llama.queue import Embedding, Scoring, Writing
 from llm_magics.backends.gguf.llama.scheduler import Scheduler
-from llm_magics.backends.gguf.llama.work_items import Embedding, Scoring, Writing
 from llm_magics.backends.gguf.load_options import LoadOptions
 from llm_magics.backends.in_kernel.label_trie import path_branches
 from llm_magics.backends.in_kernel.model_cache import ModelCache, ModelCleared, cache

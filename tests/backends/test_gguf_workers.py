@@ -13,10 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_magics.backends.gguf.llama import worker as workers
-from llm_magics.backends.gguf.llama.cores import Cores
-from llm_magics.backends.gguf.llama.queue import Line
+from llm_magics.backends.gguf.llama.context import Cores
+from llm_magics.backends.gguf.llama.queue import Embedding, Line, Scoring, Work, Writing
 from llm_magics.backends.gguf.llama.scheduler import Scheduler
-from llm_magics.backends.gguf.llama.work_items import Embedding, Scoring, Work, Writing
 from llm_magics.backends.gguf.load_options import LoadOptions
 from llm_magics.backends.in_kernel.label_trie import path_branches
 from llm_magics.backends.in_kernel.model_cache import ModelCleared

@@ -145,7 +145,7 @@ def real(folder: Path, runs: int) -> None:
     import pandas as pd
 
     from llm_magics.backends.embedded.static_vectors import StaticVectors
-    from llm_magics.tasks.label.cascade.regression import Proxy
+    from llm_magics.tasks.label.cascade.proxies import Proxy
 
     sets = {
         "news_topics": "label",

@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from llm_magics.tasks.concepts.embedded.clustering import NOISE, cluster
+from llm_magics.tasks.concepts.embedded.clustering import NOISE, cluster, layout
 from llm_magics.tasks.concepts.embedded.keywords import keywords, name_of
-from llm_magics.tasks.concepts.embedded.layout import layout
 from llm_magics.tasks.concepts.embedded.sentences import sentences
 
 

@@ -11,7 +11,7 @@ import pytest
 from llm_magics.backends.registry import create
 from llm_magics.core.errors import Unsupported, UsageError
 from llm_magics.core.types import BackendSpec, Price
-from llm_magics.engine.batched_execution import GIVEN_UP, LEFT_OUT
+from llm_magics.engine.batched_requests import GIVEN_UP, LEFT_OUT
 from llm_magics.runs import session as sessions
 from llm_magics.runs.run import Run
 from llm_magics.tasks.embed.plan import embed

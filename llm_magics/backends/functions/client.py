@@ -12,9 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llm_magics.backends.base import BatchBackend, Secrets
-from llm_magics.backends.error_mapping import from_exception
-from llm_magics.backends.functions.calling import Caller, Shape
-from llm_magics.backends.functions.setup_imports import lend_import
+from llm_magics.backends.functions.calling import Caller, Shape, lend_import
+from llm_magics.backends.http_errors import from_exception
 from llm_magics.backends.openai import parsing
 from llm_magics.backends.threads import in_thread
 from llm_magics.core.errors import (

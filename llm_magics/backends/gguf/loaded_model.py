@@ -2,14 +2,99 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llm_magics.backends.gguf.llama.model import Model
 from llm_magics.backends.gguf.llama.native import gpu_built
 from llm_magics.backends.gguf.llama.scheduler import Scheduler
 from llm_magics.backends.gguf.load_options import LoadOptions
-from llm_magics.backends.gguf.prompts import Prompter
+from llm_magics.backends.in_kernel.chat_template import ChatTemplate, Disguise
+from llm_magics.backends.in_kernel.truncation import Words, fitted, place_of, showing
+from llm_magics.core.types import Request
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+TAIL = 64
+"""Characters of a prompt's end that decide how a label behind it is spelt."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """``tokens`` of the whole prompt; ``group`` is equal for prompts with the same beginning.
+
+    ``cut`` tells how many of the row's own tokens were left out to fit the context, ``subject`` what is
+    left of the row's text.
+    """
+
+    tokens: NDArray[Any]
+    text: str
+    group: Hashable = 0
+    subject: str = ""
+    cut: int = 0
+
+    def shown(self, request: Request) -> Request:
+        """The request with its text cut as it was for this prompt."""
+        return replace(showing(request, self.subject), subject=self.subject) if self.cut else request
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+class Prompter:
+    """Makes prompts for one model."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._template = ChatTemplate(model.template, model.begin, model.end_text)
+        self._words = Words(lambda text: model.tokens(text, start=False, special=False), model.text)
+
+    def prompt(self, request: Request, room: int, *, thinking: bool = False, more: str = "") -> Prompt:
+        """The request's prompt in at most ``room`` tokens; ``more`` is put behind the last user message.
+
+        Only ``request.subject`` is cut, from its end. Raises ContextOverflow where the rest is too long.
+        """
+        hint = "Shorten the instructions, or: %llm_config set gguf.context=8192 (or add it with --ctx)"
+        made = fitted(
+            request, room, lambda shown: self._whole(shown, thinking), self._words, more=more, hint=hint
+        )
+        return replace(made.prompt, group=_group(request), subject=made.subject, cut=made.cut)
+
+    def _whole(self, request: Request, thinking: bool) -> Prompt:
+        disguise = Disguise(self._model.control)
+        text = self._template.prompt(request, disguise, thinking)
+        return Prompt(self._tokens(text, disguise), text)
+
+    def label_tokens(self, prompt: str, label: str) -> list[int]:
+        """The tokens of ``label`` as it would be written behind ``prompt``."""
+        alone = [int(token) for token in self._model.tokens(label, start=False, special=False)]
+        tail = prompt[-TAIL:]
+        before = self._model.tokens(tail, start=False)
+        whole = self._model.tokens(tail + label, start=False)
+        joined = len(whole) > len(before) and bool((whole[: len(before)] == before).all())
+        return [int(token) for token in whole[len(before) :]] if joined else alone
+
+    def _tokens(self, text: str, disguise: Disguise) -> NDArray[Any]:
+        import numpy as np
+
+        (first, _), *others = disguise.pieces(text)
+        found = [self._model.tokens(first)]
+        found += [self._model.tokens(piece, start=False, special=not hidden) for piece, hidden in others]
+        return np.concatenate(found) if others else found[0]
+
+
+def _group(request: Request) -> Hashable:
+    """What stands before the row's own text."""
+    place = place_of(request)
+    if place is None:
+        return hash(request.messages[0].content[:256])
+    before, _, _ = request.messages[place].content.rpartition(request.subject)
+    return hash((request.messages[:place], before))
+
 
 NO_GPU = (
     "gpu_layers has no effect: this llama-cpp-python was built without a GPU (see Install in "

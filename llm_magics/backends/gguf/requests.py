@@ -9,21 +9,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from llm_magics.backends.base import listener
 from llm_magics.backends.gguf.llama.prefix import common
-from llm_magics.backends.gguf.llama.work_items import Scored, Scoring, Work, Writing, Written
-from llm_magics.backends.gguf.loaded_model import LocalModel
-from llm_magics.backends.gguf.prompts import Prompt
+from llm_magics.backends.gguf.llama.queue import Scored, Scoring, Work, Writing, Written
+from llm_magics.backends.gguf.loaded_model import LocalModel, Prompt
 from llm_magics.backends.gguf.similarity_labels import label as label_by_nearness
 from llm_magics.backends.in_kernel.label_trie import (
+    NO,
+    YES,
     Branches,
     Trie,
     label_branches,
     log_sum_exp,
+    over_half,
     path_branches,
+    question,
 )
 from llm_magics.backends.in_kernel.truncation import told
-from llm_magics.backends.in_kernel.yes_no import NO, YES, over_half, question
-from llm_magics.backends.listening import listener
 from llm_magics.core.errors import NotFound, Unsupported, UsageError
 from llm_magics.core.types import OneOf, Request, Response, Schema, Usage
 

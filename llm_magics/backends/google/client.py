@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from llm_magics.backends.base import Secrets
+from llm_magics.backends.base import Listener, Secrets, listener
 from llm_magics.backends.google import wire
 from llm_magics.backends.google.errors import SIGN_IN, fault
-from llm_magics.backends.listening import Listener, listener
 from llm_magics.backends.sdk import SDKBackend
 from llm_magics.backends.threads import in_thread
 from llm_magics.core.errors import ConnectionLost, LLMError, MalformedAnswer, MissingKey, MissingPackage

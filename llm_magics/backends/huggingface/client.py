@@ -12,12 +12,11 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from llm_magics.backends.base import BatchBackend, Secrets, not_used
+from llm_magics.backends.base import BatchBackend, Secrets, listener, not_used
 from llm_magics.backends.huggingface.generation import PARAMETERS
+from llm_magics.backends.in_kernel.label_trie import over_half, question
 from llm_magics.backends.in_kernel.model_cache import Key, cache
 from llm_magics.backends.in_kernel.truncation import told
-from llm_magics.backends.in_kernel.yes_no import over_half, question
-from llm_magics.backends.listening import listener
 from llm_magics.backends.threads import in_thread
 from llm_magics.core.errors import ContextOverflow, LLMError, NotFound, Overloaded, Unsupported
 from llm_magics.core.types import (

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from threading import Event
 from typing import Any, NamedTuple
 
+from llm_magics.backends.base import Listener
 from llm_magics.backends.huggingface.loading import Writer
 from llm_magics.backends.huggingface.prompts import Prompt
-from llm_magics.backends.listening import Listener
 
 WORDS: Mapping[str, str] = {
     "temperature": "temperature",

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from llm_magics.backends.in_kernel.chat_template import ChatTemplate
-from llm_magics.backends.in_kernel.control_tokens import Disguise, lookalikes
+from llm_magics.backends.in_kernel.chat_template import ChatTemplate, Disguise, lookalikes
 from llm_magics.backends.in_kernel.truncation import Words, fitted, showing
 from llm_magics.core.types import Request
 

@@ -9,8 +9,15 @@ from typing import Any
 
 from llm_magics.backends.huggingface.loading import Writer
 from llm_magics.backends.huggingface.prompts import Prompt, Prompter
-from llm_magics.backends.in_kernel.label_trie import Branches, Trie, label_branches, log_sum_exp, paths
-from llm_magics.backends.in_kernel.yes_no import NO, YES
+from llm_magics.backends.in_kernel.label_trie import (
+    NO,
+    YES,
+    Branches,
+    Trie,
+    label_branches,
+    log_sum_exp,
+    paths,
+)
 
 MOST_CELLS = 32_768
 """Tokens (padding included) of one forward pass."""

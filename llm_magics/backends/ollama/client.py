@@ -8,16 +8,14 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llm_magics.backends.base import Backend, Secrets
-from llm_magics.backends.http import Channel, Reply
+from llm_magics.backends.base import Backend, Secrets, listener
+from llm_magics.backends.http import Channel, OllamaPieces, Reply
 from llm_magics.backends.http_errors import failure, said
-from llm_magics.backends.listening import listener
 from llm_magics.backends.ollama import wire
 from llm_magics.backends.openai.authentication import Access
 from llm_magics.backends.openai.client import OpenAIBackend
 from llm_magics.backends.openai.presets import endpoint
 from llm_magics.backends.openai.wire import encode
-from llm_magics.backends.streams import OllamaPieces
 from llm_magics.core.errors import ConnectionLost, LLMError, MalformedAnswer, ModelLoadError, ModelNotFound
 from llm_magics.core.types import FREE, BackendSpec, Capabilities, Embedding, Request, Response, Usage
 

@@ -7,8 +7,7 @@ import time
 from collections.abc import Mapping
 
 from llm_magics.backends.base import Secrets
-from llm_magics.backends.openai.existing_client import asked, headers_of
-from llm_magics.backends.openai.presets import Endpoint
+from llm_magics.backends.openai.presets import Endpoint, asked, headers_of
 from llm_magics.core.errors import MissingKey, hide
 from llm_magics.core.types import BackendSpec
 from llm_magics.settings.keys import VARIABLES

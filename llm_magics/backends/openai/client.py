@@ -10,16 +10,13 @@ from functools import partial
 from typing import Any
 
 from llm_magics.backends import http_errors, pricing
-from llm_magics.backends.base import Backend, Secrets
-from llm_magics.backends.http import Channel, Reply
-from llm_magics.backends.listening import listener
+from llm_magics.backends.base import Backend, Secrets, listener
+from llm_magics.backends.http import Channel, CompletionPieces, Reply
 from llm_magics.backends.openai import parsing, wire
 from llm_magics.backends.openai.authentication import Access
 from llm_magics.backends.openai.capabilities import Habits, not_sent
-from llm_magics.backends.openai.existing_client import endpoint_of
-from llm_magics.backends.openai.presets import PRESETS, Endpoint, endpoint
+from llm_magics.backends.openai.presets import PRESETS, Endpoint, endpoint, endpoint_of
 from llm_magics.backends.openai.rate_limit_headers import facts
-from llm_magics.backends.streams import CompletionPieces
 from llm_magics.core.errors import BadRequest, LLMError
 from llm_magics.core.prompt_formats import prompt_of
 from llm_magics.core.types import (

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from llm_magics.backends.base import Backend, BatchBackend, Secrets
-from llm_magics.backends.nested import member
+from llm_magics.backends.namespaces import member
 from llm_magics.backends.pool.member import Member
 from llm_magics.core.errors import LLMError, RateLimited, Unsupported, UsageError
 from llm_magics.core.limits import Limiter

@@ -104,7 +104,7 @@ class Child:
 
 
 def _loaded(message: Mapping[str, Any]) -> Backend:
-    from llm_magics.backends.nested import member
+    from llm_magics.backends.namespaces import member
 
     given = Given(message["keys"])
     if message.get("loader"):

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llm_magics.backends.base import Backend, BatchBackend, Secrets
-from llm_magics.backends.nested import member
+from llm_magics.backends.namespaces import member
 from llm_magics.backends.process import serialization
 from llm_magics.backends.process.child import HEAD
 from llm_magics.core.errors import ConnectionLost, LLMError, MalformedAnswer, ModelLoadError, UsageError

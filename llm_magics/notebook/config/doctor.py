@@ -7,19 +7,62 @@ import os
 import platform
 import stat
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
+from llm_magics.backends.base import Backend
 from llm_magics.backends.registry import namespaces, origins
 from llm_magics.core.errors import LLMError
+from llm_magics.core.types import TEXT, Message, Request, Usage
 from llm_magics.notebook.config import overview
 from llm_magics.notebook.tables import Listing
 from llm_magics.settings.keys import REQUIRED
 from llm_magics.settings.quantities import shown_size
 from llm_magics.settings.table import SETTINGS
+
+QUESTION = "Answer with the one word: ready"
+
+
+async def probe(backend: Backend) -> dict[str, Any]:
+    """What came back: model, seconds, tokens, dollars, and what the backend says it can do.
+
+    Raises:
+        LLMError: What stands in the way.
+    """
+    started = time.perf_counter()
+    can = backend.capabilities
+    if can.text:
+        model, usage, answer = await _ask(backend)
+    else:
+        embedding = await backend.embed([QUESTION])
+        model, usage, answer = embedding.model, embedding.usage, f"a vector of {len(embedding.vectors[0])}"
+    able = [name for name in ("text", "one_of", "schema", "logprobs", "embed") if getattr(can, name)]
+    return {
+        "model": model or backend.model,
+        "answer": answer,
+        "seconds": round(time.perf_counter() - started, 3),
+        "tokens": usage.input_tokens + usage.output_tokens,
+        "cost": usage.cost,
+        "can": able,
+    }
+
+
+async def _ask(backend: Backend) -> tuple[str, Usage, str]:
+    request = Request(
+        backend=backend.namespace,
+        model=backend.model,
+        messages=(Message("user", QUESTION),),
+        response_format=TEXT,
+        parameters={**backend.parameters, "max_new_tokens": 16},
+        base_url=backend.base_url,
+        subject=QUESTION,
+    )
+    response = await backend.complete(request)
+    return response.model, response.usage, response.text[:60]
 
 
 class Parts(overview.Parts, Protocol):
@@ -208,7 +251,7 @@ def _store(session: Parts) -> dict[str, str]:
 
 
 def _answers(session: Parts) -> Iterator[dict[str, str]]:
-    from llm_magics.notebook.config.probe import probe
+    from llm_magics.notebook.config.doctor import probe
 
     for name in dict.fromkeys(
         session.config.role(role)[0] for role in ("default", "embed", "label", "generate")

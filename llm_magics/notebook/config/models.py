@@ -51,7 +51,7 @@ def _show(place: Place, values: Namespace) -> Listing:
 
 
 def _test(place: Place, values: Namespace) -> Listing:
-    from llm_magics.notebook.config.probe import probe
+    from llm_magics.notebook.config.doctor import probe
 
     backend = place.session.registry.backend(values.name, place.session.keys)
     return Listing([place.session.loop.run(probe(backend))], title=f"{values.name} answers")

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from llm_magics.backends.listening import LISTENER
+from llm_magics.backends.base import LISTENER
 from llm_magics.core.errors import UsageError
 from llm_magics.core.types import Message
 from llm_magics.data import templates
 from llm_magics.options.common import RowOptions
 from llm_magics.runs import planning
 from llm_magics.runs.functions import in_background, run_function
-from llm_magics.runs.run import Plan, Run
+from llm_magics.runs.run import Plan, Run, RunContext, single_pass
 from llm_magics.runs.session import Session
-from llm_magics.runs.strategy import RunContext, single_pass
 from llm_magics.tasks.chat.options import LAST_THREAD, ChatOptions
 from llm_magics.tasks.generate.task import Generate
 from llm_magics.text.loose_json import without_thinking

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_magics.core.errors import UsageError
-from llm_magics.tasks.concepts.embedded.communities import NOISE
+from llm_magics.tasks.concepts.embedded.clustering import NOISE
 from llm_magics.tasks.concepts.embedded.sentences import sentences
 from llm_magics.tasks.concepts.model.documents import Documents
 from llm_magics.tasks.concepts.options import THRESHOLD

@@ -12,9 +12,8 @@ from llm_magics.core.types import Message, Request, Response, Schema, Status
 from llm_magics.data.templates import text_of
 from llm_magics.engine.task import Parsed, Part, Row, Target, again, answered, asked_again
 from llm_magics.tasks.extract.pydantic_models import checked
-from llm_magics.text.fields import Field, described, read_record, schema_of
+from llm_magics.text.fields import Field, described, read_record, record, schema_of
 from llm_magics.text.label_names import Labels
-from llm_magics.text.schemas import record
 from llm_magics.text.spans import locate
 
 RECORDS = "records"

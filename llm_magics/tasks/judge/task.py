@@ -12,9 +12,9 @@ from llm_magics.core.errors import AnswerError
 from llm_magics.core.types import Message, Request, Response, Schema
 from llm_magics.data.templates import text_of
 from llm_magics.engine.task import Parsed, Row, Target, again, answered
+from llm_magics.text.fields import record
 from llm_magics.text.label_answers import one_label
 from llm_magics.text.label_names import Labels
-from llm_magics.text.schemas import record
 
 FIRST, SECOND, TIE = "first", "second", "tie"
 _VERDICTS = Labels((FIRST, SECOND, TIE))

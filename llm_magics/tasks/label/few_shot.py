@@ -11,12 +11,10 @@ from llm_magics.backends.base import Backend
 from llm_magics.core.types import Choice
 from llm_magics.data import frames
 from llm_magics.data.templates import text_of
-from llm_magics.runs.run import Run
-from llm_magics.runs.strategy import RunContext, Strategy, single_pass
-from llm_magics.tasks.embed.vectors import unit_vectors
+from llm_magics.runs.run import Run, RunContext, Strategy, single_pass
+from llm_magics.tasks.embed.plan import unit_vectors
 from llm_magics.tasks.label.examples import Gold, Nearest, fixed, folds, gold, shots
-from llm_magics.tasks.label.nearest_task import NearestLabel
-from llm_magics.tasks.label.task import Label
+from llm_magics.tasks.label.task import Label, NearestLabel
 
 
 @dataclass(frozen=True)

@@ -13,20 +13,17 @@ from llm_magics.options.common import RunOptions
 from llm_magics.runs import planning
 from llm_magics.runs.functions import in_background, run_function
 from llm_magics.runs.planning import DETERMINISTIC
-from llm_magics.runs.run import Plan, Run
+from llm_magics.runs.run import Plan, Run, RunContext, Strategy, single_pass
 from llm_magics.runs.session import Session
-from llm_magics.runs.strategy import RunContext, Strategy, single_pass
 from llm_magics.tasks.label import choices
+from llm_magics.tasks.label.calibration import calibrated
 from llm_magics.tasks.label.cascade.strategy import Agreement
-from llm_magics.tasks.label.cascade.task import CascadeLabel
-from llm_magics.tasks.label.corrections import calibrated
 from llm_magics.tasks.label.evaluation.evaluation import evaluate, require_known
 from llm_magics.tasks.label.examples import NEAREST
 from llm_magics.tasks.label.few_shot import has_examples, known_labels, looked_up, with_examples
-from llm_magics.tasks.label.nearest_task import NearestLabel
 from llm_magics.tasks.label.options import LabelOptions
 from llm_magics.tasks.label.proposing import propose_labels
-from llm_magics.tasks.label.task import RANDOM, Label
+from llm_magics.tasks.label.task import RANDOM, CascadeLabel, Label, NearestLabel
 from llm_magics.tasks.label.votes import majority
 from llm_magics.text.label_names import fold
 

@@ -296,3 +296,51 @@ def _explained(task: Label) -> dict[str, Any]:
         "required": list(properties),
         "additionalProperties": False,
     }
+
+
+@dataclass(frozen=True)
+class NearestLabel(Label):
+    """``Label`` whose examples are looked up by the row's text in ``found``.
+
+    ``found`` (text -> examples) is filled before the first row is asked about. ``examples`` stand in
+    for a text that is not there, which is how a preview shows the prompt before anything is embedded.
+    """
+
+    found: dict[str, tuple[tuple[str, Any], ...]] = field(default_factory=dict, compare=False, repr=False)
+
+    def request(self, row: Row, target: Target, sample: int = 0) -> Request | None:
+        """Ask for the row's label with its own examples."""
+        request = super().request(row, target, sample)
+        own = self.found.get(text_of(row[self.column]))
+        if request is None or own is None:
+            return request
+        head = Message("system", self.system)
+        return replace(request, messages=(head, *self.shots(own), request.messages[-1]))
+
+
+@dataclass(frozen=True)
+class CascadeLabel(Label):
+    """``Label`` with the column ``{output}_by``: the model's name, or the cheap labeller's."""
+
+    model: str = ""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The output columns, in order."""
+        return (*super().columns, f"{self.output}_by")
+
+    def parse(self, request: Request, response: Response) -> Parsed:
+        """The model's label, under its name."""
+        return self._signed(super().parse(request, response), self.model)
+
+    def default(self, request: Request) -> Parsed | None:
+        """The default label: nobody's."""
+        made = super().default(request)
+        return None if made is None else self._signed(made, "default")
+
+    def by_proxy(self, label: str, confidence: float, by: str) -> Mapping[str, object]:
+        """The values of a row that the cheap labeller takes."""
+        return self._signed(Parsed(self._values(label, {label: confidence}, "")), by).values
+
+    def _signed(self, parsed: Parsed, by: str) -> Parsed:
+        return replace(parsed, values={**parsed.values, f"{self.output}_by": by})

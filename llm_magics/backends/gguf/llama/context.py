@@ -5,14 +5,119 @@ from __future__ import annotations
 import ctypes
 from typing import TYPE_CHECKING, Any
 
-from llm_magics.backends.gguf.llama.batch import Batch
-from llm_magics.backends.gguf.llama.cores import physical_cores
 from llm_magics.backends.gguf.llama.model import Model
 from llm_magics.backends.gguf.llama.native import library, read_flag, said
 from llm_magics.core.errors import BackendError, ModelLoadError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+import os
+
+
+class Cores:
+    """Threads for decodes: all of them for a worker alone, an equal part each where several work.
+
+    Two contexts of one thread each evaluate up to a quarter more rows than one context of two threads,
+    which wait for each other after every step of every layer (docs/benchmarks/gguf.md).
+    """
+
+    def __init__(self, threads: int = 0) -> None:
+        self.total = threads or physical_cores()
+        self._at_work: set[object] = set()
+
+    def join(self, worker: object) -> None:
+        """``worker`` has work."""
+        self._at_work.add(worker)
+
+    def leave(self, worker: object) -> None:
+        """``worker`` has none."""
+        self._at_work.discard(worker)
+
+    @property
+    def share(self) -> int:
+        """Threads for a worker's next decode."""
+        return max(1, self.total // max(1, len(self._at_work)))
+
+
+def physical_cores() -> int:
+    """Cores this process may use, hyperthreads not counted: a second thread on a core only waits."""
+    try:
+        allowed = len(os.sched_getaffinity(0))
+    except AttributeError:
+        allowed = os.cpu_count() or 1
+    try:
+        import psutil
+    except ImportError:
+        return allowed
+    return min(allowed, psutil.cpu_count(logical=False) or allowed)
+
+
+class Batch:
+    """Room for ``size`` tokens of up to ``lanes`` sequences.
+
+    A token belongs to the lanes ``first <= lane < last``; since lanes are numbered in the order of the
+    tree's branches, every token's lanes are such a span, and its list is a window on 0, 1, 2, ...
+    """
+
+    def __init__(self, size: int, lanes: int) -> None:
+        import numpy as np
+
+        llama = library()
+        self.size = size
+        self.count = 0
+        self._lanes = np.arange(lanes, dtype=np.int32)
+        self.token = np.zeros(size, np.int32)
+        self.position = np.zeros(size, np.int32)
+        self.width = np.zeros(size, np.int32)
+        self.lane = np.zeros(size, np.uint64)
+        self.output = np.zeros(size, np.int8)
+        self.struct = llama.llama_batch()
+        for name, array in (
+            ("token", self.token),
+            ("pos", self.position),
+            ("n_seq_id", self.width),
+            ("seq_id", self.lane),
+            ("logits", self.output),
+        ):
+            kind = dict(llama.llama_batch._fields_)[name]
+            setattr(self.struct, name, ctypes.cast(array.ctypes.data, kind))
+
+    @property
+    def outputs(self) -> int:
+        """How many tokens' logits are asked for."""
+        return int(self.output[: self.count].sum())
+
+    def clear(self) -> None:
+        """Empty the batch."""
+        self.count = 0
+        self.struct.n_tokens = 0
+
+    def add(
+        self,
+        tokens: NDArray[Any],
+        positions: NDArray[Any] | int,
+        first: NDArray[Any] | int,
+        last: NDArray[Any] | int,
+        output: NDArray[Any] | int = 0,
+    ) -> None:
+        """Append tokens; ``positions`` and the spans of lanes as arrays, or a start and one span for all."""
+        import numpy as np
+
+        begin, end = self.count, self.count + len(tokens)
+        if isinstance(positions, int):
+            positions = np.arange(positions, positions + len(tokens), dtype=np.int32)
+        self.token[begin:end] = tokens
+        self.position[begin:end] = positions
+        self.width[begin:end] = last - first
+        self.lane[begin:end] = self._lanes.ctypes.data + 4 * np.asarray(first, np.uint64)
+        self.output[begin:end] = output
+        self.count = end
+        self.struct.n_tokens = end
+
 
 ABORTED = 2  # llama_decode's answer after the abort callback said yes
 KV_TYPES = {"f16": 1, "f32": 0, "q8_0": 8}  # ggml_type

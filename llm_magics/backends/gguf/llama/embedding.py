@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from llm_magics.backends.gguf.llama.context import Context
 from llm_magics.backends.gguf.llama.model import Model
 from llm_magics.backends.gguf.llama.native import library
-from llm_magics.backends.gguf.llama.work_items import Embedding
+from llm_magics.backends.gguf.llama.queue import Embedding
 from llm_magics.backends.gguf.load_options import LoadOptions
 
 LONGEST = 8192

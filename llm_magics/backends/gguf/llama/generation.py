@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from llm_magics.backends.gguf.llama.model import Model
 from llm_magics.backends.gguf.llama.prefix import Prefix, common
+from llm_magics.backends.gguf.llama.queue import Writing, Written
 from llm_magics.backends.gguf.llama.sampling import Candidates, Sampler
-from llm_magics.backends.gguf.llama.work_items import Writing, Written
 from llm_magics.core.errors import LLMError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_magics.backends.gguf.llama.native import library, said
-from llm_magics.backends.in_kernel.control_tokens import lookalikes
+from llm_magics.backends.in_kernel.chat_template import lookalikes
 from llm_magics.backends.in_kernel.model_cache import ModelCleared
 from llm_magics.core.errors import ModelLoadError
 

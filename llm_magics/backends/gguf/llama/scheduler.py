@@ -6,13 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from llm_magics.backends.gguf.llama.context import memory_of
-from llm_magics.backends.gguf.llama.cores import Cores
+from llm_magics.backends.gguf.llama.context import Cores, memory_of
 from llm_magics.backends.gguf.llama.embedding import longest_text
 from llm_magics.backends.gguf.llama.model import Model, cleared
 from llm_magics.backends.gguf.llama.native import gpu_built
-from llm_magics.backends.gguf.llama.queue import Line
-from llm_magics.backends.gguf.llama.work_items import Work
+from llm_magics.backends.gguf.llama.queue import Line, Work
 from llm_magics.backends.gguf.llama.worker import Worker
 from llm_magics.backends.gguf.load_options import LoadOptions
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from llm_magics.backends.gguf.llama.prefix import Prefix
-from llm_magics.backends.gguf.llama.work_items import Scored, Scoring
+from llm_magics.backends.gguf.llama.queue import Scored, Scoring
 from llm_magics.backends.in_kernel.label_trie import Tree, paths, split
 
 if TYPE_CHECKING:

@@ -7,15 +7,13 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 
-from llm_magics.backends.gguf.llama.context import Aborted, Context
-from llm_magics.backends.gguf.llama.cores import Cores
+from llm_magics.backends.gguf.llama.context import Aborted, Context, Cores
 from llm_magics.backends.gguf.llama.embedding import Embedder
 from llm_magics.backends.gguf.llama.generation import Writer
 from llm_magics.backends.gguf.llama.model import Model, cleared
 from llm_magics.backends.gguf.llama.prefix import Prefix
-from llm_magics.backends.gguf.llama.queue import SIGHT, Line
+from llm_magics.backends.gguf.llama.queue import SIGHT, Embedding, Kind, Line, Scoring, Work, Writing
 from llm_magics.backends.gguf.llama.scoring import Scorer
-from llm_magics.backends.gguf.llama.work_items import Embedding, Kind, Scoring, Work, Writing
 from llm_magics.backends.gguf.load_options import LoadOptions
 from llm_magics.core.errors import BackendError, LLMError, ModelLoadError
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from llm_magics.core.errors import UsageError
 from llm_magics.tasks.concepts.model.concept_model import ConceptModel
-from llm_magics.widgets.following import follow
+from llm_magics.widgets.job import follow
 
 
 class Explorable(Protocol):

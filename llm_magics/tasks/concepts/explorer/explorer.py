@@ -11,8 +11,8 @@ from llm_magics.core.types import Concept
 from llm_magics.tasks.concepts.explorer import controls, figures, panes, static
 from llm_magics.tasks.concepts.explorer.actions import Actions
 from llm_magics.tasks.concepts.model.concept_model import ConceptModel
-from llm_magics.widgets import chart, outputs, theme
-from llm_magics.widgets.html import block, line
+from llm_magics.widgets import chart, theme
+from llm_magics.widgets.html import block, display_with_widget, line
 
 VIEWS = ("Map", "Matrix", "Prevalence")
 DRAGS = ("Click", "Lasso")
@@ -321,7 +321,7 @@ class Explorer:
         html, text = static.summary(self.concepts, self.column), static.text(self.concepts)
         widget = (lambda: self.widget) if self.interactive else None
         without = "The summary above, .to_html() and the methods work without."
-        outputs.show(html, text, widget, without)
+        display_with_widget(html, text, widget, without)
 
     def __repr__(self) -> str:
         return static.text(self.concepts)

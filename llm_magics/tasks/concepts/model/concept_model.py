@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from llm_magics.core.errors import UsageError
 from llm_magics.core.types import Concept
-from llm_magics.tasks.concepts.embedded.layout import layout
+from llm_magics.tasks.concepts.embedded.clustering import layout
 from llm_magics.tasks.concepts.model import files, tables
 from llm_magics.tasks.concepts.model.documents import Documents
 from llm_magics.tasks.concepts.model.scored_concepts import ScoredConcepts

@@ -7,7 +7,7 @@ from typing import Any
 
 from llm_magics.core.types import Concept, Result
 from llm_magics.tasks.concepts.embedded import similarity_scores
-from llm_magics.tasks.concepts.embedded.layout import layout
+from llm_magics.tasks.concepts.embedded.clustering import layout
 from llm_magics.tasks.concepts.model.concept_model import ConceptModel
 from llm_magics.tasks.concepts.model.scores import Score as Mark
 from llm_magics.tasks.concepts.steps.score_prompt import Score

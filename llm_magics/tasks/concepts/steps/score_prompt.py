@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from llm_magics.core.errors import AnswerError
 from llm_magics.core.types import Request
 from llm_magics.tasks.concepts.steps.structured_prompt import Structured, items, one_line
-from llm_magics.text.schemas import record
+from llm_magics.text.fields import record
 
 LEVELS: Mapping[str, float] = {"A": 1.0, "B": 0.75, "C": 0.5, "D": 0.25, "E": 0.0}
 WORDS = {

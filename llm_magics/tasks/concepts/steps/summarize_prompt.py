@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from llm_magics.core.errors import AnswerError
 from llm_magics.core.types import Request
 from llm_magics.tasks.concepts.steps.structured_prompt import Structured, one_line
-from llm_magics.text.schemas import record
+from llm_magics.text.fields import record
 
 
 @dataclass(frozen=True)

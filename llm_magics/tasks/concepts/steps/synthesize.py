@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from llm_magics.core.types import Concept
-from llm_magics.tasks.concepts.embedded.communities import NOISE
+from llm_magics.tasks.concepts.embedded.clustering import NOISE
 from llm_magics.tasks.concepts.embedded.keywords import criterion_of, keywords, name_of
 from llm_magics.tasks.concepts.steps.settings import Manner, Point, value_of
 from llm_magics.tasks.concepts.steps.synthesize_prompt import Synthesize

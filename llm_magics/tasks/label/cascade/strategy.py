@@ -12,11 +12,10 @@ from llm_magics.core.types import Result
 from llm_magics.data.templates import text_of
 from llm_magics.engine.deduplication import WorkItem
 from llm_magics.engine.task import Target
-from llm_magics.runs.run import Plan, Run
-from llm_magics.runs.strategy import RunContext, Strategy, single_pass
+from llm_magics.runs.run import Plan, Run, RunContext, Strategy, single_pass
 from llm_magics.tasks.label.cascade.betting import Search
 from llm_magics.tasks.label.cascade.proxies import ByModel, ByVectors, Cheap, Unfit
-from llm_magics.tasks.label.cascade.task import CascadeLabel
+from llm_magics.tasks.label.task import CascadeLabel
 
 LEAST = 400
 """Rows below which a promise costs more answers than it saves."""

@@ -10,11 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from llm_magics.tasks.label.review.editors import Chosen, editor
-from llm_magics.tasks.label.review.keyboard import keyboard
-from llm_magics.widgets import outputs
-from llm_magics.widgets.following import follow
-from llm_magics.widgets.html import block, cut, escape, line, table
+from llm_magics.tasks.label.review.editors import Chosen, editor, keyboard
+from llm_magics.widgets.html import block, cut, display_with_widget, escape, line, table
+from llm_magics.widgets.job import follow
 
 PAGE = 10
 MOST = 700
@@ -363,4 +361,4 @@ def show(review: Reviewed) -> None:
     """The summary as an output of its own, which every saved notebook keeps, then the grid."""
     widget = (lambda: ReviewGrid(review).box) if review.interactive else None
     without = "accept, correct, relabel and df work without."
-    outputs.show(summary(review), repr(review), widget, without)
+    display_with_widget(summary(review), repr(review), widget, without)

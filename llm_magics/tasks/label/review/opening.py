@@ -2,23 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from llm_magics.core.errors import UsageError
 from llm_magics.data import frames
 from llm_magics.data.frames import Frame
 from llm_magics.data.templates import is_null, text_of
-from llm_magics.runs.run import Run
+from llm_magics.options.common import RunOptions
+from llm_magics.runs.execution import execute
+from llm_magics.runs.run import Plan, Run
 from llm_magics.runs.session import Session, current
 from llm_magics.settings.config import home
 from llm_magics.store.gold_labels import GoldStore
 from llm_magics.tasks.label import choices
-from llm_magics.tasks.label.examples import names_in
-from llm_magics.tasks.label.review.relabel import Again
-from llm_magics.tasks.label.review.review import Review
-from llm_magics.tasks.label.task import Label
+from llm_magics.tasks.label.examples import gold, names_in
+from llm_magics.tasks.label.few_shot import with_examples
+from llm_magics.tasks.label.review.review import Answer, Review
+from llm_magics.tasks.label.task import CascadeLabel, Label
+
+
+@dataclass(frozen=True)
+class Again:
+    """Asks as a labelling's plan asked, row by row of its model alone: no cheap labeller, no correction."""
+
+    session: Session
+    plan: Plan
+
+    def ask(
+        self,
+        review: Review,
+        rows: Sequence[int],
+        take: Callable[[Mapping[int, Answer]], int],
+        options: Mapping[str, Any],
+    ) -> Any:
+        """What ``take`` makes of the answers about ``rows``; a Job or an Estimate where options ask for one.
+
+        Raises UsageError where no gold row can be an example, or the cost is to be agreed to first.
+        """
+        task, order = self._taught(review), sorted(rows)
+
+        def shape(run: Run) -> int:
+            columns = run.row_columns
+            return take({row: {name: values[row] for name, values in columns.items()} for row in rows})
+
+        plan = replace(
+            self.plan,
+            task=task,
+            columns=task.columns,
+            rows=order,
+            strategy=None,
+            truth=None,
+            evaluate=None,
+            shape=shape,
+        )
+        return execute(self.session, plan, RunOptions(progress=False, **options))
+
+    def _taught(self, review: Review) -> Label:
+        """The task with the gold as its examples, in place of those it had."""
+        task = self.plan.task
+        assert isinstance(task, Label)
+        bare = (
+            task
+            if isinstance(task, CascadeLabel)
+            else Label(**{field.name: getattr(task, field.name) for field in fields(Label)})
+        )
+        texts, words = zip(*review.examples, strict=True)
+        known = gold(texts, words, bare.labels.names, many=bare.many)
+        return with_examples(bare, known, None, self.plan.backend)
 
 
 def review(
