@@ -12,17 +12,16 @@ from hypothesis import strategies as st
 from llm_magics.core.errors import AnswerError
 from llm_magics.core.types import Response
 from llm_magics.engine.task import Target, Task
-from llm_magics.tasks.concepts.steps.distill_prompts import DistillFilter, DistillSummarize
-from llm_magics.tasks.concepts.steps.review_prompts import (
+from llm_magics.tasks.concepts.steps.distill import DistillFilter, DistillSummarize
+from llm_magics.tasks.concepts.steps.review import (
     MatchConcepts,
     ReviewMerge,
     ReviewRemove,
     ReviewSelect,
     listed,
 )
-from llm_magics.tasks.concepts.steps.score_prompt import LEVELS, Score, level_of
-from llm_magics.tasks.concepts.steps.summarize_prompt import SummarizeConcept
-from llm_magics.tasks.concepts.steps.synthesize_prompt import Synthesize
+from llm_magics.tasks.concepts.steps.score import LEVELS, Score, SummarizeConcept, level_of
+from llm_magics.tasks.concepts.steps.synthesize import Synthesize
 
 TARGET = Target("openai", "m")
 

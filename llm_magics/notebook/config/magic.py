@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from llm_magics.core.errors import UsageError
-from llm_magics.notebook.config import keys, models, overview, profiles, settings, stores
+from llm_magics.notebook.config import models, overview, profiles, settings, stores
 from llm_magics.notebook.config.noun import MAGIC, Noun, Place, nothing
 from llm_magics.notebook.history import guarded
 from llm_magics.notebook.tables import Listing, Said
@@ -65,6 +65,6 @@ def _show_help(_: Place, __: Namespace) -> Listing:
 
 _HELP = Noun("help", "this list", nothing, _show_help)
 NOUNS: Mapping[str, Noun] = {
-    noun.name: noun for noun in (*models.NOUNS, *settings.NOUNS, *keys.NOUNS, *stores.NOUNS, _HELP)
+    noun.name: noun for noun in (*models.NOUNS, *settings.NOUNS, *settings.KEY_NOUNS, *stores.NOUNS, _HELP)
 }
 """The words after ``%llm_config``."""

@@ -18,8 +18,25 @@ from llm_magics.tasks.concepts.options import STAGES, ConceptsOptions
 from llm_magics.tasks.concepts.scorer import Scorer
 from llm_magics.tasks.concepts.stages import Inquiry
 from llm_magics.tasks.concepts.steps import distill, review, score, synthesize
-from llm_magics.tasks.concepts.steps.settings import PROMPTS, Manner, Point, check_wordings
+from llm_magics.tasks.concepts.steps.distill import DistillFilter, DistillSummarize
+from llm_magics.tasks.concepts.steps.review import ReviewMerge, ReviewRemove, ReviewSelect
+from llm_magics.tasks.concepts.steps.score import Score, SummarizeConcept
+from llm_magics.tasks.concepts.steps.settings import Manner, Point
+from llm_magics.tasks.concepts.steps.structured_prompt import Structured
+from llm_magics.tasks.concepts.steps.synthesize import Synthesize
 from llm_magics.tasks.concepts.workbench import Workbench
+
+PROMPTS: Mapping[str, type[Structured]] = {
+    "distill_filter": DistillFilter,
+    "distill_summarize": DistillSummarize,
+    "synthesize": Synthesize,
+    "review_remove": ReviewRemove,
+    "review_merge": ReviewMerge,
+    "review_select": ReviewSelect,
+    "score": Score,
+    "summarize_concept": SummarizeConcept,
+}
+"""The steps whose wording can be changed, with the task that has it; None for a wording skips the step."""
 
 
 @option_function(ConceptsOptions)
@@ -58,7 +75,9 @@ def inquire(session: Session, options: ConceptsOptions) -> Inquiry:
         nearest=options.nearest,
         chance=options.random_state,
     )
-    check_wordings(how)
+    for name, wording in prompts.items():
+        if wording is not None:
+            PROMPTS[name](prompt=wording)  # compiles it
     bench = Workbench(session, options, dict(options.models or {}))
     return Inquiry(
         bench,

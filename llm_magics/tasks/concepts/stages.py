@@ -12,7 +12,7 @@ from llm_magics.tasks.concepts.embedded.sentences import sentences
 from llm_magics.tasks.concepts.model.documents import Documents
 from llm_magics.tasks.concepts.options import THRESHOLD
 from llm_magics.tasks.concepts.scorer import estimate_scores
-from llm_magics.tasks.concepts.steps.distill_prompts import DistillFilter, DistillSummarize
+from llm_magics.tasks.concepts.steps.distill import DistillFilter, DistillSummarize
 from llm_magics.tasks.concepts.steps.settings import Manner, Point
 from llm_magics.tasks.concepts.workbench import StepEstimate, Workbench
 
@@ -128,7 +128,7 @@ def _synthesis(inquiry: Inquiry) -> list[StepEstimate]:
         return [StepEstimate("synthesize", None, "by keywords (class-based TF-IDF), free")]
     groups = how.groups or max(1, min(len(inquiry.rows) // 20, 2 * how.max_concepts))
     lines = "\n".join(f"{n}: something that a text says in a few words" for n in range(1, 41))
-    from llm_magics.tasks.concepts.steps.synthesize_prompt import Synthesize
+    from llm_magics.tasks.concepts.steps.synthesize import Synthesize
 
     asked = [{"points": f"{lines}\n{n}: another"} for n in range(groups)]
     return [bench.estimate("synthesize", Synthesize(seed=how.seed, **how.wording("synthesize")), asked)]

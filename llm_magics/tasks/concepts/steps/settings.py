@@ -7,24 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llm_magics.core.types import Result
-from llm_magics.tasks.concepts.steps.distill_prompts import DistillFilter, DistillSummarize
-from llm_magics.tasks.concepts.steps.review_prompts import ReviewMerge, ReviewRemove, ReviewSelect
-from llm_magics.tasks.concepts.steps.score_prompt import Score
-from llm_magics.tasks.concepts.steps.structured_prompt import Structured
-from llm_magics.tasks.concepts.steps.summarize_prompt import SummarizeConcept
-from llm_magics.tasks.concepts.steps.synthesize_prompt import Synthesize
-
-PROMPTS = (
-    "distill_filter",
-    "distill_summarize",
-    "synthesize",
-    "review_remove",
-    "review_merge",
-    "review_select",
-    "score",
-    "summarize_concept",
-)
-"""The steps with a wording of their own; None for one skips it."""
 
 
 @dataclass(frozen=True)
@@ -70,20 +52,3 @@ class Point:
 def value_of(result: Result | None, name: str, otherwise: Any) -> Any:
     """A result's value; what there was before where it failed."""
     return result.values[name] if result is not None and name in result.values else otherwise
-
-
-def check_wordings(how: Manner) -> None:
-    """Compile every other wording. Raises UsageError, NotFound where one can't work."""
-    tasks: dict[str, type[Structured]] = {
-        "distill_filter": DistillFilter,
-        "distill_summarize": DistillSummarize,
-        "synthesize": Synthesize,
-        "review_remove": ReviewRemove,
-        "review_merge": ReviewMerge,
-        "review_select": ReviewSelect,
-        "score": Score,
-        "summarize_concept": SummarizeConcept,
-    }
-    for name, wording in how.prompts.items():
-        if wording is not None:
-            tasks[name](prompt=wording)
