@@ -11,9 +11,9 @@ from typing import Any, Literal, TypeAlias
 from llm_magics.core.errors import NotFound, UsageError
 from llm_magics.core.parameters import KNOWN
 from llm_magics.options import synonyms
-from llm_magics.options.common import RunOptions
 from llm_magics.options.line_parser import LineParser, command, split, unsilenced
 from llm_magics.options.option import add_flags
+from llm_magics.options.run_options import RunOptions
 from llm_magics.tasks.chat.options import ChatOptions
 from llm_magics.tasks.concepts.options import ConceptsOptions
 from llm_magics.tasks.embed.options import EmbedOptions

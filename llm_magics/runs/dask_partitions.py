@@ -19,7 +19,7 @@ from llm_magics.core.errors import UsageError
 from llm_magics.core.limits import over
 from llm_magics.core.types import BackendSpec, Limits
 from llm_magics.data.frames import Frame, attach
-from llm_magics.options.common import RunOptions
+from llm_magics.options.run_options import RunOptions
 from llm_magics.runs.run import Plan, Run
 from llm_magics.runs.session import Session, current
 

@@ -11,7 +11,7 @@ from llm_magics.core.errors import Interrupted, UsageError
 from llm_magics.data import frames
 from llm_magics.engine.jobs import Job
 from llm_magics.engine.progress import Display
-from llm_magics.options.common import RunOptions
+from llm_magics.options.run_options import RunOptions
 from llm_magics.runs import dask_partitions
 from llm_magics.runs.estimates import estimate
 from llm_magics.runs.run import Plan, Run, single_pass

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from inspect import cleandoc
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
-from llm_magics.options.common import RunOptions
 from llm_magics.options.option import build, described, signature
+from llm_magics.options.run_options import RunOptions
 from llm_magics.runs.execution import execute
 from llm_magics.runs.run import Plan
 from llm_magics.runs.session import Session, current

@@ -13,7 +13,7 @@ from llm_magics.data.templates import text_of
 from llm_magics.engine.deduplication import WorkItem
 from llm_magics.engine.task import MergeableTask, Part
 from llm_magics.engine.worker_pool import Options
-from llm_magics.options.common import POLICIES, Policy
+from llm_magics.options.run_options import POLICIES, Policy
 from llm_magics.runs.run import Plan, Run, RunContext, Strategy, single_pass
 
 RESERVE = 512

@@ -15,7 +15,7 @@ from llm_magics.data import frames
 from llm_magics.data.frames import Frame
 from llm_magics.engine.task import ColumnTask, Target
 from llm_magics.engine.worker_pool import Options
-from llm_magics.options.common import RowOptions, RunOptions
+from llm_magics.options.run_options import RowOptions, RunOptions
 from llm_magics.runs.long_rows import fitted
 from llm_magics.runs.run import Plan
 from llm_magics.runs.session import Session

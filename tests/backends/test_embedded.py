@@ -180,7 +180,7 @@ def test_wordllama_is_read_not_imported() -> None:
     """Labelling imports neither wordllama nor scikit-learn; building the backend not even numpy."""
     code = """
 import sys, asyncio
-from llm_magics.backends.embedded import EmbeddedBackend
+from llm_magics.backends.embedded.client import EmbeddedBackend
 from llm_magics.core.types import *
 backend = EmbeddedBackend(BackendSpec("embedded", "wordllama"))
 light = {"numpy", "scipy", "tokenizers"} & set(sys.modules)

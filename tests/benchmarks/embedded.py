@@ -33,7 +33,7 @@ BASELINES = {
 FIRST = """
 import time; start = time.perf_counter()
 import numpy, pandas
-from llm_magics.backends.embedded import EmbeddedBackend
+from llm_magics.backends.embedded.client import EmbeddedBackend
 from llm_magics.core.types import *
 import asyncio, psutil
 model = {model!r}

@@ -174,7 +174,7 @@ def test_an_answer_survives_a_killed_process(tmp_path):
     code = textwrap.dedent(f"""
         import os, signal
         from pathlib import Path
-        from llm_magics.store import Store
+        from llm_magics.store.responses import Store
         from llm_magics.core.types import Message, Request, Response
         store = Store(Path({str(path)!r}))
         for i in range(50):
@@ -195,7 +195,7 @@ def test_several_kernels_write_one_file(tmp_path):
     code = textwrap.dedent("""
         import sys
         from pathlib import Path
-        from llm_magics.store import Store
+        from llm_magics.store.responses import Store
         from llm_magics.core.types import Message, Request, Response
         store = Store(Path(sys.argv[1]))
         for i in range(100):

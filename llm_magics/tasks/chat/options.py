@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from llm_magics.core.errors import UsageError
 from llm_magics.options.cell import CellInput
-from llm_magics.options.common import RunOptions
 from llm_magics.options.option import option, options_record
+from llm_magics.options.run_options import RunOptions
 
 LAST_THREAD = "last"
 """The conversation that ``--continue`` goes on with."""

@@ -8,7 +8,7 @@ from llm_magics.backends.base import LISTENER
 from llm_magics.core.errors import UsageError
 from llm_magics.core.types import Message
 from llm_magics.data import templates
-from llm_magics.options.common import RowOptions
+from llm_magics.options.run_options import RowOptions
 from llm_magics.runs import planning
 from llm_magics.runs.functions import in_background, run_function
 from llm_magics.runs.run import Plan, Run, RunContext, single_pass

@@ -14,7 +14,7 @@ from llm_magics.data.frames import Frame
 from llm_magics.engine.jobs import Job
 from llm_magics.engine.progress import Meter
 from llm_magics.engine.task import Task
-from llm_magics.options.common import RunOptions
+from llm_magics.options.run_options import RunOptions
 from llm_magics.runs.estimates import Estimate, estimate
 from llm_magics.runs.planning import engine_options, target
 from llm_magics.runs.run import Plan, Run

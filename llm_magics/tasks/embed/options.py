@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from llm_magics.options.common import RowOptions
 from llm_magics.options.option import options_record
+from llm_magics.options.run_options import RowOptions
 
 
 @options_record

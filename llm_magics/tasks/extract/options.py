@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from llm_magics.options.cell import CellInput, Named
-from llm_magics.options.common import RowOptions
 from llm_magics.options.option import option, options_record
+from llm_magics.options.run_options import RowOptions
 
 
 @options_record

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from llm_magics.core.errors import NotFound, UsageError
 from llm_magics.core.types import Choice
 from llm_magics.options.cell import CellInput
-from llm_magics.options.common import RowOptions
 from llm_magics.options.option import option, options_record
+from llm_magics.options.run_options import RowOptions
 from llm_magics.options.values import count, names
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from llm_magics.backends.base import Backend
 from llm_magics.core.errors import NotFound, UsageError
 from llm_magics.core.types import Choice
-from llm_magics.options.common import RunOptions
+from llm_magics.options.run_options import RunOptions
 from llm_magics.runs import planning
 from llm_magics.runs.functions import in_background, run_function
 from llm_magics.runs.planning import DETERMINISTIC

@@ -11,7 +11,7 @@ from llm_magics.core.errors import AnswerError, UsageError
 from llm_magics.core.types import Choice, Message, Request, Response, Schema
 from llm_magics.data.templates import text_of
 from llm_magics.engine.task import Parsed, Row, Target, again, answered
-from llm_magics.options.common import RowOptions
+from llm_magics.options.run_options import RowOptions
 from llm_magics.runs import planning
 from llm_magics.runs.execution import execute
 from llm_magics.runs.planning import DETERMINISTIC

@@ -10,7 +10,7 @@ from llm_magics.core.errors import UsageError
 from llm_magics.data import frames
 from llm_magics.data.frames import Frame
 from llm_magics.data.templates import is_null, text_of
-from llm_magics.options.common import RunOptions
+from llm_magics.options.run_options import RunOptions
 from llm_magics.runs.execution import execute
 from llm_magics.runs.run import Plan, Run
 from llm_magics.runs.session import Session, current
