@@ -36,7 +36,7 @@ def listener(request: Request) -> Listener | None:
     return LISTENER.get() if isinstance(request.response_format, Text) else None
 
 
-def not_used(backend: str, names: Iterable[str]) -> tuple[str, ...]:
+def unused_parameters(backend: str, names: Iterable[str]) -> tuple[str, ...]:
     """What is said of parameters that an engine in the kernel has no use for."""
     return tuple(f"{backend} takes no {name}; it was not used." for name in names)
 

@@ -59,7 +59,7 @@ _SPAN = re.compile(
 _UNITS = {"ms": 0.001, "mi": 60.0, "m": 60.0, "s": 1.0, "h": 3600.0, "d": 86400.0}
 
 
-class Said(NamedTuple):
+class HostMessage(NamedTuple):
     """What a host's error body says."""
 
     message: str = ""
@@ -69,21 +69,21 @@ class Said(NamedTuple):
     wait: float | None = None
 
 
-def said(body: bytes) -> Said:
+def said(body: bytes) -> HostMessage:
     """The error of a body, in any of the shapes in use; never fails."""
     try:
         whole = json.loads(body)
     except ValueError:
-        return Said(_plain(body))
-    return said_by(whole)
+        return HostMessage(_plain(body))
+    return host_message(whole)
 
 
-def said_by(whole: Any) -> Said:
+def host_message(whole: Any) -> HostMessage:
     """The error of a parsed body."""
     if isinstance(whole, list) and whole:
         whole = whole[0]
     if not isinstance(whole, Mapping):
-        return Said(str(whole))
+        return HostMessage(str(whole))
     error = whole.get("error", whole)
     if not isinstance(error, Mapping):
         error = {**whole, "message": error}
@@ -91,7 +91,7 @@ def said_by(whole: Any) -> Said:
     wait = whole.get("estimated_time")
     inner = error.get("innererror")
     inner = inner if isinstance(inner, Mapping) else {}
-    return Said(
+    return HostMessage(
         message=detail if isinstance(detail, str) else json.dumps(detail, ensure_ascii=False),
         code=str(error.get("code") or inner.get("code") or ""),
         kind=str(error.get("type") or ""),
@@ -100,7 +100,7 @@ def said_by(whole: Any) -> Said:
     )
 
 
-def failure(
+def error_from_status(
     status: int,
     headers: Mapping[str, str],
     body: bytes,
@@ -121,7 +121,7 @@ def failure(
     )
 
 
-def kind_of(status: int, told: Said, model: str) -> tuple[type[BackendError], str]:
+def kind_of(status: int, told: HostMessage, model: str) -> tuple[type[BackendError], str]:
     """The class of error for a status and its words, and what to do about it."""
     words = f"{told.code} {told.kind} {told.message}"
     if status in (401, 403):
@@ -197,10 +197,10 @@ def retry_after(headers: Mapping[str, str], message: str = "") -> float | None:
         wait = _number(header)
         return max(0.0, wait) if wait is not None else _until(header)
     found = _WAIT.search(message)
-    return span(found.group(1)) if found else None
+    return parse_duration(found.group(1)) if found else None
 
 
-def span(text: str) -> float | None:
+def parse_duration(text: str) -> float | None:
     """Seconds of ``6ms``, ``1m30s``, ``20 seconds``, or of a plain number; None for anything else."""
     plain = _number(text)
     if plain is not None:
@@ -239,7 +239,7 @@ def from_status(
     status: int, message: str, *, who: str, model: str, code: str = "", headers: Any = None
 ) -> BackendError:
     """An HTTP status and what the host said, as one of our errors. ``code`` is the host's own word for it."""
-    told = Said(message=message, code=code)
+    told = HostMessage(message=message, code=code)
     kind, hint = kind_of(status, told, model)
     known = headers if headers is not None else {}
     return kind(

@@ -138,7 +138,7 @@ def _installed() -> dict[str, Any]:
     return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
 
 
-def member(value: Any, secrets: Secrets | None) -> Backend:
+def nested_backend(value: Any, secrets: Secrets | None) -> Backend:
     """A backend from a spec, ``namespace::model``, a live one, or an object with ``to_backend()``.
 
     Raises:

@@ -21,7 +21,7 @@ from typing import Any
 from llm_magics.backends.pricing import total_usage as summed
 from llm_magics.core.errors import BadRequest
 from llm_magics.core.types import NO_USAGE, Message, OneOf, Request, Response, ResponseFormat, Schema, Usage
-from llm_magics.engine.retries import Attempts, Keep, Outcome, Reply, share
+from llm_magics.engine.retries import OnOutcomes, Outcome, Reply, Retrier, split_usage
 from llm_magics.text.loose_json import loose_json, visible
 
 RULE = (
@@ -43,7 +43,7 @@ _AFTER = re.compile(r"\s*[,}]")
 
 
 @dataclass(frozen=True)
-class Bundle:
+class BatchedRequest:
     """Requests that differ in their last message alone, in the order of their ids 1, 2, 3, ..."""
 
     requests: tuple[Request, ...]
@@ -69,7 +69,7 @@ class Bundle:
 
     def read(self, response: Response) -> list[Response | None]:
         """Each row's own answer, None for a row without one; usage, model and request id are the whole's."""
-        found = by_id(response.text)
+        found = answers_by_id(response.text)
         if not found and isinstance(response.parsed, Mapping):
             found = [(str(mark), value) for mark, value in response.parsed.items()]
         often = Counter(mark for mark, _ in found)
@@ -78,7 +78,7 @@ class Bundle:
         return [_own(response, form, known[mark]) if mark in known else None for mark in self.ids]
 
 
-def bundled(requests: Sequence[Request]) -> Bundle | None:
+def batch_requests(requests: Sequence[Request]) -> BatchedRequest | None:
     """The requests as a bundle; None where they are not of one kind, or fewer than two."""
     first = requests[0]
     alike = all(
@@ -89,14 +89,14 @@ def bundled(requests: Sequence[Request]) -> Bundle | None:
         and r.sample == first.sample
         for r in requests
     )
-    return Bundle(tuple(requests)) if alike and len(requests) > 1 else None
+    return BatchedRequest(tuple(requests)) if alike and len(requests) > 1 else None
 
 
-def sent(requests: Iterable[Request], rows_per_request: int) -> Iterator[Request]:
+def requests_sent(requests: Iterable[Request], rows_per_request: int) -> Iterator[Request]:
     """What goes out for these requests where ``together`` share one."""
     waiting = iter(requests)
     while part := list(islice(waiting, rows_per_request)):
-        bundle = bundled(part)
+        bundle = batch_requests(part)
         yield from (bundle.request,) if bundle is not None else part
 
 
@@ -178,7 +178,7 @@ def _parameters(given: Mapping[str, Any], rows: int) -> Mapping[str, Any]:
 # -- back
 
 
-def by_id(text: str) -> list[tuple[str, Any]]:
+def answers_by_id(text: str) -> list[tuple[str, Any]]:
     """The entries of the answer's object in order, an id that stands there twice twice.
 
     Of an answer that breaks off, those that are whole.
@@ -224,7 +224,7 @@ def _own(response: Response, form: ResponseFormat, value: Any) -> Response:
     return replace(response, text=text, parsed=parsed, scores=None, method="", finish_reason=finish)
 
 
-USELESS = 3
+GIVE_UP_AFTER = 3
 """So many first answers without one row in them, and rows are asked alone from there on."""
 
 LEFT_OUT = (
@@ -233,7 +233,7 @@ LEFT_OUT = (
 GIVEN_UP = "the model doesn't answer several rows by their ids; they were asked alone"
 
 
-class Together(Attempts):
+class BatchedRetrier(Retrier):
     """Asks for several rows at once; what comes back for a row is that row's, or the row is asked alone.
 
     Each answer is kept under its own row's key. What the shared request took is shared out over its rows
@@ -243,9 +243,9 @@ class Together(Attempts):
     useless = 0
     useful = False
 
-    async def ask(self, requests: Sequence[Request], keep: Keep) -> list[Reply]:
+    async def ask(self, requests: Sequence[Request], keep: OnOutcomes) -> list[Reply]:
         """An answer or the last fault for each request, in order."""
-        if not self.useful and self.useless >= USELESS:
+        if not self.useful and self.useless >= GIVE_UP_AFTER:
             return await self._apart(requests, keep, GIVEN_UP)
         kinds = _alike(requests)
         asking = (self._one_kind([requests[i] for i in places], keep) for places in kinds)
@@ -253,9 +253,9 @@ class Together(Attempts):
         order = [i for places in kinds for i in places]
         return [reply for _, reply in sorted(zip(order, replies, strict=True), key=lambda pair: pair[0])]
 
-    async def _one_kind(self, requests: Sequence[Request], keep: Keep) -> list[Reply]:
+    async def _one_kind(self, requests: Sequence[Request], keep: OnOutcomes) -> list[Reply]:
         """Requests that may share one; asked in halves where that is refused, alone where it is but one."""
-        bundle = bundled(requests)
+        bundle = batch_requests(requests)
         if bundle is None:
             return await self._apart(requests, keep)
         (reply,) = await super().ask([bundle.request], _nowhere)
@@ -267,13 +267,15 @@ class Together(Attempts):
             return [Reply(reply.outcome, reply.attempts) for _ in requests]
         return await self._shared_out(bundle, reply.outcome, reply.attempts, keep)
 
-    async def _shared_out(self, bundle: Bundle, response: Response, attempts: int, keep: Keep) -> list[Reply]:
+    async def _shared_out(
+        self, bundle: BatchedRequest, response: Response, attempts: int, keep: OnOutcomes
+    ) -> list[Reply]:
         """Each row's own answer; the rows without one are asked alone."""
         requests = bundle.requests
         answers = bundle.read(response)
         self.useful = self.useful or any(answers)
         self.useless += not any(answers)
-        shares = share(response.usage, [len(request.messages[-1].content) for request in requests])
+        shares = split_usage(response.usage, [len(request.messages[-1].content) for request in requests])
         own = {
             i: dataclasses.replace(answer, usage=used)
             for i, (answer, used) in enumerate(zip(answers, shares, strict=True))
@@ -288,12 +290,12 @@ class Together(Attempts):
         }
         return [missed[i] if i in missed else Reply(own[i], attempts) for i in range(len(requests))]
 
-    async def _apart(self, requests: Sequence[Request], keep: Keep, note: str = "") -> list[Reply]:
+    async def _apart(self, requests: Sequence[Request], keep: OnOutcomes, note: str = "") -> list[Reply]:
         """Each request alone, side by side; ``note`` is said with their answers."""
         found = await asyncio.gather(*(self._alone(request, keep) for request in requests))
         return [reply._replace(outcome=_noted(reply.outcome, note)) for reply in found]
 
-    async def _alone(self, request: Request, keep: Keep) -> Reply:
+    async def _alone(self, request: Request, keep: OnOutcomes) -> Reply:
         (reply,) = await super().ask([request], keep)
         return reply
 

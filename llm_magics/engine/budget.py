@@ -21,7 +21,7 @@ def input_tokens(request: Request) -> int:
     return sum(tokens.by_length(message.content) + 4 for message in request.messages)
 
 
-class Expectation:
+class TokenEstimator:
     """How many tokens the next request takes, learned from the answers so far."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class Budget:
         self.reserved = 0.0
         self.in_flight = 0
         self.stopped: BudgetExceeded | None = None
-        self.expects = Expectation()
+        self.expects = TokenEstimator()
         self._settled = asyncio.Event()
 
     async def reserve(self, requests: Sequence[Request]) -> float:

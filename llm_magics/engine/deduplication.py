@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from llm_magics.core.types import Request, Response, Result
 from llm_magics.engine.task import Row, Target, Task
-from llm_magics.store.responses import Store
+from llm_magics.store.responses import ResponseStore
 
 CHUNK = 256
 """Rows drawn and looked up at a time; what stands ready is never more."""
@@ -25,7 +25,7 @@ class WorkItem(NamedTuple):
     sample: int = 0
 
 
-class Pending:
+class PendingRequest:
     """A request to be answered, and the rows that wait for the same answer."""
 
     __slots__ = ("followers", "index", "request", "stored")
@@ -38,7 +38,7 @@ class Pending:
 
 
 @dataclass(frozen=True)
-class Draw:
+class RequestSource:
     """How rows become requests. ``keyed`` False skips keys, and with them store and duplicates.
 
     ``outgrown`` says of a stored answer that it must be asked for again.
@@ -46,33 +46,35 @@ class Draw:
 
     task: Task
     target: Target
-    store: Store | None = None
+    store: ResponseStore | None = None
     newer_than: float | None = None
     keyed: bool = True
     chunk: int = CHUNK
     outgrown: Callable[[Response], bool] = lambda _: False
 
 
-class Intake:
+class RequestQueue:
     """The rows of a run, drawn lazily; ``deliver`` gets those with nothing to ask."""
 
-    def __init__(self, work_items: Iterable[WorkItem], draw: Draw, deliver: Callable[[Result], None]) -> None:
+    def __init__(
+        self, work_items: Iterable[WorkItem], draw: RequestSource, deliver: Callable[[Result], None]
+    ) -> None:
         self.draw = draw
         self.exhausted = False
         self._asks = iter(work_items)
         self._deliver = deliver
-        self._ready: deque[Pending] = deque()
-        self._open: dict[str, Pending] = {}
+        self._ready: deque[PendingRequest] = deque()
+        self._open: dict[str, PendingRequest] = {}
         self._asking = 0
 
-    async def take(self, n: int) -> list[Pending]:
+    async def take(self, n: int) -> list[PendingRequest]:
         """Up to ``n`` requests to send, with any stored ones before them; empty when all are out."""
         ready = self._ready
         # A batch is made full; what stands ready stays bounded where nearly all of it is stored.
         while not self.exhausted and self._asking < n and len(ready) < self.draw.chunk:
             self._draw_more()
             await asyncio.sleep(0)
-        taken: list[Pending] = []
+        taken: list[PendingRequest] = []
         while ready and (n or ready[0].stored):
             pending = ready.popleft()
             n -= pending.stored is None
@@ -80,7 +82,7 @@ class Intake:
         self._asking -= sum(pending.stored is None for pending in taken)
         return taken
 
-    def done(self, pending: Pending) -> None:
+    def done(self, pending: PendingRequest) -> None:
         """Its answer is out: an equal row from now on is looked up again."""
         if self.draw.keyed:
             self._open.pop(pending.request.key, None)
@@ -89,7 +91,7 @@ class Intake:
         """Make the next rows into requests."""
         make, target = self.draw.task.request, self.draw.target
         drawn = list(islice(self._asks, self.draw.chunk))
-        fresh: list[Pending] = []
+        fresh: list[PendingRequest] = []
         for index, row, sample in drawn:
             request = make(row, target, sample)
             if request is None:
@@ -109,13 +111,13 @@ class Intake:
         leader.followers.append(index)
         return True
 
-    def _new(self, index: int, request: Request) -> Pending:
-        pending = Pending(index, request)
+    def _new(self, index: int, request: Request) -> PendingRequest:
+        pending = PendingRequest(index, request)
         if self.draw.keyed:
             self._open[request.key] = pending
         return pending
 
-    def _look_up(self, fresh: list[Pending]) -> None:
+    def _look_up(self, fresh: list[PendingRequest]) -> None:
         if self.draw.store is None or not fresh:
             return
         found = self.draw.store.get_many([each.request.key for each in fresh], self.draw.newer_than)

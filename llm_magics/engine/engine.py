@@ -12,13 +12,13 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from llm_magics.backends.base import Backend
 from llm_magics.core.limits import START, Limiter, over
 from llm_magics.core.types import FREE, Result
-from llm_magics.engine.batched_requests import Together
+from llm_magics.engine.batched_requests import BatchedRetrier
 from llm_magics.engine.budget import Budget
 from llm_magics.engine.deduplication import WorkItem
-from llm_magics.engine.retries import Attempts
+from llm_magics.engine.retries import Retrier
 from llm_magics.engine.task import Target, Task
-from llm_magics.engine.worker_pool import Options, Pass
-from llm_magics.store.responses import Store
+from llm_magics.engine.worker_pool import Options, WorkerPool
+from llm_magics.store.responses import ResponseStore
 
 
 class Engine:
@@ -27,7 +27,7 @@ class Engine:
     ``store`` None keeps nothing.
     """
 
-    def __init__(self, store: Store | None = None) -> None:
+    def __init__(self, store: ResponseStore | None = None) -> None:
         self.store = store
         self._limiters: dict[tuple[str, str, str], Limiter] = {}
 
@@ -59,15 +59,15 @@ class Engine:
             limits = dataclasses.replace(limits, retries=options.retries)
         limiter = self.limiter(backend)
         budget = Budget(options.max_cost, backend.price)
-        kind = Together if target.rows_per_request > 1 else Attempts
+        kind = BatchedRetrier if target.rows_per_request > 1 else Retrier
         attempts = kind(backend, limiter, limits, budget)
         # Without the store, equal rows far apart must still be one call: a store of the run's own.
-        store = self.store if options.keep or self.store is None else Store.temporary()
+        store = self.store if options.use_store or self.store is None else ResponseStore.temporary()
         backend.share(self.limiter)
         try:
             await backend.open()
             with limiter.under(limits):
-                await Pass(store, task, target, options, deliver, attempts).over(work_items)
+                await WorkerPool(store, task, target, options, deliver, attempts).run(work_items)
         finally:
             if store is not None and store is not self.store:
                 store.close()

@@ -8,21 +8,21 @@ from collections.abc import Callable, Iterable
 
 from llm_magics.core.errors import StoreError
 from llm_magics.core.types import Request, Response
-from llm_magics.store.responses import Store
+from llm_magics.store.responses import ResponseStore
 
-LATE = 10_000
+MAX_WAITING = 10_000
 """Answers that wait in memory for a store that can't be written."""
 
-PAUSE = 5.0
+RETRY_AFTER = 5.0
 """Seconds before a store that failed is tried again: a lock or a full disk may pass."""
 
 
-class Keeper:
+class CommitQueue:
     """Writes to a store; says once where that fails, lets the answers go on, and writes them later."""
 
-    def __init__(self, store: Store | None) -> None:
+    def __init__(self, store: ResponseStore | None) -> None:
         self.store = store
-        self._pairs: deque[tuple[Request, Response]] = deque(maxlen=LATE)
+        self._pairs: deque[tuple[Request, Response]] = deque(maxlen=MAX_WAITING)
         self._waiting: list[Callable[[], None]] = []
         self._due = False
         self._broken: Exception | None = None
@@ -30,7 +30,7 @@ class Keeper:
         self._said = False
         self._not_before = 0.0
 
-    def keep(self, pairs: Iterable[tuple[Request, Response]]) -> None:
+    def add(self, pairs: Iterable[tuple[Request, Response]]) -> None:
         """Write in this turn of the loop, with what else comes in it; nobody waits for the disk."""
         if self.store is None:
             return
@@ -38,20 +38,20 @@ class Keeper:
         loop = asyncio.get_running_loop()
         if not self._due and loop.time() >= self._not_before:
             self._due = True
-            loop.call_soon(self.write)
+            loop.call_soon(self.commit)
 
-    def then(self, what: Callable[[], None]) -> None:
+    def after_commit(self, what: Callable[[], None]) -> None:
         """Call once what has been kept so far is on disk: at once where it is.
 
         What one call raised, the next ``then`` or ``check`` raises.
         """
-        self.check()
+        self.raise_errors()
         if self._due:
             self._waiting.append(what)
         else:
             what()
 
-    def write(self) -> None:
+    def commit(self) -> None:
         """Commit what has come together, and what is late."""
         self._due = False
         try:
@@ -60,7 +60,7 @@ class Keeper:
                 self._pairs.clear()
         except StoreError as error:
             self._fault = error
-            self._not_before = asyncio.get_running_loop().time() + PAUSE
+            self._not_before = asyncio.get_running_loop().time() + RETRY_AFTER
         waiting, self._waiting = self._waiting, []
         for what in waiting:
             try:
@@ -68,12 +68,12 @@ class Keeper:
             except Exception as error:  # noqa: BLE001 - no caller to raise to: see ``then``
                 self._broken = self._broken or error
 
-    def check(self) -> None:
+    def raise_errors(self) -> None:
         """Raise what a call raised, if one did."""
         if self._broken is not None:
             raise self._broken
 
-    def complaint(self) -> str:
+    def problem(self) -> str:
         """What is wrong with the store, the first time that something is; else nothing."""
         if self._fault is None or self._said:
             return ""

@@ -233,14 +233,14 @@ def _kernel() -> Draw:
 
     def draw(text: str, share: float | None, answer: str) -> None:
         nonlocal shown
-        made = markdown(answer) if answer else bundle(text, share)
+        made = markdown(answer) if answer else mime_bundle(text, share)
         display(made, raw=True, display_id=name, update=shown)
         shown = True
 
     return draw
 
 
-def bundle(text: str, share: float | None) -> Mapping[str, Any]:
+def mime_bundle(text: str, share: float | None) -> Mapping[str, Any]:
     """The text as mime types; everything in it is escaped."""
     bar = "" if share is None else f'<progress value="{share:.3f}" max="1" style="width:8em"></progress> '
     lines = "<br>".join(html.escape(line) for line in text.splitlines())

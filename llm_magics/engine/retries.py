@@ -15,10 +15,10 @@ from llm_magics.core.limits import DEFAULTS, LONGEST, Limiter, Permit, backoff
 from llm_magics.core.types import NO_USAGE, Embedding, Limits, Request, Response, Usage, Vector
 from llm_magics.engine.budget import Budget
 
-PATIENCE = LONGEST
+MAX_PAUSES = LONGEST
 """Seconds of pauses after which a request is given up."""
 
-MORE = 3
+EXTRA_RETRIES = 3
 """Tries beyond the default number for a row that alone has bad luck."""
 
 Outcome: TypeAlias = Response | Exception
@@ -32,11 +32,11 @@ class Reply(NamedTuple):
     usage: Usage = NO_USAGE
 
 
-Keep: TypeAlias = Callable[[Sequence[Request], Sequence[Outcome]], None]
+OnOutcomes: TypeAlias = Callable[[Sequence[Request], Sequence[Outcome]], None]
 """Told of each round of outcomes at once, before anything else is done with them."""
 
 
-class Attempts:
+class Retrier:
     """Asks one backend for one run."""
 
     def __init__(self, backend: Backend, limiter: Limiter, limits: Limits, budget: Budget) -> None:
@@ -49,23 +49,23 @@ class Attempts:
         timed = backend.keeps_time and limits.timeout == backend.limits.timeout
         self.deadline = None if timed else limits.timeout
 
-    async def ask(self, requests: Sequence[Request], keep: Keep) -> list[Reply]:
+    async def ask(self, requests: Sequence[Request], keep: OnOutcomes) -> list[Reply]:
         """An answer or the last fault for each request, in order; ``keep`` gets each round as it comes."""
         outcomes = await self._once(requests, keep)
         if len(requests) > 1 and _refused_whole(outcomes):
             middle = len(requests) // 2
             return await self.ask(requests[:middle], keep) + await self.ask(requests[middle:], keep)
         replies = [Reply(outcome, 1) for outcome in outcomes]
-        left = [i for i, outcome in enumerate(outcomes) if passes(outcome)]
+        left = [i for i, outcome in enumerate(outcomes) if is_retryable(outcome)]
         if left:
             await self._again(requests, replies, left, keep)
         return replies
 
     async def _again(
-        self, requests: Sequence[Request], replies: list[Reply], left: list[int], keep: Keep
+        self, requests: Sequence[Request], replies: list[Reply], left: list[int], keep: OnOutcomes
     ) -> None:
         """Ask again for the faults that may pass, as long as that makes sense."""
-        patience = Patience(self.limits.retries)
+        patience = RetryPolicy(self.limits.retries)
         while left:
             pause = patience.pause([replies[i].outcome for i in left], alive=self.answered > 0)
             if pause is None:
@@ -74,9 +74,9 @@ class Attempts:
             outcomes = await self._once([requests[i] for i in left], keep)
             for i, outcome in zip(left, outcomes, strict=True):
                 replies[i] = Reply(outcome, replies[i].attempts + 1)
-            left = [i for i in left if passes(replies[i].outcome)]
+            left = [i for i in left if is_retryable(replies[i].outcome)]
 
-    async def _once(self, requests: Sequence[Request], keep: Keep) -> Sequence[Outcome]:
+    async def _once(self, requests: Sequence[Request], keep: OnOutcomes) -> Sequence[Outcome]:
         """Send once, in turn and in time; a fault of the whole stands for each."""
         try:
             reserved = await self.budget.reserve(requests)
@@ -111,7 +111,7 @@ class Attempts:
     async def _call(self, requests: Sequence[Request]) -> list[Outcome]:
         """The one place that talks to a backend."""
         if isinstance(requests[0].response_format, Vector):
-            return embedded(await self.backend.embed([r.subject for r in requests]), requests)
+            return embedding_responses(await self.backend.embed([r.subject for r in requests]), requests)
         if len(requests) == 1:
             return [await self.backend.complete(requests[0])]
         outcomes: list[Outcome] = list(await self.backend.complete_many(requests))
@@ -144,10 +144,10 @@ class Attempts:
         facts = self.backend.observe()
         if facts:
             self.limiter.observe(facts)
-        self.limiter.heard(permit, next((outcome for outcome in outcomes if passes(outcome)), None))
+        self.limiter.heard(permit, next((outcome for outcome in outcomes if is_retryable(outcome)), None))
 
 
-class Patience:
+class RetryPolicy:
     """How long to go on with a request: pauses that grow, tries that end.
 
     A backend that has answered others is alive, and its faults are chance: then a row gets ``MORE``
@@ -170,30 +170,30 @@ class Patience:
         self.tries += 1
         self.faults += not free
         self.waited += self.last
-        more = MORE if alive and self.retries == DEFAULTS.retries else 0
-        if self.faults > self.retries + more or self.waited > PATIENCE:
+        more = EXTRA_RETRIES if alive and self.retries == DEFAULTS.retries else 0
+        if self.faults > self.retries + more or self.waited > MAX_PAUSES:
             return None
         # A Retry-After that came with a 429 holds everybody back at the limiter, this row with the rest.
         return 0.0 if free and asked else self.last
 
 
-def passes(outcome: Outcome) -> bool:
+def is_retryable(outcome: Outcome) -> bool:
     """Whether this is a fault that may pass."""
     return not isinstance(outcome, Response) and isinstance(outcome, LLMError) and outcome.retryable
 
 
-def embedded(embedding: Embedding, requests: Sequence[Request]) -> list[Outcome]:
+def embedding_responses(embedding: Embedding, requests: Sequence[Request]) -> list[Outcome]:
     """One response a text; the usage of the one call is shared out by length, and adds up exactly."""
     if len(embedding.vectors) != len(requests):
         raise MalformedAnswer(f"{len(embedding.vectors)} vectors came for {len(requests)} texts.")
-    shares = share(embedding.usage, [len(request.subject) for request in requests])
+    shares = split_usage(embedding.usage, [len(request.subject) for request in requests])
     return [
         Response(vector=vector, usage=usage, model=embedding.model, notes=embedding.notes)
         for vector, usage in zip(embedding.vectors, shares, strict=True)
     ]
 
 
-def share(usage: Usage, weights: Sequence[int]) -> list[Usage]:
+def split_usage(usage: Usage, weights: Sequence[int]) -> list[Usage]:
     """``usage`` in parts proportional to ``weights``; the parts add up to the whole."""
     if len(weights) == 1 or usage is NO_USAGE:
         return [usage] * len(weights)

@@ -106,18 +106,18 @@ class MergeableTask(ColumnTask, Protocol):
         """The values of the whole text from those of its parts, in order; there is at least one part."""
 
 
-def again(request: Request, response: Response, error: AnswerError, wanted: str) -> Request:
+def retry_request(request: Request, response: Response, error: AnswerError, wanted: str) -> Request:
     """The conversation so far, what was wrong with the answer, and how one is ``wanted``."""
     said = Message("assistant", response.text or "(no answer)")
     why = Message("user", f"That can't be used: {error.message}. {wanted}")
     return replace(request, messages=(*request.messages, said, why))
 
 
-def asked_again(request: Request) -> bool:
+def is_retry(request: Request) -> bool:
     """Whether this request is a second try; for tasks that show no examples as earlier answers."""
     return any(message.role == "assistant" for message in request.messages)
 
 
-def answered(response: Response) -> Any:
+def answer_json(response: Response) -> Any:
     """The JSON value of an answer: the backend's own, or what stands in the text; None where none does."""
     return response.parsed if response.parsed is not None else loose_json(visible(response.text))[1]

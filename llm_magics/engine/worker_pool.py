@@ -17,11 +17,11 @@ from typing import Any, Literal
 from llm_magics.backends.pricing import total_usage
 from llm_magics.core.errors import AnswerError, BudgetExceeded, ContentFiltered, ContextOverflow
 from llm_magics.core.types import EMPTY, NO_USAGE, Limits, Request, Response, Result, Status, Usage
-from llm_magics.engine.deduplication import CHUNK, Draw, Intake, Pending, WorkItem
-from llm_magics.engine.persistence import Keeper
-from llm_magics.engine.retries import Attempts, Reply
+from llm_magics.engine.deduplication import CHUNK, PendingRequest, RequestQueue, RequestSource, WorkItem
+from llm_magics.engine.persistence import CommitQueue
+from llm_magics.engine.retries import Reply, Retrier
 from llm_magics.engine.task import Target, Task
-from llm_magics.store.responses import Store
+from llm_magics.store.responses import ResponseStore
 
 ALIKE = 5
 """So many first rows failing alike, without one answer, end a run."""
@@ -41,18 +41,18 @@ class Options:
     max_cost: float | None = None
     on_error: Literal["null", "raise"] = "null"
     limits: Limits | None = None
-    keep: bool = True
+    use_store: bool = True
     """False reads nothing from the store and leaves nothing there (``--no-store``)."""
     batch: int | None = None
     """Requests handed over at once, where the backend's own number isn't meant."""
 
 
-class Case:
+class ActiveRequest:
     """A pending request on its way: the newest response or fault, what it took, why it is not usable."""
 
     __slots__ = ("attempts", "fault", "pending", "request", "response", "unusable", "usage")
 
-    def __init__(self, pending: Pending) -> None:
+    def __init__(self, pending: PendingRequest) -> None:
         self.pending = pending
         self.request = pending.request
         self.response: Response | None = pending.stored
@@ -76,17 +76,17 @@ class Case:
             self.usage = used if self.usage is NO_USAGE else total_usage((self.usage, used))
 
 
-class Pass:
+class WorkerPool:
     """One run's rows through one backend. ``store`` None, or a backend not worth it, keeps nothing."""
 
     def __init__(
         self,
-        store: Store | None,
+        store: ResponseStore | None,
         task: Task,
         target: Target,
         options: Options,
         deliver: Callable[[Result], None],
-        attempts: Attempts,
+        attempts: Retrier,
     ) -> None:
         capabilities = attempts.backend.capabilities
         self.store = store if capabilities.stored else None
@@ -102,19 +102,19 @@ class Pass:
         )
         self.workers = max(1, attempts.limits.concurrency or capabilities.max_concurrency)
         self.newer_than = time.time() if options.refresh else None
-        self.omens = Omens()
+        self.early_failures = EarlyFailures()
         self.note = ""
-        self.keeper = Keeper(self.store)
+        self.commits = CommitQueue(self.store)
         if options.max_cost is not None and attempts.backend.price is None:
             name = attempts.backend.name
             self.note = f"--max-cost: the price of {name} is unknown; only costs it reports itself count."
 
-    async def over(self, work_items: Iterable[WorkItem]) -> None:
+    async def run(self, work_items: Iterable[WorkItem]) -> None:
         """Work through all asks; whatever ends the pass early leaves nothing running."""
         keyed = self.store is not None or self.batch == 1
         chunk, outgrown = max(CHUNK, self.batch), self.attempts.backend.outgrown
-        draw = Draw(self.task, self.target, self.store, self.newer_than, keyed, chunk, outgrown)
-        self.intake = Intake(work_items, draw, self.deliver)
+        draw = RequestSource(self.task, self.target, self.store, self.newer_than, keyed, chunk, outgrown)
+        self.queue = RequestQueue(work_items, draw, self.deliver)
         workers = [asyncio.create_task(self._work()) for _ in range(self.workers)]
         try:
             await asyncio.gather(*workers)
@@ -122,13 +122,13 @@ class Pass:
             for worker in workers:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
-            self.keeper.write()
-        self.keeper.check()
+            self.commits.commit()
+        self.commits.raise_errors()
 
     async def _work(self) -> None:
-        while taken := await self.intake.take(self.batch):
+        while taken := await self.queue.take(self.batch):
             asking, unusable = [], []
-            for case in map(Case, taken):
+            for case in map(ActiveRequest, taken):
                 if case.response is None:
                     asking.append(case)
                 elif not self._usable(case):
@@ -136,9 +136,9 @@ class Pass:
             if asking:
                 unusable += await self._ask(asking)
             if unusable:
-                await self._mend(unusable)
+                await self._ask_again(unusable)
 
-    async def _ask(self, cases: Sequence[Case]) -> list[Case]:
+    async def _ask(self, cases: Sequence[ActiveRequest]) -> list[ActiveRequest]:
         """Answer each case and deliver; those whose answer is not usable come back."""
         replies = await self.attempts.ask([case.request for case in cases], self._keep)
         for case, reply in zip(cases, replies, strict=True):
@@ -154,10 +154,10 @@ class Pass:
         pairs = zip(requests, outcomes, strict=True)
         answered = [(request, outcome) for request, outcome in pairs if isinstance(outcome, Response)]
         if answered:
-            self.omens.answered = True
-            self.keeper.keep(answered)
+            self.early_failures.answered = True
+            self.commits.add(answered)
 
-    def _usable(self, case: Case) -> bool:
+    def _usable(self, case: ActiveRequest) -> bool:
         """Parse and deliver; False where the answer is not usable."""
         assert case.response is not None
         try:
@@ -166,10 +166,10 @@ class Pass:
             case.unusable = error
             return False
         mended = case.request is not case.pending.request and parsed.status == "ok"
-        self._settle(case, "repaired" if mended else parsed.status, parsed.values)
+        self._finish(case, "repaired" if mended else parsed.status, parsed.values)
         return True
 
-    async def _mend(self, cases: Sequence[Case]) -> None:
+    async def _ask_again(self, cases: Sequence[ActiveRequest]) -> None:
         """Ask once more where the task knows how; what stays unusable gets the task's default."""
         asking = []
         for case in cases:
@@ -181,13 +181,13 @@ class Pass:
             else:
                 case.request = again
                 asking.append(case)
-        self._recall(asking)
+        self._look_up_again(asking)
         missing = [case for case in asking if case.response is None]
         unusable = [case for case in asking if case.response is not None and not self._usable(case)]
         for case in unusable + (await self._ask(missing) if missing else []):
             self._give_up(case)
 
-    def _recall(self, cases: Sequence[Case]) -> None:
+    def _look_up_again(self, cases: Sequence[ActiveRequest]) -> None:
         """Look the second requests up too."""
         found: Mapping[str, Response] = EMPTY
         if self.store is not None and cases:
@@ -195,41 +195,45 @@ class Pass:
         for case in cases:
             case.response = found.get(case.request.key) if found else None
 
-    def _give_up(self, case: Case) -> None:
+    def _give_up(self, case: ActiveRequest) -> None:
         assert case.unusable is not None
         default = self.task.default(case.pending.request)
         if default is None:
-            self._settle(case, "failed", error=case.unusable)
+            self._finish(case, "failed", error=case.unusable)
         else:
-            self._settle(case, "defaulted", default.values, error=case.unusable)
+            self._finish(case, "defaulted", default.values, error=case.unusable)
         if default is None and self.options.on_error == "raise":
             raise case.unusable
 
-    def _fail(self, case: Case, error: BaseException) -> None:
+    def _fail(self, case: ActiveRequest, error: BaseException) -> None:
         """A row without an answer. Raises what ends the run."""
-        self._settle(case, "failed", error=error)
+        self._finish(case, "failed", error=error)
         if isinstance(error, BudgetExceeded) and self.options.on_error == "null":
             return
-        if self.options.on_error == "raise" or getattr(error, "fatal", False) or self.omens.say_stop(error):
+        if (
+            self.options.on_error == "raise"
+            or getattr(error, "fatal", False)
+            or self.early_failures.should_stop(error)
+        ):
             raise error
 
-    def _settle(
+    def _finish(
         self,
-        case: Case,
+        case: ActiveRequest,
         status: Status,
         values: Mapping[str, Any] = EMPTY,
         error: BaseException | None = None,
     ) -> None:
         """Deliver once the answer is on disk; the worker goes on to its next row meanwhile."""
-        self.keeper.then(partial(self._hand_over, case, status, values, error))
+        self.commits.after_commit(partial(self._deliver_result, case, status, values, error))
 
-    def _hand_over(
-        self, case: Case, status: Status, values: Mapping[str, Any], error: BaseException | None
+    def _deliver_result(
+        self, case: ActiveRequest, status: Status, values: Mapping[str, Any], error: BaseException | None
     ) -> None:
         """Deliver to the row that asked and, for nothing more, to the equal ones that waited."""
         pending, response = case.pending, case.response
-        self.intake.done(pending)
-        self.note = self.note or self.keeper.complaint()
+        self.queue.done(pending)
+        self.note = self.note or self.commits.problem()
         if self.note and response is not None:
             response, self.note = dataclasses.replace(response, notes=(*response.notes, self.note)), ""
         key = pending.request.key if self.store is not None else ""
@@ -241,7 +245,7 @@ class Pass:
             pending.followers.clear()
 
 
-class Omens:
+class EarlyFailures:
     """The first failures: where they are all alike and nothing was answered, so will the rest be."""
 
     def __init__(self) -> None:
@@ -249,7 +253,7 @@ class Omens:
         self._first: tuple[type, str] | None = None
         self._count = 0
 
-    def say_stop(self, error: BaseException) -> bool:
+    def should_stop(self, error: BaseException) -> bool:
         """Count a failure; True where it is time to stop."""
         if self.answered or isinstance(error, ContextOverflow | ContentFiltered):
             return False

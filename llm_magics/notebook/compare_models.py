@@ -18,7 +18,7 @@ from llm_magics.runs.execution import execute
 from llm_magics.runs.run import Plan, Run
 from llm_magics.tasks.extract.task import Extract
 from llm_magics.tasks.judge.task import Compare, Rate
-from llm_magics.tasks.label.columns import LabelColumns, Word
+from llm_magics.tasks.label.columns import LabelColumns, LabelValue
 from llm_magics.tasks.label.evaluation.agreement import agreement
 from llm_magics.tasks.label.task import Label
 
@@ -149,7 +149,7 @@ def _compared(a: Run, b: Run) -> str:
     return f" {found}{apart}"
 
 
-def _words(run: Run) -> list[Word | None]:
+def _words(run: Run) -> list[LabelValue | None]:
     """Labels, ratings or winners, one a row."""
     task, columns = run.plan.task, run.row_columns
     names = task.labels.names if isinstance(task, Label) else ()

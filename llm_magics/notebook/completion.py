@@ -17,7 +17,7 @@ from IPython.core.completer import (
 )
 
 if TYPE_CHECKING:
-    from llm_magics.notebook.config.overview import Parts
+    from llm_magics.notebook.config.overview import Row
     from llm_magics.notebook.suggestions import Around, Suggested
 
 IDENTIFIER = "llm_magics"
@@ -35,7 +35,7 @@ class _NothingElse(list[SimpleCompletion]):
         return True
 
 
-def install(shell: Any, session: Callable[[], Parts | None]) -> None:
+def install(shell: Any, session: Callable[[], Row | None]) -> None:
     """Suggest in our magics; ``session`` is asked at each Tab, and may have none yet."""
 
     @context_matcher(identifier=IDENTIFIER)  # type: ignore[untyped-decorator]
@@ -73,11 +73,11 @@ def suggest(text: str, row: int, column: int, around: Around) -> Suggested | Non
     return _in_line(line[1], line[2], around)
 
 
-def _around(shell: Any, session: Callable[[], Parts | None]) -> Around:
-    from llm_magics.notebook.namespace import persons
+def _around(shell: Any, session: Callable[[], Row | None]) -> Around:
+    from llm_magics.notebook.namespace import user_variables
     from llm_magics.notebook.suggestions import Around
 
-    return Around(persons(shell.user_ns, shell.user_ns_hidden), session())
+    return Around(user_variables(shell.user_ns, shell.user_ns_hidden), session())
 
 
 def _in_line(magic: str, typed: str, around: Around) -> Suggested:

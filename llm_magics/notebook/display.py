@@ -11,7 +11,7 @@ from IPython.core.getipython import get_ipython
 from IPython.display import Markdown, display
 
 from llm_magics.engine.jobs import Job
-from llm_magics.notebook.tables import Listing
+from llm_magics.notebook.tables import Table
 from llm_magics.runs.run import Run
 from llm_magics.tasks.extract.task import Entities
 from llm_magics.text.spans import SpansView
@@ -122,7 +122,7 @@ def job(running: Job, *, widgets: bool) -> Job:
     return running
 
 
-def parted(result: Any, task: str, *, quiet: bool) -> Any:
+def dask_frame(result: Any, task: str, *, quiet: bool) -> Any:
     """A dask frame as the value of a cell: nothing of it is computed to show it."""
     said = (
         f"{task}: {result.npartitions:,} partitions, asked as they are computed (.compute(), .to_parquet())"
@@ -241,7 +241,7 @@ def answer(text: str, run: Run | None, wanted: str | None, *, quiet: bool) -> An
     return shown
 
 
-class Jobs(Listing):
+class Jobs(Table):
     """The background jobs, a line each."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
@@ -256,7 +256,7 @@ def _progress(job: Job) -> str:
     return job.progress if job.error is None else f"{job.progress}: {str(job.error).splitlines()[0]}"
 
 
-def usage(ledger: Mapping[str, Mapping[str, Any]]) -> Listing:
+def usage(ledger: Mapping[str, Mapping[str, Any]]) -> Table:
     """Tokens and money of the session, by backend."""
     rows = [{"backend": name, **row} for name, row in ledger.items()]
-    return Listing(rows, empty="Nothing has run yet.")
+    return Table(rows, empty="Nothing has run yet.")

@@ -13,7 +13,7 @@ BLANK = "# this cell held a key; llm_magics took it out of the history"
 
 
 @contextlib.contextmanager
-def guarded(shell: Any, keys: Keys, line: str, body: str = "") -> Iterator[None]:
+def keep_secrets_out(shell: Any, keys: Keys, line: str, body: str = "") -> Iterator[None]:
     """Refuse a key in what was typed; whoever refuses one inside, the cell leaves the history.
 
     A body is free text, which may speak of keys: in it only a key of the user's own is refused.

@@ -8,7 +8,7 @@ from llm_magics.core.errors import LLMError
 from llm_magics.notebook.cell import Cell
 from llm_magics.notebook.commands import parse
 from llm_magics.notebook.config.magic import config_command
-from llm_magics.notebook.history import guarded
+from llm_magics.notebook.history import keep_secrets_out
 from llm_magics.notebook.namespace import Namespace
 from llm_magics.notebook.subcommands import HANDLERS
 from llm_magics.options.line_parser import HelpAsked
@@ -20,7 +20,7 @@ def llm(shell: Any, line: str, cell: str | None, local: dict[str, Any]) -> Any:
     session = _session()
     space = Namespace(shell.user_ns, local, shell.user_ns_hidden)
     try:
-        with guarded(shell, session.keys, line, cell or ""):
+        with keep_secrets_out(shell, session.keys, line, cell or ""):
             call = parse(line, cell)
             return HANDLERS[call.command.name](Cell(session, space, call, line))
     except HelpAsked as asked:

@@ -74,7 +74,7 @@ class Namespace:
 
     def names(self) -> list[str]:
         """The variables a person made."""
-        made = persons(self.variables, self.hidden)
+        made = user_variables(self.variables, self.hidden)
         return [name for name in made if not name.startswith("_")]
 
     def variable(self, name: str) -> Any:
@@ -89,7 +89,7 @@ class Namespace:
         self.user[name] = value
 
 
-def persons(variables: Mapping[str, Any], hidden: Mapping[str, Any]) -> dict[str, Any]:
+def user_variables(variables: Mapping[str, Any], hidden: Mapping[str, Any]) -> dict[str, Any]:
     """The variables without those that IPython put there, unless a person took the name over."""
     return {k: v for k, v in variables.items() if k not in hidden or hidden[k] is not v}
 
@@ -101,7 +101,7 @@ def _is_frame(value: Any) -> bool:
     return kind.__module__.split(".")[0] in ("pandas", "polars", "pyarrow", "dask", "modin", "cudf")
 
 
-def result_name(name: str | None) -> str | None:
+def check_result_name(name: str | None) -> str | None:
     """A name a result can be bound to. Raises UsageError, before anything is spent."""
     if name is not None and (not name.isidentifier() or keyword.iskeyword(name)):
         raise UsageError(

@@ -14,18 +14,18 @@ from llm_magics.notebook import compare_models, display
 from llm_magics.notebook.cell import Cell
 from llm_magics.notebook.commands import COMMANDS, parse
 from llm_magics.notebook.function_call import ROW_FUNCTIONS, FunctionCall, function_call
-from llm_magics.notebook.namespace import result_name
-from llm_magics.notebook.tables import Listing
+from llm_magics.notebook.namespace import check_result_name
+from llm_magics.notebook.tables import Table
 from llm_magics.runs.estimates import estimate
 from llm_magics.runs.execution import execute, rerun
 from llm_magics.runs.run import Plan, Run, versions
-from llm_magics.tasks.label.review.opening import make_review
+from llm_magics.tasks.label.review.opening import open_review
 
 
 def _over_rows(cell: Cell) -> Any:
     """Run a subcommand over rows and show the frame, with the footer as the last line."""
     flags = cell.flags
-    into = result_name(flags.into)
+    into = check_result_name(flags.into)
     if names := compare_models.models(flags.model):
         frame = compare_models.run(cell, names)
         if flags.dry_run:
@@ -46,7 +46,7 @@ def _over_rows(cell: Cell) -> Any:
     if flags.dry_run:
         return result
     if frames.is_parted(result):
-        return display.parted(result, plan.task.name, quiet=flags.quiet)
+        return display.dask_frame(result, plan.task.name, quiet=flags.quiet)
     return display.frame(result, cell.session.last, flags.format, quiet=flags.quiet)
 
 
@@ -55,7 +55,7 @@ def _concepts(cell: Cell) -> Any:
     from llm_magics.tasks.concepts import pipeline
 
     flags = cell.flags
-    into = result_name(flags.into)
+    into = check_result_name(flags.into)
     if flags.output or flags.inplace:
         raise UsageError("concepts are no column: --as and --inplace mean nothing here.", hint="Use -o NAME.")
     call = function_call(cell)
@@ -65,7 +65,7 @@ def _concepts(cell: Cell) -> Any:
         cell.session.bodies["concepts"] = cell.body
     result = pipeline.run(
         cell.session,
-        pipeline.inquire(cell.session, call.options),
+        pipeline.plan_induction(cell.session, call.options),
         call.options,
         done=None if into is None else lambda found: cell.space.bind(into, found),
         footer=False,
@@ -77,10 +77,10 @@ def _concepts(cell: Cell) -> Any:
 
 def _concepts_estimate(cell: Cell) -> Any:
     """What the steps would send and cost."""
-    from llm_magics.tasks.concepts.pipeline import inquire
+    from llm_magics.tasks.concepts.pipeline import plan_induction
     from llm_magics.tasks.concepts.stages import estimates
 
-    return estimates(inquire(cell.session, function_call(cell).options))
+    return estimates(plan_induction(cell.session, function_call(cell).options))
 
 
 def _display_concepts(cell: Cell, result: Any) -> Any:
@@ -105,7 +105,7 @@ def _display_concepts(cell: Cell, result: Any) -> Any:
 def _chat(cell: Cell) -> Any:
     """Ask the question and show the answer."""
     flags = cell.flags
-    into = result_name(flags.into)
+    into = check_result_name(flags.into)
     call = function_call(cell)
     plan = call.plan(cell)
     if flags.show_code:
@@ -152,9 +152,9 @@ def _last(cell: Cell) -> Run:
 def _review(cell: Cell) -> Any:
     """The labels of the last run, or of ``FRAME.COLUMN``, in the review grid."""
     flags = cell.flags
-    into = result_name(flags.into)
+    into = check_result_name(flags.into)
     data, variable, column = cell.space.data(flags.data) if flags.data else (None, "data", None)
-    made = make_review(
+    made = open_review(
         cell.session,
         data,
         column,
@@ -221,7 +221,7 @@ def _help(cell: Cell) -> None:
 
 
 def _version(cell: Cell) -> Any:
-    return Listing([{"package": k, "version": v} for k, v in versions().items()], heads=False)
+    return Table([{"package": k, "version": v} for k, v in versions().items()], heads=False)
 
 
 HANDLERS: dict[str, Callable[[Cell], Any]] = {

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from llm_magics.core import parameters
 from llm_magics.notebook.commands import ALIASES, COMMANDS
-from llm_magics.notebook.config.overview import Parts, known_names
+from llm_magics.notebook.config.overview import Row, known_names
 from llm_magics.notebook.namespace import Namespace
 from llm_magics.options.line_parser import LineParser
 from llm_magics.settings.table import SETTINGS
@@ -41,7 +41,7 @@ class Around:
     """What suggestions are made from: the notebook's variables and the session, if there is one yet."""
 
     variables: Mapping[str, Any]
-    session: Parts | None = None
+    session: Row | None = None
 
     @property
     def space(self) -> Namespace:

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 
-class Listing:
+class Table:
     """Rows of named values, with a title above and notes below.
 
     ``rows`` is the data (plain values), ``columns`` what is shown of it and in which order; ``shown``
@@ -63,7 +63,7 @@ class Listing:
         return f"<div>{title}{self._table()}{notes}</div>"
 
     def _cells(self) -> list[list[str]]:
-        return [[shown(row.get(column)) for column in self.columns] for row in self.rows]
+        return [[cell_text(row.get(column)) for column in self.columns] for row in self.rows]
 
     def _text(self) -> str:
         if not self.rows:
@@ -96,7 +96,7 @@ class Listing:
         return bool(values) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
 
 
-class Said(Listing):
+class Reading(Table):
     """A sentence or two; ``rows`` may hold the facts behind it."""
 
     def __init__(self, text: str, rows: Sequence[Mapping[str, Any]] = ()) -> None:
@@ -113,7 +113,7 @@ class Said(Listing):
         return f'<pre style="margin:0;padding:0;white-space:pre-wrap">{escape(str(self))}</pre>'
 
 
-def shown(value: Any) -> str:
+def cell_text(value: Any) -> str:
     """A value in one line of text; nothing for None."""
     if value is None:
         return ""
@@ -122,7 +122,7 @@ def shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, list | tuple | set | frozenset):
-        return ", ".join(map(shown, value))
+        return ", ".join(map(cell_text, value))
     return " ".join(str(value).split())
 
 

@@ -26,7 +26,7 @@ from llm_magics.runs.session import Session, current
 Work: TypeAlias = Callable[[Session, Run], Coroutine[Any, Any, None]]
 
 
-def lazy(session: Session, plan: Plan, options: RunOptions, strategy: Work) -> Any:
+def dask_result(session: Session, plan: Plan, options: RunOptions, strategy: Work) -> Any:
     """The dask frame whose partitions have the plan's columns, once they are computed.
 
     A frame has its columns before anything has run, so those that are there only sometimes
@@ -177,7 +177,7 @@ class _Partition:
         session = self.setup.session()
         backend = session.backend(self.model, "")
         plan = Plan(frame=Frame(part, self.name), rows=range(len(part)), backend=backend, **self.decided)
-        limits = shared(over(backend.limits, plan.options.limits), self.setup.sharers())
+        limits = share_of_limits(over(backend.limits, plan.options.limits), self.setup.sharers())
         run = Run(replace(plan, options=replace(plan.options, limits=limits)))
         try:
             session.loop.run(self.strategy(session, run))
@@ -187,7 +187,7 @@ class _Partition:
         return _aligned(run.df, self.meta)
 
 
-def shared(limits: Limits, n: int) -> Limits:
+def share_of_limits(limits: Limits, n: int) -> Limits:
     """One of ``n`` equal parts of the limits.
 
     Raises UsageError where a limit is too small to be shared by so many.

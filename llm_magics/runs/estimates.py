@@ -9,9 +9,9 @@ from itertools import islice
 from llm_magics.core import tokens
 from llm_magics.core.prompt_formats import Rendered, as_messages, prompt_of
 from llm_magics.core.types import FREE, Request
-from llm_magics.engine.batched_requests import OVERHEAD, sent
+from llm_magics.engine.batched_requests import OVERHEAD, requests_sent
 from llm_magics.runs.run import Plan
-from llm_magics.store.responses import Store
+from llm_magics.store.responses import ResponseStore
 
 LIKELY_OUTPUT = {"one_of": (4, 12), "text": (60, 300), "schema": (30, 200), "vector": (0, 0)}
 """Output tokens a call, low and high, where no limit was set: from label names to a long paragraph."""
@@ -107,14 +107,14 @@ class _Tally:
     first: Request | None = None
 
 
-def estimate(plan: Plan, store: Store) -> Estimate:
+def estimate(plan: Plan, store: ResponseStore) -> Estimate:
     """Render every request of the plan, look it up in the store, and price what is left."""
     tally = _Tally()
     if not _reads(plan):
         tally.asked = tally.calls = sum(1 for _ in _requests(plan, tally))
         return _priced(plan, tally, ())
     prompt: Rendered = ()
-    for request in sent(_unanswered(plan, store, tally), plan.target.rows_per_request):
+    for request in requests_sent(_unanswered(plan, store, tally), plan.target.rows_per_request):
         rendered = prompt_of(request)
         prompt = prompt or rendered
         tally.calls += 1
@@ -128,10 +128,10 @@ def _reads(plan: Plan) -> bool:
     return can.text or can.stored or plan.backend.price != FREE
 
 
-def _unanswered(plan: Plan, store: Store, tally: _Tally) -> Iterator[Request]:
+def _unanswered(plan: Plan, store: ResponseStore, tally: _Tally) -> Iterator[Request]:
     """The requests that nobody asked before, in this run or an earlier one."""
     seen: set[str] = set()
-    look = plan.options.keep and not plan.options.refresh
+    look = plan.options.use_store and not plan.options.refresh
     for batch in _batches(_requests(plan, tally), 2_000):
         known = store.known([r.key for r in batch]) if look else set()
         for request in batch:

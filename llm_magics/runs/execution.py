@@ -35,7 +35,7 @@ def execute(
     partial run in any case. Over a dask frame the result is one too, and runs when it is computed.
     """
     if plan.frame.parts is not None:
-        parted = dask_partitions.lazy(session, plan, options, _work)
+        parted = dask_partitions.dask_result(session, plan, options, _work)
         if done is not None:
             done(parted)
         return parted
@@ -67,7 +67,7 @@ def rerun(session: Session, run: Run) -> Any:
     not be used is asked for anew. The result goes where the first run's was to go.
     """
     plan = replace(run.plan, options=replace(run.plan.options, refresh=False))
-    if plan.options.keep:
+    if plan.options.use_store:
         session.store.drop(run.unusable)
     return execute(session, plan, RunOptions(inplace=run.inplace), footer=False, done=run.done)
 

@@ -23,7 +23,7 @@ _SLACK = 0.9
 
 
 @dataclass(frozen=True)
-class Fit:
+class LengthPolicy:
     """A policy with the tokens a row's text may have, for the column that holds it."""
 
     policy: Policy
@@ -60,7 +60,7 @@ class Fit:
         return most
 
 
-def fitted(plan: Plan, policy: Policy, room: int | None) -> Plan:
+def with_length_policy(plan: Plan, policy: Policy, room: int | None) -> Plan:
     """The plan with what becomes of rows that are too long, and the column ``{output}_cut`` that says so.
 
     The column has the characters left out (``truncate``) or the number of parts (``split``), 0 for a row
@@ -72,7 +72,7 @@ def fitted(plan: Plan, policy: Policy, room: int | None) -> Plan:
         raise UsageError("--too-long goes with one plain answer a row.", hint="Leave out the other depths.")
     if policy == "split" and not (isinstance(plan.task, MergeableTask) and plan.task.can_merge):
         raise UsageError(f"{plan.task.name} can't be split.", hint="--too-long truncate or --too-long fail")
-    fit = Fit(policy, room or _room(plan), _column(plan), plan.backend.model)
+    fit = LengthPolicy(policy, room or _room(plan), _column(plan), plan.backend.model)
     columns = (*plan.columns, f"{plan.output.rstrip('_')}_cut")
     return replace(plan, columns=columns, strategy=_work(fit), parts=fit.work_items)
 
@@ -107,7 +107,7 @@ def _column(plan: Plan) -> str:
     return max(length, key=length.__getitem__)
 
 
-def _work(fit: Fit) -> Strategy:
+def _work(fit: LengthPolicy) -> Strategy:
     async def carry_out(context: RunContext, run: Run) -> None:
         plan = run.plan
         mark = plan.columns[-1]
@@ -134,7 +134,7 @@ def _work(fit: Fit) -> Strategy:
             for item in long:
                 run.deliver(Result(item.index, "failed", error=_overflow(fit, item)))
         if fit.policy == "split":
-            await Split(context, run, fit, mark).carry_out(long)
+            await SplitRows(context, run, fit, mark).carry_out(long)
         _record(run, fit, len(long), mark)
 
     return carry_out
@@ -147,7 +147,7 @@ _BECAME = {
 }
 
 
-def _record(run: Run, fit: Fit, rows: int, mark: str) -> None:
+def _record(run: Run, fit: LengthPolicy, rows: int, mark: str) -> None:
     """Say under the result, and in the manifest, what became of the rows that were too long."""
     run.details["too_long"] = {"policy": fit.policy, "room": fit.room, "rows": rows}
     if rows:
@@ -156,7 +156,7 @@ def _record(run: Run, fit: Fit, rows: int, mark: str) -> None:
         run.notes.setdefault(f"{what} longer than {fit.room:,} tokens: {became}")
 
 
-def _overflow(fit: Fit, item: WorkItem) -> ContextOverflow:
+def _overflow(fit: LengthPolicy, item: WorkItem) -> ContextOverflow:
     count = tokens.count(text_of(item.row[fit.column]), fit.model)
     return ContextOverflow(
         f"the text has about {count:,} tokens, {fit.room:,} fit.",
@@ -187,14 +187,14 @@ def _merged(task: MergeableTask, index: int, results: Sequence[Result], texts: S
     return Result(index, status, task.merge(parts), response, usage=used, attempts=attempts)
 
 
-class Split:
+class SplitRows:
     """Asks about every part of long rows; a row is delivered as soon as it has all of its parts.
 
     Summaries of parts are summarized again, in parts where they are too long themselves, as long as that
     makes them shorter.
     """
 
-    def __init__(self, context: RunContext, run: Run, fit: Fit, mark: str) -> None:
+    def __init__(self, context: RunContext, run: Run, fit: LengthPolicy, mark: str) -> None:
         self.context, self.run, self.fit, self.mark = context, run, fit, mark
         self.counts: dict[int, int] = {}
         self.earlier: dict[int, Result] = {}

@@ -16,7 +16,7 @@ from llm_magics.data.frames import Frame
 from llm_magics.engine.task import ColumnTask, Target
 from llm_magics.engine.worker_pool import Options
 from llm_magics.options.run_options import RowOptions, RunOptions
-from llm_magics.runs.long_rows import fitted
+from llm_magics.runs.long_rows import with_length_policy
 from llm_magics.runs.run import Plan
 from llm_magics.runs.session import Session
 from llm_magics.settings.config import Config
@@ -25,7 +25,7 @@ from llm_magics.settings.typed_keys import refuse_clear
 FLAG = "--rows-per-request"
 
 
-def sharing(plan: Plan, rows: int) -> Plan:
+def with_shared_requests(plan: Plan, rows: int) -> Plan:
     """The plan with ``rows`` rows in one request. Raises UsageError for one that needs each row's own."""
     if rows < 1:
         raise UsageError("rows_per_request must be 1 or more.")
@@ -183,7 +183,7 @@ def engine_options(config: Config, options: RunOptions, role: str, backend: Back
         refresh=options.refresh,
         max_cost=config.value("max_cost") if max_cost is None else max_cost,
         on_error=options.on_error or config.value("on_error"),
-        keep=options.store and config.value("store") != "off",
+        use_store=options.store and config.value("store") != "off",
         batch=max(can.embed_batch, can.batch_size) if role == "embed" else None,
     )
 
@@ -214,9 +214,9 @@ def plan(
         **more,
     )
     if options.rows_per_request is not None:
-        made = sharing(made, options.rows_per_request)
+        made = with_shared_requests(made, options.rows_per_request)
     if options.too_long:
-        made = fitted(made, options.too_long, options.room)
+        made = with_length_policy(made, options.too_long, options.room)
     _try_prompt(made)
     if options.inplace:
         _refuse_inplace(made)

@@ -21,7 +21,7 @@ WHOLE = 100
 """Errors that keep the frames they came through, each with the request and all that was around it."""
 
 
-class Answers:
+class ResultColumns:
     """``n`` results by their index, whose values stand in ``columns``.
 
     ``values`` by column, ``texts`` the raw answers, ``finish`` their finish reasons, ``models`` who answered,
@@ -98,7 +98,7 @@ class Answers:
     def error_text(self, i: int) -> str | None:
         """What an ask failed with, None where it did not."""
         error = self._errors.get(i)
-        return None if error is None else said_by(error)
+        return None if error is None else error_text(error)
 
     def told(self, places: Sequence[int]) -> dict[str, list[Any]]:
         """All that is known of these asks, by column."""
@@ -121,7 +121,7 @@ class Answers:
         return {name: values[i] for name, values in self.values.items()}
 
 
-def said_by(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """An error in its own words; those of a stranger's code may hold a key."""
     return getattr(error, "message", None) or redact(repr(error))
 

@@ -16,13 +16,13 @@ from llm_magics.core.prompt_formats import joined, prompt_of
 from llm_magics.core.types import Request, Result, Status, Usage
 from llm_magics.data import frames
 from llm_magics.data.frames import Frame
-from llm_magics.engine.batched_requests import Bundle
+from llm_magics.engine.batched_requests import BatchedRequest
 from llm_magics.engine.deduplication import WorkItem
 from llm_magics.engine.engine import Engine
 from llm_magics.engine.progress import Meter
 from llm_magics.engine.task import Row, Target, Task
 from llm_magics.engine.worker_pool import Options
-from llm_magics.runs.results import Answers, said_by
+from llm_magics.runs.results import ResultColumns, error_text
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Run:
         self.evaluation: Any = None
         self.inplace = False
         self.done: Callable[[Any], None] | None = None
-        self._answers = Answers(n, plan.columns)
+        self._answers = ResultColumns(n, plan.columns)
 
     def deliver(self, result: Result) -> None:
         """Take one result in."""
@@ -139,13 +139,13 @@ class Run:
     def _why(self) -> str:
         """What most of the failed rows failed with, and what helps against it."""
         errors = self._answers.errors_of("failed")
-        texts = Counter(map(said_by, errors.values()))
+        texts = Counter(map(error_text, errors.values()))
         if not texts:
             return ""
         text, often = texts.most_common(1)[0]
         said = shorten(text, 200, placeholder=" ...")
         more = "; llm.last.failures has them all" if len(texts) > 1 else ""
-        hints = (getattr(error, "hint", "") for error in errors.values() if said_by(error) == text)
+        hints = (getattr(error, "hint", "") for error in errors.values() if error_text(error) == text)
         hint = next(hints, "") if self.error is None else ""  # an error that ended the run tells its own
         return f"{often:,} failed: {said}{more}" + (f"\n  {hint.splitlines()[0]}" if hint else "")
 
@@ -276,7 +276,7 @@ class Run:
                 continue
             place = next(wanted, None)
             requests = self.plan.requests(item)
-            sent = [Bundle((request,)).request for request in requests] if shared else requests
+            sent = [BatchedRequest((request,)).request for request in requests] if shared else requests
             yield joined([prompt_of(request) for request in sent]) if sent else None
 
     @property

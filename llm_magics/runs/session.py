@@ -13,7 +13,7 @@ from typing import Any
 
 from llm_magics.backends.base import Backend
 from llm_magics.backends.in_kernel.model_cache import cache
-from llm_magics.backends.namespaces import member
+from llm_magics.backends.namespaces import nested_backend
 from llm_magics.backends.registry import Registry
 from llm_magics.core.types import Message
 from llm_magics.engine.engine import Engine
@@ -22,7 +22,7 @@ from llm_magics.engine.loop import LoopThread
 from llm_magics.runs.run import Run
 from llm_magics.settings.config import Config, home
 from llm_magics.settings.keys import Keys
-from llm_magics.store.responses import LIMIT, Store
+from llm_magics.store.responses import LIMIT, ResponseStore
 
 REMEMBERED = 2_000_000
 """Results of earlier runs that stay in memory, beside those of the last two runs."""
@@ -38,7 +38,7 @@ class Session:
         self.jobs: dict[str, Job] = {}
         self.threads: dict[str, tuple[Message, ...]] = {}
         self.bodies: dict[str, str] = {}
-        self._store: Store | None = None
+        self._store: ResponseStore | None = None
         self._engine = Engine()
         self.ledger: dict[str, dict[str, Any]] = {}
 
@@ -48,14 +48,14 @@ class Session:
         return Registry(self.config, self.keys, retire=self._retire)
 
     @property
-    def store(self) -> Store:
+    def store(self) -> ResponseStore:
         """The answers on disk, where the settings say; another file once they say so."""
         place, limit = self.config.value("store"), self.config.value("store_limit") or LIMIT
         path = home() / "responses.sqlite3" if place in ("on", "off") else Path(place).expanduser()
         if self._store is None or (self._store.path, self._store.limit) != (path, limit):
             if self._store is not None:
                 self._store.close()
-            self._store = Store(path, limit=limit)
+            self._store = ResponseStore(path, limit=limit)
         return self._store
 
     @cached_property
@@ -79,7 +79,7 @@ class Session:
     def backend(self, model: Any, role: str) -> Backend:
         """The backend for a model as typed, for an object that is or makes one, or the role's own."""
         if model is not None and not isinstance(model, str):
-            return member(model, self.keys)
+            return nested_backend(model, self.keys)
         text = model or self.config.role(role)[0]
         return self.registry.backend(text, self.keys)
 

@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS gold (
 _AT_ONCE = 500
 
 
-class GoldStore:
+class GoldLabelStore:
     """One SQLite file. A task is a column's name with its labels; texts stand there as hashes alone."""
 
     def __init__(self, path: Path) -> None:

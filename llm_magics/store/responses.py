@@ -57,7 +57,7 @@ class StoreStats:
     oldest: float | None = None
 
 
-class Store:
+class ResponseStore:
     """The answer store. Opens its file on first use; safe to use from several threads.
 
     ``limit`` is the size in bytes above which the oldest answers are dropped. Every method raises
@@ -73,7 +73,7 @@ class Store:
         self._since_check = 0
 
     @classmethod
-    def temporary(cls) -> Store:
+    def temporary(cls) -> ResponseStore:
         """A store of one session's own, gone with it (``--no-store``)."""
         folder = tempfile.TemporaryDirectory(prefix="llm_magics_")
         store = cls(Path(folder.name) / "responses.sqlite3")

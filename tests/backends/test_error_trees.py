@@ -11,7 +11,7 @@ import openai
 import pytest
 
 from llm_magics.backends.http import transport_error
-from llm_magics.backends.http_errors import failure, from_exception
+from llm_magics.backends.http_errors import error_from_status, from_exception
 from llm_magics.core import errors
 
 OPENAI = {
@@ -68,7 +68,7 @@ def test_openai_s_own_errors():
         known = next((OPENAI[each.__name__] for each in kind.__mro__ if each.__name__ in OPENAI), None)
         assert known is None or type(made) is known, (kind, made)
         if answered:
-            assert type(made) is type(failure(status, {}, b"{}", host="h", model="m"))
+            assert type(made) is type(error_from_status(status, {}, b"{}", host="h", model="m"))
 
 
 @pytest.mark.checklist("R6")
@@ -82,7 +82,7 @@ def test_every_status(status):
         b'{"error": {"message": "no", "code": 7}}',
         b"[]",
     ):
-        made = told(failure(status, {}, body, host="h", model="m"))
+        made = told(error_from_status(status, {}, body, host="h", model="m"))
         assert made.status == status
         assert made.retryable or status < 500 or status == 501
 

@@ -20,7 +20,7 @@ from llm_magics.backends.base import LISTENER
 from llm_magics.backends.gguf.client import GGUFBackend
 from llm_magics.backends.gguf.llama.embedding import Embedder, longest_text
 from llm_magics.backends.gguf.llama.model import Model
-from llm_magics.backends.gguf.llama.queue import Embedding
+from llm_magics.backends.gguf.llama.queue import EmbeddingItem
 from llm_magics.backends.gguf.llama.sampling import Candidates, Sampler
 from llm_magics.backends.gguf.load_options import LoadOptions
 from llm_magics.backends.gguf.loaded_model import LocalModel
@@ -526,8 +526,8 @@ async def test_short_texts_never_fill_a_decode_larger_than_one_of_rows(
     for path, longest in ((tiny_gguf, 512), (tiny_bert, 128)):
         model = Model(path)
         embedder = Embedder(model, LoadOptions(batch=64).on(model.trained_context, False))
-        short = [Embedding("e", np.arange(20, dtype=np.int32)) for _ in range(9)]
-        long = Embedding("e", np.arange(longest, dtype=np.int32))
+        short = [EmbeddingItem("e", np.arange(20, dtype=np.int32)) for _ in range(9)]
+        long = EmbeddingItem("e", np.arange(longest, dtype=np.int32))
         assert longest_text(model) == longest
         assert len(embedder.pack(short)) == 3
         assert embedder.pack([long, *short]) == [long]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from llm_magics.backends.gguf.client import GGUFBackend
-from llm_magics.backends.gguf.llama.queue import Embedding, Scoring, Writing
+from llm_magics.backends.gguf.llama.queue import EmbeddingItem, GenerationItem, ScoringItem
 from llm_magics.backends.gguf.llama.scheduler import Scheduler
 from llm_magics.backends.gguf.load_options import LoadOptions
 from llm_magics.backends.in_kernel.label_trie import path_branches
@@ -41,15 +41,15 @@ def scheduler(tiny_gguf: Path) -> Iterator[Scheduler]:
 
 def writing(
     scheduler: Scheduler, text: str = "Once upon a time", most: int = 8, group: str = "w", **fields: object
-) -> Writing:
-    work = Writing(group, scheduler.model.tokens(text), most, **fields)  # type: ignore[arg-type]
+) -> GenerationItem:
+    work = GenerationItem(group, scheduler.model.tokens(text), most, **fields)  # type: ignore[arg-type]
     scheduler.submit(work)
     return work
 
 
-def scoring(scheduler: Scheduler, text: str, group: str = "s") -> Scoring:
+def scoring(scheduler: Scheduler, text: str, group: str = "s") -> ScoringItem:
     tree = path_branches([[1, 2], [1, 3]]).behind(scheduler.model.tokens(text))
-    work = Scoring(group, tree, lambda _, logits: float(logits.max()))
+    work = ScoringItem(group, tree, lambda _, logits: float(logits.max()))
     scheduler.submit(work)
     return work
 
@@ -79,7 +79,7 @@ def test_a_decode_whose_rows_are_all_cancelled_stops_at_once(slow_gguf: Path) ->
     tokens = np.tile(scheduler.model.tokens("a long story "), 600)[:2000]
 
     def read() -> float:
-        work = Scoring("s", path_branches([[1]]).behind(tokens), lambda _, logits: float(logits.max()))
+        work = ScoringItem("s", path_branches([[1]]).behind(tokens), lambda _, logits: float(logits.max()))
         scheduler.submit(work)
         began = time.monotonic()
         work.future.result(60)
@@ -87,7 +87,7 @@ def test_a_decode_whose_rows_are_all_cancelled_stops_at_once(slow_gguf: Path) ->
 
     whole = read()
     scheduler.workers[0].prefix.forget()
-    doomed = Scoring("s", path_branches([[1]]).behind(tokens[::-1].copy()), lambda _, logits: 0.0)
+    doomed = ScoringItem("s", path_branches([[1]]).behind(tokens[::-1].copy()), lambda _, logits: 0.0)
     scheduler.submit(doomed)
     wait_until(lambda: scheduler.workers[0].decoding)
     time.sleep(whole / 10)
@@ -126,7 +126,9 @@ def test_a_bad_row_fails_alone(scheduler: Scheduler) -> None:
 def test_a_failing_decode_fails_its_rows_and_the_thread_goes_on(scheduler: Scheduler) -> None:
     """A token that does not exist is refused by llama.cpp; the next rows are answered as ever."""
     before = scoring(scheduler, "fine").future.result(20).pieces
-    work = Scoring("s", path_branches([[1]]).behind(np.array([5, 10**6], np.int32)), lambda _, logits: 0.0)
+    work = ScoringItem(
+        "s", path_branches([[1]]).behind(np.array([5, 10**6], np.int32)), lambda _, logits: 0.0
+    )
     scheduler.submit(work)
     assert "could not evaluate" in str(work.future.exception(20))
     assert scoring(scheduler, "fine").future.result(20).pieces == pytest.approx(before, abs=1e-2)
@@ -155,8 +157,8 @@ def test_texts_and_scores_of_many_groups_all_get_done(scheduler: Scheduler) -> N
     assert len(found) == 8 * 12
 
 
-def embedding(scheduler: Scheduler, text: str) -> Embedding:
-    work = Embedding("embed", scheduler.model.document(text))
+def embedding(scheduler: Scheduler, text: str) -> EmbeddingItem:
+    work = EmbeddingItem("embed", scheduler.model.document(text))
     scheduler.submit(work)
     return work
 

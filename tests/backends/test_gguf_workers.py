@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 
 from llm_magics.backends.gguf.llama import worker as workers
 from llm_magics.backends.gguf.llama.context import Cores
-from llm_magics.backends.gguf.llama.queue import Embedding, Line, Scoring, Work, Writing
+from llm_magics.backends.gguf.llama.queue import (
+    EmbeddingItem,
+    GenerationItem,
+    ScoringItem,
+    WorkItem,
+    WorkQueue,
+)
 from llm_magics.backends.gguf.llama.scheduler import Scheduler
 from llm_magics.backends.gguf.load_options import LoadOptions
 from llm_magics.backends.in_kernel.label_trie import path_branches
@@ -24,15 +30,15 @@ from llm_magics.core.errors import ModelLoadError, UsageError
 INSTRUCTIONS = "Choose the label that fits the text best. " * 3
 
 
-def scoring(scheduler: Scheduler, text: str) -> Scoring:
+def scoring(scheduler: Scheduler, text: str) -> ScoringItem:
     tree = path_branches([[1, 2], [1, 3]]).behind(scheduler.model.tokens(INSTRUCTIONS + text))
-    work = Scoring("s", tree, lambda _, logits: np.array(logits[:50]))
+    work = ScoringItem("s", tree, lambda _, logits: np.array(logits[:50]))
     scheduler.submit(work)
     return work
 
 
-def writing(scheduler: Scheduler, text: str, most: int = 12) -> Writing:
-    work = Writing("w", scheduler.model.tokens(INSTRUCTIONS + text), most, {"temperature": 0})
+def writing(scheduler: Scheduler, text: str, most: int = 12) -> GenerationItem:
+    work = GenerationItem("w", scheduler.model.tokens(INSTRUCTIONS + text), most, {"temperature": 0})
     scheduler.submit(work)
     return work
 
@@ -70,7 +76,7 @@ def test_texts_are_shared_too_and_embeddings(tiny_gguf: Path) -> None:
         assert all(worker.writer is not None and worker.writer.evaluated for worker in two.workers)
         vectors = []
         for made in (one, two):
-            works = [Embedding("e", made.model.document(f"Text {i}")) for i in range(300)]
+            works = [EmbeddingItem("e", made.model.document(f"Text {i}")) for i in range(300)]
             for work in works:
                 made.submit(work)
             vectors.append(np.array([work.future.result(60) for work in works]))
@@ -117,7 +123,7 @@ def test_a_helper_without_memory_retires_and_no_row_knows(
 def test_close_ends_all_workers_and_tells_every_row(tiny_gguf: Path) -> None:
     """Whoever holds a row: answered, or ModelCleared; nothing hangs, no thread is left."""
     made = opened(tiny_gguf, 3, threads=3)
-    works: list[Work] = [scoring(made, f"t{i}") for i in range(500)]
+    works: list[WorkItem] = [scoring(made, f"t{i}") for i in range(500)]
     works += [writing(made, f"t{i}", 10**6) for i in range(100)]
     wait([works[0].future], 30)
     began = time.monotonic()
@@ -172,42 +178,42 @@ def test_the_number_of_workers_fits_cores_and_memory(tiny_gguf: Path) -> None:
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=40), st.integers(1, 8))
 def test_a_line_loses_nothing_and_keeps_the_order(rows: list[tuple[int, bool]], most: int) -> None:
     """Claims are of one kind, at most so many, oldest first; what is put back comes first again."""
-    line = Line()
-    works = [Work(group) for group, _ in rows]
+    line = WorkQueue()
+    works = [WorkItem(group) for group, _ in rows]
     for work, (_, dropped) in zip(works, rows, strict=True):
         line.put(work)
         if dropped:
             work.future.cancel()
     wanted = [work for work in works if not work.dropped]
-    taken: list[Work] = []
-    last: tuple[object, type[Work]] = (None, Work)
+    taken: list[WorkItem] = []
+    last: tuple[object, type[WorkItem]] = (None, WorkItem)
     while claimed := line.claim(last, most):
         assert len(claimed) <= most and len({work.group for work in claimed}) == 1
         kept, rest = claimed[:1], claimed[1:]
         line.back(rest)
         taken += kept
-        last = (claimed[0].group, Work)
+        last = (claimed[0].group, WorkItem)
     assert sorted(map(id, taken)) == sorted(map(id, wanted))
     for group in range(4):
         assert [w for w in taken if w.group == group] == [w for w in wanted if w.group == group]
     assert line.drain() == []
     line.closed = True
-    assert not line.put(Work("late"))
+    assert not line.put(WorkItem("late"))
 
 
 def test_a_line_is_impatient_for_those_who_wait_long() -> None:
     """The group under way gets no more rows while another has waited for two seconds."""
-    line = Line()
-    old, new = Work("old"), Work("new")
+    line = WorkQueue()
+    old, new = WorkItem("old"), WorkItem("new")
     line.put(old)
     line.put(new)
-    assert line.claim(("new", Work)) == [new]
+    assert line.claim(("new", WorkItem)) == [new]
     line.back([new])
-    assert line.claim(("new", Work)) == [new]
+    assert line.claim(("new", WorkItem)) == [new]
     line.back([new])
     old.arrived -= 3
-    assert line.more(("new", Work), 5) == []
-    line.back(line.claim(("old", Work)))
-    assert line.claim(("new", Work)) == [old], "what is put back doesn't jump the queue"
+    assert line.more(("new", WorkItem), 5) == []
+    line.back(line.claim(("old", WorkItem)))
+    assert line.claim(("new", WorkItem)) == [old], "what is put back doesn't jump the queue"
     line.back([old])
-    assert line.claim(("new", Work)) == [old]
+    assert line.claim(("new", WorkItem)) == [old]

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_magics.backends.http_errors import failure, retry_after, said, short, span
-from llm_magics.backends.openai.rate_limit_headers import facts
+from llm_magics.backends.http_errors import error_from_status, parse_duration, retry_after, said, short
+from llm_magics.backends.openai.rate_limit_headers import rate_limits
 from llm_magics.core.errors import (
     AuthError,
     BadRequest,
@@ -52,7 +52,7 @@ GEMINI_KEY = [{"error": {"code": 400, "message": "API key not valid. Please pass
 
 def error(status: int, body: Any, headers: dict[str, str] | None = None) -> LLMError:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return failure(status, headers or {}, raw, host="h", model="m")
+    return error_from_status(status, headers or {}, raw, host="h", model="m")
 
 
 @pytest.mark.parametrize(
@@ -162,14 +162,14 @@ def test_any_json_has_words(body: Any) -> None:
 @given(st.text())
 def test_spans_never_fail(text: str) -> None:
     """Any text is a span or None."""
-    found = span(text)
+    found = parse_duration(text)
     assert found is None or isinstance(found, float)
 
 
 @given(st.integers(0, 23), st.integers(0, 59), st.integers(0, 59), st.integers(0, 999))
 def test_spans_add_up(h: int, m: int, s: int, ms: int) -> None:
     """A span is the sum of its parts."""
-    assert span(f"{h}h{m}m{s}s{ms}ms") == pytest.approx(h * 3600 + m * 60 + s + ms / 1000)
+    assert parse_duration(f"{h}h{m}m{s}s{ms}ms") == pytest.approx(h * 3600 + m * 60 + s + ms / 1000)
 
 
 @given(st.text(), st.text(min_size=8, max_size=40, alphabet="abcdefgh0123456789"))
@@ -192,7 +192,7 @@ def test_openai_headers() -> None:
         "x-ratelimit-remaining-tokens": "149984",
         "x-ratelimit-reset-tokens": "1m30s",
     }
-    assert facts(headers) == {
+    assert rate_limits(headers) == {
         "limit_requests": 60,
         "remaining_requests": 59,
         "reset_requests": 0.006,
@@ -205,7 +205,7 @@ def test_openai_headers() -> None:
 def test_anthropic_headers() -> None:
     """Anthropic's order of words and its moments."""
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 60))
-    found = facts(
+    found = rate_limits(
         {
             "anthropic-ratelimit-requests-limit": "50",
             "anthropic-ratelimit-requests-remaining": "49",
@@ -221,7 +221,7 @@ def test_anthropic_headers() -> None:
 
 def test_plain_headers() -> None:
     """The plain form, with a Unix time as its reset."""
-    found = facts(
+    found = rate_limits(
         {"x-ratelimit-limit": "10", "x-ratelimit-remaining": "9", "x-ratelimit-reset": str(time.time() + 5)}
     )
     assert found["remaining_requests"] == 9
@@ -233,4 +233,4 @@ def test_plain_headers() -> None:
 )
 def test_odd_headers_are_left_out(headers: dict[str, str]) -> None:
     """A value that is no number is no fact."""
-    assert all(isinstance(value, float) for value in facts(headers).values())
+    assert all(isinstance(value, float) for value in rate_limits(headers).values())

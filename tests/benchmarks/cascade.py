@@ -145,7 +145,7 @@ def real(folder: Path, runs: int) -> None:
     import pandas as pd
 
     from llm_magics.backends.embedded.static_vectors import StaticVectors
-    from llm_magics.tasks.label.cascade.proxies import Proxy
+    from llm_magics.tasks.label.cascade.proxies import LabelRegression
 
     sets = {
         "news_topics": "label",
@@ -164,7 +164,7 @@ def real(folder: Path, runs: int) -> None:
         for run in range(runs):
             order = np.random.default_rng(run).permutation(len(labels))
             taught, pool = order[:200], order[200:]
-            proxy = Proxy(vectors[taught], labels[taught].tolist(), run)
+            proxy = LabelRegression(vectors[taught], labels[taught].tolist(), run)
             guesses, confidence = proxy.label(vectors[pool])
             by_confidence = np.argsort(-confidence, kind="stable")
             agrees = (np.array(guesses) == labels[pool])[by_confidence]

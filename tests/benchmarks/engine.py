@@ -25,7 +25,7 @@ from llm_magics.engine.engine import Engine
 from llm_magics.engine.progress import Meter
 from llm_magics.engine.task import Target
 from llm_magics.engine.worker_pool import Options
-from llm_magics.store.responses import Store
+from llm_magics.store.responses import ResponseStore
 from llm_magics.tasks.label.task import Label
 
 TASK = Label((Choice("good", "praise"), Choice("bad", "complaints"), Choice("other")), "text")
@@ -62,7 +62,7 @@ def asks(n: int) -> Iterator[WorkItem]:
     )
 
 
-def run(backend: type[Backend], n: int, store: Store | None) -> float:
+def run(backend: type[Backend], n: int, store: ResponseStore | None) -> float:
     """CPU seconds of one run."""
     meter = Meter(n)
     made = backend(BackendSpec("openai", "small-model"))
@@ -102,7 +102,7 @@ def best(what: Callable[[], float], times: int = 3) -> float:
 def stored(n: int) -> tuple[float, float, float]:
     """CPU of a first run into a new store, of the re-run from it, and the wall time of that."""
     with TemporaryDirectory() as folder:
-        store = Store(Path(folder) / "r.sqlite3")
+        store = ResponseStore(Path(folder) / "r.sqlite3")
         first = run(Instant, n, store)
         start = time.perf_counter()
         again = run(Instant, n, store)

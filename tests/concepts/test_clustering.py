@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from llm_magics.tasks.concepts.embedded.clustering import NOISE, cluster, layout
-from llm_magics.tasks.concepts.embedded.keywords import keywords, name_of
+from llm_magics.tasks.concepts.embedded.keywords import keyword_name, keywords
 from llm_magics.tasks.concepts.embedded.sentences import sentences
 
 
@@ -89,7 +89,7 @@ def test_names_are_what_sets_a_group_apart() -> None:
     assert not any(
         "parcels" in word and "parcel" in other for word in found[0] for other in found[0] if word != other
     )
-    assert name_of(()) == "unnamed group" and keywords(["the of"], [[0]]) == [()]
+    assert keyword_name(()) == "unnamed group" and keywords(["the of"], [[0]]) == [()]
 
 
 def test_sentences_are_verbatim() -> None:

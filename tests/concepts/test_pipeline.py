@@ -63,7 +63,7 @@ def test_one_call_goes_from_texts_to_scores_and_asks_nothing_twice() -> None:
         assert counts["review_remove"] == counts["review_merge"] == 1
         bodies = [json.dumps(request.json, sort_keys=True) for request in server.requests]
         assert len(set(bodies)) == len(bodies)
-        costs = made.scorer.bench.costs
+        costs = made.scorer.runner.costs
         ledger = sessions.current().ledger["scripted"]
         assert costs["cost_usd"].sum() == pytest.approx(ledger["cost_usd"]) and ledger["cost_usd"] > 0
     assert {name.casefold() for name in made.names} <= set(TOPICS)
@@ -125,7 +125,7 @@ def test_a_failed_score_is_nan_and_only_it_is_asked_again() -> None:
         assert not any(7 in made.rows(name) for name in TOPICS)
         healed.append(True)
         sent = server.count
-        made.scorer.bench.options = replace(made.scorer.bench.options, refresh=True)
+        made.scorer.runner.options = replace(made.scorer.runner.options, refresh=True)
         made.rescore().result(30)
         assert server.count == sent + 1 and made.scores.notna().all().all()
 

@@ -8,7 +8,7 @@ import pytest
 
 from llm_magics.core.errors import BudgetExceeded
 from llm_magics.core.types import Message, Price, Request, Usage
-from llm_magics.engine.budget import GUESS, Budget, Expectation, input_tokens
+from llm_magics.engine.budget import GUESS, Budget, TokenEstimator, input_tokens
 from llm_magics.testing import clock
 
 DOLLAR_A_TOKEN = Price(1e6, 1e6)
@@ -27,7 +27,7 @@ def test_a_prompt_weighs_its_messages_or_its_subject():
 
 def test_before_any_answer_the_output_is_the_named_maximum_or_a_guess():
     """Whatever the parameter is called, and times the rows that share a request."""
-    expects = Expectation()
+    expects = TokenEstimator()
     assert expects.tokens(ask())[1] == GUESS
     assert expects.tokens(ask(rows_per_request=3))[1] == 3 * GUESS
     assert expects.tokens(ask(parameters={"max_new_tokens": 7}))[1] == 7
@@ -36,7 +36,7 @@ def test_before_any_answer_the_output_is_the_named_maximum_or_a_guess():
 
 def test_answers_teach_how_long_they_get_and_how_far_the_prompts_guess_was_off():
     """The longest answer and the worst guess count; an estimated usage teaches nothing about prompts."""
-    expects, guess = Expectation(), input_tokens(ask())
+    expects, guess = TokenEstimator(), input_tokens(ask())
     for output in (10, 40, 10):
         expects.learn(Usage(0, output))
     assert expects.tokens(ask()) == (guess, 40)
@@ -50,7 +50,7 @@ def test_answers_teach_how_long_they_get_and_how_far_the_prompts_guess_was_off()
 
 def test_what_a_request_most_likely_takes_is_its_length_and_the_mean_answer():
     """For tokens a minute: a quarter of the characters, four a message, and what answers took so far."""
-    expects = Expectation()
+    expects = TokenEstimator()
     assert expects.likely(ask("x" * 400)) == 100 + 4 + GUESS
     assert expects.likely(ask("x" * 400, parameters={"max_new_tokens": 10})) == 100 + 4 + 10
     assert expects.likely(ask("x" * 400, parameters={"max_new_tokens": 4000})) == 100 + 4 + GUESS

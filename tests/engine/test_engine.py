@@ -47,10 +47,10 @@ from llm_magics.core.types import (
 )
 from llm_magics.engine.deduplication import WorkItem
 from llm_magics.engine.engine import Engine
-from llm_magics.engine.retries import share
+from llm_magics.engine.retries import split_usage
 from llm_magics.engine.task import Parsed, Target
-from llm_magics.engine.worker_pool import ALIKE, Omens, Options
-from llm_magics.store.responses import Store
+from llm_magics.engine.worker_pool import ALIKE, EarlyFailures, Options
+from llm_magics.store.responses import ResponseStore
 from llm_magics.testing import clock
 
 USAGE = Usage(10, 2, cost=0.01)
@@ -175,8 +175,8 @@ def rows(texts) -> Iterator[WorkItem]:
 
 
 @pytest.fixture
-def store() -> Iterator[Store]:
-    made = Store.temporary()
+def store() -> Iterator[ResponseStore]:
+    made = ResponseStore.temporary()
     yield made
     made.close()
 
@@ -185,7 +185,7 @@ def play(
     backend: Backend,
     texts,
     *,
-    store: Store | None = None,
+    store: ResponseStore | None = None,
     task=None,
     options: Options = DEFAULTS,
     results: list[Result] | None = None,
@@ -273,7 +273,7 @@ def test_equal_rows_are_one_call(store):
 @given(texts=st.lists(st.sampled_from("abcdefgh"), max_size=700), size=st.sampled_from([1, 1, 5]))
 def test_however_rows_repeat_each_text_is_paid_once(texts, size):
     """Any order and distance of duplicates; every row still gets its own result."""
-    store = Store.temporary()
+    store = ResponseStore.temporary()
     backend = Scripted() if size == 1 else Batched(size=size)
     results = play(backend, texts, store=store)
     store.close()
@@ -311,9 +311,9 @@ def test_a_second_run_sends_only_what_has_no_answer(store):
 def test_an_answer_is_on_disk_before_anyone_sees_it(tmp_path):
     """At the moment of delivery another reader of the file finds it."""
     path = tmp_path / "r.sqlite3"
-    reader, missing = Store(path), []
+    reader, missing = ResponseStore(path), []
     backend = Scripted()
-    engine = Engine(Store(path))
+    engine = Engine(ResponseStore(path))
 
     def deliver(result: Result) -> None:
         if reader.get(result.key) is None:
@@ -364,7 +364,7 @@ def test_without_keeping_nothing_is_read_or_written(store):
     """--no-store: equal rows in flight are still one call."""
     backend = Scripted()
     for _ in range(2):
-        play(backend, ["same"] * 5, store=store, options=Options(keep=False))
+        play(backend, ["same"] * 5, store=store, options=Options(use_store=False))
     assert backend.calls == 2
     assert store.stats().rows == 0
 
@@ -412,15 +412,15 @@ def test_a_server_that_is_down_stops_the_run_too(store):
 def test_failures_that_differ_or_come_after_an_answer_stop_nothing():
     """One row answered, or two rows that failed in different ways: the rest may do better."""
     alike, other = BadRequest("unknown field 'top_kk'"), BadRequest("a strange character")
-    same = Omens()
-    assert [same.say_stop(alike) for _ in range(ALIKE)] == [False] * (ALIKE - 1) + [True]
-    mixed = Omens()
-    assert not any(mixed.say_stop(error) for error in [alike, *[other] * 1000, *[alike] * 1000])
-    answered = Omens()
+    same = EarlyFailures()
+    assert [same.should_stop(alike) for _ in range(ALIKE)] == [False] * (ALIKE - 1) + [True]
+    mixed = EarlyFailures()
+    assert not any(mixed.should_stop(error) for error in [alike, *[other] * 1000, *[alike] * 1000])
+    answered = EarlyFailures()
     answered.answered = True
-    assert not any(answered.say_stop(alike) for _ in range(1000))
-    rows_own = Omens()
-    assert not any(rows_own.say_stop(ContextOverflow("too long")) for _ in range(1000))
+    assert not any(answered.should_stop(alike) for _ in range(1000))
+    rows_own = EarlyFailures()
+    assert not any(rows_own.should_stop(ContextOverflow("too long")) for _ in range(1000))
 
 
 def test_rows_that_fail_each_in_its_own_way_go_on(store):
@@ -602,7 +602,7 @@ def test_a_budget_is_never_passed_and_well_used(limit, n, concurrency, output):
     backend = Scripted(
         lambda *_: Response("y", usage=usage), price=price, limits=Limits(concurrency=concurrency)
     )
-    store = Store.temporary()
+    store = ResponseStore.temporary()
 
     class Bounded(Upper):
         def request(self, row, target, sample=0):
@@ -714,7 +714,7 @@ def test_only_the_faulty_rows_of_a_batch_are_asked_again(store):
 )
 def test_shares_of_a_usage_add_up_exactly(weights, tokens, cost):
     """Tokens to the last one."""
-    shares = share(Usage(tokens, tokens // 7, tokens // 3, cost), weights)
+    shares = split_usage(Usage(tokens, tokens // 7, tokens // 3, cost), weights)
     assert len(shares) == len(weights)
     assert sum(part.input_tokens for part in shares) == tokens
     assert sum(part.output_tokens for part in shares) == tokens // 7
@@ -818,7 +818,7 @@ def test_a_store_that_breaks_is_said_once_and_the_answers_still_come(store):
 @pytest.mark.checklist("R2")
 def test_a_store_that_is_locked_for_a_while_gets_its_answers_later(tmp_path: Path):
     """Another kernel holds the file: nobody waits for it, and nothing is missing at the end."""
-    store = Store(tmp_path / "r.sqlite3")
+    store = ResponseStore(tmp_path / "r.sqlite3")
     play(Scripted(), ["warm"], store=store)
     assert store._connection is not None
     store._connection.execute("PRAGMA busy_timeout=0")
@@ -844,7 +844,7 @@ def test_a_damaged_store_stops_a_run_before_anything_is_sent(tmp_path: Path):
     path.write_bytes(b"garbage " * 1000)
     backend = Scripted()
     with pytest.raises(StoreError):
-        play(backend, words(3), store=Store(path))
+        play(backend, words(3), store=ResponseStore(path))
     assert backend.calls == 0
 
 

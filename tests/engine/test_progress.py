@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from llm_magics.core.types import STATUSES, Response, Result, Usage
 from llm_magics.engine import progress
-from llm_magics.engine.progress import Display, Meter, bundle, count, dollars, seconds
+from llm_magics.engine.progress import Display, Meter, count, dollars, mime_bundle, seconds
 
 
 class Time:
@@ -159,7 +159,7 @@ def test_numbers_are_short(shown, text):
 @pytest.mark.checklist("W5", "W8")
 def test_what_is_shown_is_escaped():
     """A backend's name or a server's note never becomes markup."""
-    shown = bundle("<script>alert(1)</script>\nsecond", 0.5)
+    shown = mime_bundle("<script>alert(1)</script>\nsecond", 0.5)
     assert "<script>" not in shown["text/html"]
     assert "&lt;script&gt;" in shown["text/html"]
     assert "<br>second" in shown["text/html"]

@@ -12,7 +12,7 @@ from llm_magics.core.errors import AuthError, Overloaded, RateLimited
 from llm_magics.core.limits import Limiter
 from llm_magics.core.types import BackendSpec, Limits, Message, Price, Request, Response, Usage
 from llm_magics.engine.budget import Budget
-from llm_magics.engine.retries import MORE, PATIENCE, Attempts, Patience
+from llm_magics.engine.retries import EXTRA_RETRIES, MAX_PAUSES, Retrier, RetryPolicy
 from llm_magics.testing import clock
 
 RETRIES = Limits().retries
@@ -41,8 +41,8 @@ def ask(text: str = "x" * 400) -> Request:
     return Request("host", "m", (Message("user", text),), parameters={"max_new_tokens": 100})
 
 
-def attempts(host: Host, limiter: Limiter, budget: Budget | None = None) -> Attempts:
-    return Attempts(host, limiter, host.limits, budget or Budget(None, None))
+def attempts(host: Host, limiter: Limiter, budget: Budget | None = None) -> Retrier:
+    return Retrier(host, limiter, host.limits, budget or Budget(None, None))
 
 
 @pytest.mark.checklist("K5")
@@ -99,31 +99,31 @@ def test_an_answer_without_a_price_gets_the_backends_and_is_counted_once():
     assert clock.run(one()) == (pytest.approx(0.15), pytest.approx(0.15), 2)
 
 
-@pytest.mark.parametrize(("alive", "tries"), [(False, RETRIES), (True, RETRIES + MORE)])
+@pytest.mark.parametrize(("alive", "tries"), [(False, RETRIES), (True, RETRIES + EXTRA_RETRIES)])
 def test_faults_end_a_rows_tries_sooner_where_nobody_was_answered(alive, tries):
     """The number that the user named holds as it is."""
-    patience = Patience(RETRIES)
+    patience = RetryPolicy(RETRIES)
     pauses = [patience.pause([Overloaded("full", status=503)], alive=alive) for _ in range(tries + 1)]
     assert None not in pauses[:-1]
     assert pauses[-1] is None
-    named = Patience(1)
+    named = RetryPolicy(1)
     assert named.pause([Overloaded("full")], alive=True) is not None
     assert named.pause([Overloaded("full")], alive=True) is None
 
 
 def test_waiting_for_a_quota_costs_no_try_but_ends_too():
     """A 429 is waited out at the limiter, together with all others, until it has been a quarter of an hour."""
-    patience = Patience(2)
+    patience = RetryPolicy(2)
     asked = [patience.pause([RateLimited("wait", retry_after=100.0)], alive=True) for _ in range(10)]
-    assert asked == [0.0] * int(PATIENCE / 100) + [None]
+    assert asked == [0.0] * int(MAX_PAUSES / 100) + [None]
 
 
 def test_a_wait_that_was_asked_for_is_kept_to_and_the_next_is_no_shorter():
     """Retry-After of a 503 is waited here; without one, no pause is shorter than the last."""
-    patience = Patience(9)
+    patience = RetryPolicy(9)
     assert patience.pause([Overloaded("full", retry_after=7.0), Overloaded("full")], alive=True) == 7.0
     assert patience.pause([Overloaded("full")], alive=True) == pytest.approx(8.4)
-    assert Patience(9).pause([RateLimited("wait")], alive=True) >= 0.05
+    assert RetryPolicy(9).pause([RateLimited("wait")], alive=True) >= 0.05
 
 
 def test_every_round_is_told_before_the_next_begins():

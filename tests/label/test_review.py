@@ -16,7 +16,7 @@ from llm_magics.core.errors import NotFound, UsageError
 from llm_magics.core.types import BackendSpec, Price
 from llm_magics.data.frames import Frame
 from llm_magics.runs import session as sessions
-from llm_magics.store.gold_labels import GoldStore, task_key
+from llm_magics.store.gold_labels import GoldLabelStore, task_key
 from llm_magics.tasks.label.plan import label
 from llm_magics.tasks.label.review.opening import review
 from llm_magics.tasks.label.review.review import Review
@@ -91,7 +91,7 @@ def test_polars_frames_come_back_as_they_were() -> None:
 @pytest.mark.checklist("X4")
 def test_gold_outlives_the_session_and_holds_no_text(tmp_path: Path) -> None:
     """By text, for this column and these labels; the file is the owner's alone."""
-    store = GoldStore(tmp_path / "deep" / "gold.sqlite3")
+    store = GoldLabelStore(tmp_path / "deep" / "gold.sqlite3")
     first = reviewed(store=store)
     first.correct(1, "a")
     first.accept(0)
@@ -255,7 +255,7 @@ def test_sets_are_measured_as_sets() -> None:
 @pytest.mark.checklist("X4", "T2")
 def test_sets_are_kept_on_disk_and_come_back_in_polars_and_wide(tmp_path: Path) -> None:
     """The same labels with one a row are another task; a frame's own gold column counts too."""
-    store = GoldStore(tmp_path / "gold.sqlite3")
+    store = GoldLabelStore(tmp_path / "gold.sqlite3")
     frame = Frame(pl.from_pandas(several()))
     first = Review(frame, "text", "topics", NAMES, many=True, store=store)
     first.correct(4, ["price", "delivery"])

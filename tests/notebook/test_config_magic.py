@@ -16,7 +16,7 @@ from llm_magics.core.errors import UsageError
 from llm_magics.core.types import Limits, Message, Request, Response
 from llm_magics.notebook.config.magic import NOUNS, config_command
 from llm_magics.notebook.reference import config
-from llm_magics.notebook.tables import Listing
+from llm_magics.notebook.tables import Table
 from llm_magics.runs.session import Session
 from llm_magics.settings.config import home
 from llm_magics.settings.table import SETTINGS
@@ -171,7 +171,7 @@ def test_each_line_of_the_scikit_llm_table_works(do: Any, line: str, monkeypatch
     """Typed as it stands in the docs; keys are typed where asked."""
     monkeypatch.setattr("getpass.getpass", lambda prompt: TYPED)
     found = do(line.removeprefix("%llm_config "))
-    assert isinstance(found, Listing)
+    assert isinstance(found, Table)
     assert TYPED not in str(found)
     noun, *rest = line.removeprefix("%llm_config ").split()
     if noun == "set":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from llm_magics.notebook.tables import Listing, Said
+from llm_magics.notebook.tables import Reading, Table
 
 
 def sides(tag: str, page: str) -> list[str]:
@@ -15,18 +15,18 @@ def sides(tag: str, page: str) -> list[str]:
 
 def test_heads_stand_over_their_columns() -> None:
     """A head follows its cells: to the right for numbers, to the left for words and for yes or no."""
-    page = Listing([{"name": "a", "rows": 3, "on disk": True}, {"name": "b", "rows": None}]).html()
+    page = Table([{"name": "a", "rows": 3, "on disk": True}, {"name": "b", "rows": None}]).html()
     assert sides("th", page) == sides("td", page) == ["left", "right", "left"]
 
 
 def test_without_heads_there_is_no_line_for_them() -> None:
     """An empty head is a stray rule over the table."""
-    page = Listing([{"job": "1", "status": "running"}], heads=False).html()
+    page = Table([{"job": "1", "status": "running"}], heads=False).html()
     assert "<thead" not in page and "running" in page
 
 
 def test_notes_keep_their_spaces() -> None:
     """They part what can be typed; a command and the next sentence would run into one."""
-    page = Listing([], notes=["%llm_config models   every setting: %llm_config get"]).html()
+    page = Table([], notes=["%llm_config models   every setting: %llm_config get"]).html()
     assert "pre-wrap" in page and "models   every" in page
-    assert "pre-wrap" in Said("two\nlines").html()
+    assert "pre-wrap" in Reading("two\nlines").html()

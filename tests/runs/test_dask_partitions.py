@@ -11,7 +11,7 @@ import pytest
 from llm_magics import embed, generate, label
 from llm_magics.core import errors
 from llm_magics.core.types import BackendSpec, Limits, Price
-from llm_magics.runs.dask_partitions import shared
+from llm_magics.runs.dask_partitions import share_of_limits
 from llm_magics.runs.session import current, end
 from llm_magics.testing import Server
 from tests.kernels import kernel
@@ -163,10 +163,10 @@ def test_money_is_not_spent_unasked(frame: pd.DataFrame, server: Server) -> None
 def test_limits_are_shared_out() -> None:
     """Together the processes ask no more than one may."""
     whole = Limits(rpm=120, tpm=9000, window=(5, 2.0), concurrency=9, retries=3, timeout=7)
-    assert shared(whole, 3) == Limits(40, 3000, (1, 2.0), 3, 3, 7)
-    assert shared(Limits(), 8) == Limits()
+    assert share_of_limits(whole, 3) == Limits(40, 3000, (1, 2.0), 3, 3, 7)
+    assert share_of_limits(Limits(), 8) == Limits()
     with pytest.raises(errors.UsageError, match="requests in a window: 5 can't be shared by 6"):
-        shared(whole, 6)
+        share_of_limits(whole, 6)
 
 
 @pytest.mark.checklist("X8")

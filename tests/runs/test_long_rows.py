@@ -16,7 +16,7 @@ from llm_magics.core import tokens
 from llm_magics.core.errors import UsageError
 from llm_magics.core.types import BackendSpec
 from llm_magics.runs import session as sessions
-from llm_magics.runs.long_rows import Fit
+from llm_magics.runs.long_rows import LengthPolicy
 from llm_magics.tasks.extract.plan import extract
 from llm_magics.tasks.generate.plan import generate, summarize
 from llm_magics.tasks.label.plan import label
@@ -50,7 +50,7 @@ def options(server: Server) -> dict[str, Any]:
 @given(st.text(max_size=400), st.integers(4, 40))
 def test_parts_lose_nothing_and_fit(text: str, room: int) -> None:
     """Together they are the text; each fits, but for one character that alone is too much."""
-    parts = Fit("split", room, "text", "m").parts(text)
+    parts = LengthPolicy("split", room, "text", "m").parts(text)
     assert "".join(parts) == text or not text[len("".join(parts)) :].strip()
     assert all(tokens.count(part, "m") <= room or len(part) == 1 for part in parts)
 

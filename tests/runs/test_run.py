@@ -13,7 +13,7 @@ from llm_magics.backends.base import Backend
 from llm_magics.core.errors import BadRequest
 from llm_magics.core.types import BackendSpec, Request, Response, Result
 from llm_magics.runs import results, session
-from llm_magics.runs.results import Answers
+from llm_magics.runs.results import ResultColumns
 from llm_magics.settings.keys import Keys
 from llm_magics.testing import Chaos, Server
 
@@ -35,7 +35,7 @@ def _fault(cause: Exception) -> BadRequest:
 @pytest.mark.checklist("R6")
 def test_the_first_errors_keep_where_they_came_from_and_the_rest_their_words() -> None:
     """A million failed rows would else keep a million requests in memory."""
-    kept = Answers(results.WHOLE + 50, ("generation",))
+    kept = ResultColumns(results.WHOLE + 50, ("generation",))
     faults = [_fault(ValueError(str(i))) for i in range(results.WHOLE + 50)]
     for i, error in enumerate(faults):
         kept.take(Result(i, "failed", error=error))
@@ -48,7 +48,7 @@ def test_the_first_errors_keep_where_they_came_from_and_the_rest_their_words() -
 
 def test_equal_words_are_kept_once() -> None:
     """A finish reason and a model stand in every answer, each time as a new text."""
-    kept = Answers(2, ())
+    kept = ResultColumns(2, ())
     for i, said in enumerate(("STOP".lower(), "Stop".lower())):
         kept.take(Result(i, "ok", response=Response("a", finish_reason=said)))
     assert kept.finish[0] is kept.finish[1]

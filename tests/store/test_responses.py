@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from llm_magics.core.errors import StoreError
 from llm_magics.core.types import Choice, Message, OneOf, Request, Response, Usage, Vector
 from llm_magics.store import responses as stores
-from llm_magics.store.responses import Store
+from llm_magics.store.responses import ResponseStore
 
 
 def ask(text: str = "x", model: str = "m", **more) -> Request:
@@ -29,7 +29,7 @@ def ask(text: str = "x", model: str = "m", **more) -> Request:
 
 @pytest.fixture
 def store(tmp_path: Path):
-    made = Store(tmp_path / "deep" / "responses.sqlite3")
+    made = ResponseStore(tmp_path / "deep" / "responses.sqlite3")
     yield made
     made.close()
 
@@ -55,7 +55,7 @@ answers = st.builds(
 
 
 @pytest.mark.checklist("K1")
-def test_what_is_known_is_told_without_reading_it(store: Store) -> None:
+def test_what_is_known_is_told_without_reading_it(store: ResponseStore) -> None:
     """An estimate over a million stored rows needs no answer, only that there is one."""
     for n in range(600):
         store.put(ask(str(n)), Response(text="x"))
@@ -65,7 +65,7 @@ def test_what_is_known_is_told_without_reading_it(store: Store) -> None:
 
 
 @pytest.mark.checklist("R2")
-def test_answers_of_an_earlier_version_are_read(store: Store) -> None:
+def test_answers_of_an_earlier_version_are_read(store: ResponseStore) -> None:
     """Which wrote every field; now only those that say something are kept, in half the room."""
     store.put(ask("new"), Response(text="yes", model="m", usage=Usage(3, 1, cost=0.5), latency=0.25))
     old = (
@@ -87,7 +87,7 @@ def test_answers_of_an_earlier_version_are_read(store: Store) -> None:
 @given(pairs=st.lists(st.tuples(texts, answers), min_size=1, max_size=5, unique_by=lambda pair: pair[0]))
 def test_an_answer_comes_back_as_it_went_in(pairs):
     """Any text, value, score; also surrogates, empty and false ones; marked as cached."""
-    store = Store.temporary()
+    store = ResponseStore.temporary()
     try:
         for text, answer in pairs:
             store.put(ask(text), answer)
@@ -174,15 +174,15 @@ def test_an_answer_survives_a_killed_process(tmp_path):
     code = textwrap.dedent(f"""
         import os, signal
         from pathlib import Path
-        from llm_magics.store.responses import Store
+        from llm_magics.store.responses import ResponseStore
         from llm_magics.core.types import Message, Request, Response
-        store = Store(Path({str(path)!r}))
+        store = ResponseStore(Path({str(path)!r}))
         for i in range(50):
             store.put(Request("openai", "m", (Message("user", str(i)),)), Response(str(i)))
         os.kill(os.getpid(), signal.SIGKILL)
     """)
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
-    store = Store(path)
+    store = ResponseStore(path)
     found = store.get_many([ask(str(i)).key for i in range(50)])
     store.close()
     assert len(found) == 50
@@ -195,15 +195,15 @@ def test_several_kernels_write_one_file(tmp_path):
     code = textwrap.dedent("""
         import sys
         from pathlib import Path
-        from llm_magics.store.responses import Store
+        from llm_magics.store.responses import ResponseStore
         from llm_magics.core.types import Message, Request, Response
-        store = Store(Path(sys.argv[1]))
+        store = ResponseStore(Path(sys.argv[1]))
         for i in range(100):
             store.put(Request("openai", "m", (Message("user", sys.argv[2] + str(i)),)), Response(str(i)))
     """)
     kernels = [subprocess.Popen([sys.executable, "-c", code, str(path), name]) for name in "abcd"]
     assert [kernel.wait() for kernel in kernels] == [0, 0, 0, 0]
-    store = Store(path)
+    store = ResponseStore(path)
     assert store.stats().rows == 400
     store.close()
 
@@ -252,7 +252,7 @@ def test_stats_tell_rows_size_and_models(store):
 
 def test_the_oldest_answers_go_when_the_file_grows_over_its_limit(tmp_path):
     """The size limit holds, and the newest answers are the ones kept."""
-    store = Store(tmp_path / "r.sqlite3", limit=300_000)
+    store = ResponseStore(tmp_path / "r.sqlite3", limit=300_000)
     for start in range(0, 4000, 500):
         store.put_many([(ask(str(i)), Response("x" * 200)) for i in range(start, start + 500)])
     stats = store.stats()
@@ -269,7 +269,7 @@ def test_a_damaged_file_is_one_clear_error(tmp_path):
     path = tmp_path / "responses.sqlite3"
     path.write_bytes(b"this is no database at all, not even nearly" * 100)
     with pytest.raises(StoreError, match="damaged") as caught:
-        Store(path).get(ask().key)
+        ResponseStore(path).get(ask().key)
     assert "--no-store" in caught.value.hint
     assert isinstance(caught.value.__cause__, sqlite3.Error)
 
@@ -281,13 +281,13 @@ def test_a_file_of_a_newer_version_is_left_alone(tmp_path):
         connection.execute("PRAGMA user_version=99")
     connection.close()
     with pytest.raises(StoreError, match="newer llm_magics"):
-        Store(path).put(ask(), Response("a"))
+        ResponseStore(path).put(ask(), Response("a"))
 
 
 def test_an_older_schema_is_taken_step_by_step_to_ours(tmp_path, monkeypatch):
     """Each migration runs once, in order, and the answers stay."""
     path = tmp_path / "responses.sqlite3"
-    store = Store(path)
+    store = ResponseStore(path)
     store.put(ask(), Response("a"))
     store.close()
     ran: list[int] = []
@@ -299,7 +299,7 @@ def test_an_older_schema_is_taken_step_by_step_to_ours(tmp_path, monkeypatch):
     monkeypatch.setattr(stores, "VERSION", stores.VERSION + 1)
     monkeypatch.setitem(stores._MIGRATIONS, stores.VERSION - 1, add_column)
     for _ in range(2):
-        store = Store(path)
+        store = ResponseStore(path)
         found = store.get(ask().key)
         assert found is not None
         assert found.text == "a"
@@ -322,19 +322,19 @@ def test_a_folder_without_permission_is_a_store_error(tmp_path):
     """The hint names the way out."""
     tmp_path.chmod(0o500)
     with pytest.raises(StoreError, match="can't be used") as caught:
-        Store(tmp_path / "sub" / "r.sqlite3").put(ask(), Response("a"))
+        ResponseStore(tmp_path / "sub" / "r.sqlite3").put(ask(), Response("a"))
     assert "LLM_MAGICS_HOME" in caught.value.hint
 
 
 def test_a_store_opens_nothing_before_it_is_used(tmp_path):
     """A constructor makes no file."""
-    Store(tmp_path / "sub" / "r.sqlite3")
+    ResponseStore(tmp_path / "sub" / "r.sqlite3")
     assert not (tmp_path / "sub").exists()
 
 
 def test_a_temporary_store_leaves_nothing_behind():
     """--no-store."""
-    store = Store.temporary()
+    store = ResponseStore.temporary()
     store.put(ask(response_format=OneOf((Choice("a"),))), Response("a"))
     folder = store.path.parent
     assert folder.exists()
@@ -392,5 +392,5 @@ def test_a_file_kept_busy_by_another_kernel_is_a_store_error_that_says_so(store)
 def test_what_is_no_file_is_a_store_error(tmp_path):
     """A folder of that name, say."""
     with pytest.raises(StoreError, match="can't be used") as caught:
-        Store(tmp_path).get(ask().key)
+        ResponseStore(tmp_path).get(ask().key)
     assert "LLM_MAGICS_HOME" in caught.value.hint

@@ -11,8 +11,8 @@ from typing import Any
 from llm_magics.backends.anthropic import wire
 from llm_magics.backends.anthropic.wire import Body
 from llm_magics.backends.base import Listener, Secrets, listener
-from llm_magics.backends.http_errors import TIMEOUT_HINT, Said, kind_of, retry_after, short
-from llm_magics.backends.openai.rate_limit_headers import facts
+from llm_magics.backends.http_errors import TIMEOUT_HINT, HostMessage, kind_of, retry_after, short
+from llm_magics.backends.openai.rate_limit_headers import rate_limits
 from llm_magics.backends.sdk import SDKBackend
 from llm_magics.backends.threads import in_thread
 from llm_magics.core.errors import (
@@ -99,7 +99,7 @@ class AnthropicBackend(SDKBackend):
 
     def observe(self) -> Mapping[str, float]:
         """What the newest answer's headers said about the account's limits."""
-        return facts(self._headers)
+        return rate_limits(self._headers)
 
     def _open(self) -> Any:
         """The one client of this backend."""
@@ -176,7 +176,7 @@ def _by_name(error: Exception, who: str, said: str) -> LLMError:
 def _refusal(error: Any, who: str, model: str) -> LLMError:
     """An HTTP status with Anthropic's own words."""
     said = wire.said_by(error.body, str(error))
-    kind, hint = kind_of(error.status_code, Said(said.message, said.kind), model)
+    kind, hint = kind_of(error.status_code, HostMessage(said.message, said.kind), model)
     if error.status_code == 400 and _CREDIT.search(said.message):
         kind, hint = QuotaExhausted, "The account has no credit left: see the provider's billing page."
     return kind(

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from llm_magics.backends.http_errors import Said
-from llm_magics.backends.http_errors import said_by as read_body
+from llm_magics.backends.http_errors import HostMessage
+from llm_magics.backends.http_errors import host_message as read_body
 from llm_magics.backends.openai import parsing, wire
 from llm_magics.core.errors import ContentFiltered, MalformedAnswer
 from llm_magics.core.prompt_formats import as_messages, dicts, prompt_of
@@ -163,7 +163,7 @@ def usage(said: Any) -> Usage:
     return Usage(said.input_tokens + read + written, said.output_tokens, read)
 
 
-def said_by(body: Any, otherwise: str) -> Said:
+def said_by(body: Any, otherwise: str) -> HostMessage:
     """What an error's body says, or ``otherwise`` where it is no JSON."""
-    told = read_body(body) if isinstance(body, Mapping) else Said()
-    return told if told.message else Said(otherwise)
+    told = read_body(body) if isinstance(body, Mapping) else HostMessage()
+    return told if told.message else HostMessage(otherwise)

@@ -106,7 +106,7 @@ def _finished(call: Callable[[], Any]) -> Any:
     return result
 
 
-def lend_import(error: NameError, setup_fn: Callable[..., Any] | None, fn: Callable[..., Any]) -> str:
+def copy_import(error: NameError, setup_fn: Callable[..., Any] | None, fn: Callable[..., Any]) -> str:
     """Give ``fn`` the module that ``error`` misses, if ``setup_fn`` imports it under that name.
 
     Returns the note for the user, empty where nothing was lent.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llm_magics.backends.base import BatchBackend, Secrets
-from llm_magics.backends.functions.calling import Caller, Shape, lend_import
+from llm_magics.backends.functions.calling import Caller, Shape, copy_import
 from llm_magics.backends.http_errors import from_exception
 from llm_magics.backends.openai import parsing
 from llm_magics.backends.threads import in_thread
@@ -150,7 +150,7 @@ class CustomBackend(BatchBackend):
         try:
             return await call(*arguments, **chosen)
         except NameError as error:
-            note = lend_import(error, self.setup_fn, call.fn)
+            note = copy_import(error, self.setup_fn, call.fn)
             if not note:
                 raise from_exception(error, who=self.name) from error
             self._notes = (*self._notes, note)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llm_magics.backends.base import Backend, Secrets, not_used
+from llm_magics.backends.base import Backend, Secrets, unused_parameters
 from llm_magics.backends.gguf.llama.sampling import PARAMETERS
 from llm_magics.backends.gguf.load_options import CONTEXT, LoadOptions
 from llm_magics.backends.in_kernel.model_cache import Key, cache
@@ -181,16 +181,16 @@ class GGUFBackend(Backend):
         return self._open(Path(self._key.file))
 
     def _open(self, path: Path) -> LocalModel:
-        from llm_magics.backends.gguf.llama.native import show_log
+        from llm_magics.backends.gguf.llama.native import log_shown
         from llm_magics.backends.gguf.loaded_model import LocalModel
 
-        show_log(bool(self._ours["verbose"]))
+        log_shown(bool(self._ours["verbose"]))
         return LocalModel(path, self.options)
 
     def _unused(self, request: Request) -> tuple[str, ...]:
         """What is said of parameters that llama.cpp has no use for."""
         strange = sorted(request.parameters.keys() - (self.capabilities.parameters or ()))
-        return not_used(self.name, strange)
+        return unused_parameters(self.name, strange)
 
     def _token(self) -> str | None:
         """The hub's token where this backend was given one; otherwise the hub's client finds its own."""

@@ -11,8 +11,8 @@ from llm_magics.backends.gguf.llama.model import Model
 from llm_magics.backends.gguf.llama.native import gpu_built
 from llm_magics.backends.gguf.llama.scheduler import Scheduler
 from llm_magics.backends.gguf.load_options import LoadOptions
-from llm_magics.backends.in_kernel.chat_template import ChatTemplate, Disguise
-from llm_magics.backends.in_kernel.truncation import Words, fitted, place_of, showing
+from llm_magics.backends.in_kernel.chat_template import ChatTemplate, ControlTokenMask
+from llm_magics.backends.in_kernel.truncation import PromptTokenizer, place_of, showing, truncated_prompt
 from llm_magics.core.types import Request
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Prompter:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._template = ChatTemplate(model.template, model.begin, model.end_text)
-        self._words = Words(lambda text: model.tokens(text, start=False, special=False), model.text)
+        self._words = PromptTokenizer(lambda text: model.tokens(text, start=False, special=False), model.text)
 
     def prompt(self, request: Request, room: int, *, thinking: bool = False, more: str = "") -> Prompt:
         """The request's prompt in at most ``room`` tokens; ``more`` is put behind the last user message.
@@ -59,13 +59,13 @@ class Prompter:
         Only ``request.subject`` is cut, from its end. Raises ContextOverflow where the rest is too long.
         """
         hint = "Shorten the instructions, or: %llm_config set gguf.context=8192 (or add it with --ctx)"
-        made = fitted(
+        made = truncated_prompt(
             request, room, lambda shown: self._whole(shown, thinking), self._words, more=more, hint=hint
         )
         return replace(made.prompt, group=_group(request), subject=made.subject, cut=made.cut)
 
     def _whole(self, request: Request, thinking: bool) -> Prompt:
-        disguise = Disguise(self._model.control)
+        disguise = ControlTokenMask(self._model.control)
         text = self._template.prompt(request, disguise, thinking)
         return Prompt(self._tokens(text, disguise), text)
 
@@ -78,7 +78,7 @@ class Prompter:
         joined = len(whole) > len(before) and bool((whole[: len(before)] == before).all())
         return [int(token) for token in whole[len(before) :]] if joined else alone
 
-    def _tokens(self, text: str, disguise: Disguise) -> NDArray[Any]:
+    def _tokens(self, text: str, disguise: ControlTokenMask) -> NDArray[Any]:
         import numpy as np
 
         (first, _), *others = disguise.pieces(text)

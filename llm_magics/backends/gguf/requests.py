@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from llm_magics.backends.base import listener
 from llm_magics.backends.gguf.llama.prefix import common
-from llm_magics.backends.gguf.llama.queue import Scored, Scoring, Work, Writing, Written
+from llm_magics.backends.gguf.llama.queue import (
+    GenerationItem,
+    GenerationResult,
+    ScoringItem,
+    ScoringResult,
+    WorkItem,
+)
 from llm_magics.backends.gguf.loaded_model import LocalModel, Prompt
 from llm_magics.backends.gguf.similarity_labels import label as label_by_nearness
 from llm_magics.backends.in_kernel.label_trie import (
@@ -25,7 +31,7 @@ from llm_magics.backends.in_kernel.label_trie import (
     path_branches,
     question,
 )
-from llm_magics.backends.in_kernel.truncation import told
+from llm_magics.backends.in_kernel.truncation import with_truncation
 from llm_magics.core.errors import NotFound, Unsupported, UsageError
 from llm_magics.core.types import OneOf, Request, Response, Schema, Usage
 
@@ -56,7 +62,7 @@ async def answer(model: LocalModel, request: Request) -> Response:
     return await _labels(model, request, wanted)
 
 
-async def _done(model: LocalModel, work: Work) -> Any:
+async def _done(model: LocalModel, work: WorkItem) -> Any:
     """Queue the work and wait; cancelling the wait drops the work."""
     model.scheduler.submit(work)
     return await asyncio.wrap_future(work.future)
@@ -85,7 +91,7 @@ class Labels:
         """The log-probabilities of the children of the node behind output ``number``."""
         return self.trie.read(self.branches.order[number], logits, self.joint)
 
-    def probabilities(self, scored: Scored) -> list[float]:
+    def probabilities(self, scored: ScoringResult) -> list[float]:
         """Each label's probability, in the labels' order."""
         pieces = {self.branches.order[number]: piece for number, piece in scored.pieces.items()}
         return [math.exp(total) for total in self.trie.totals(pieces)]
@@ -97,7 +103,7 @@ async def _label(model: LocalModel, request: Request, wanted: OneOf) -> Response
     labels = _label_trie(model, prompt, wanted, joint)
     if len(prompt.tokens) + labels.longest > model.context:
         prompt = model.prompter.prompt(request, model.context - labels.longest)
-    scored = await _done(model, Scoring(prompt.group, labels.branches.behind(prompt.tokens), labels.read))
+    scored = await _done(model, ScoringItem(prompt.group, labels.branches.behind(prompt.tokens), labels.read))
     scores = dict(zip(wanted.names, labels.probabilities(scored), strict=True))
     best = max(scores, key=scores.__getitem__)
     return _response(model, best, prompt, scored.reused, parsed=best, scores=scores, method="trie")
@@ -137,7 +143,7 @@ async def _labels(model: LocalModel, request: Request, wanted: OneOf) -> Respons
     def read(_: int, logits: NDArray[Any]) -> float:
         return log_sum_exp(logits[yes]) - log_sum_exp(logits[no])
 
-    scored = await _done(model, Scoring(first.group, branches.behind(prompts[0][:shared]), read))
+    scored = await _done(model, ScoringItem(first.group, branches.behind(prompts[0][:shared]), read))
     odds = {branches.order[number]: piece for number, piece in scored.pieces.items()}
     scores = {name: 1 / (1 + math.exp(-odds[place])) for place, name in enumerate(wanted.names)}
     picked = over_half(scores, wanted.max_choices)
@@ -187,7 +193,7 @@ async def _text(model: LocalModel, request: Request) -> Response:
     room = max(model.context - most, model.context // 2)
     prompt = model.prompter.prompt(request, room, thinking=thinking)
     most = max(min(most, model.context - len(prompt.tokens)), 1)
-    work = Writing(
+    work = GenerationItem(
         prompt.group,
         prompt.tokens,
         most,
@@ -196,7 +202,7 @@ async def _text(model: LocalModel, request: Request) -> Response:
         _grammar(model, request),
         listener(request),
     )
-    written: Written = await _done(model, work)
+    written: GenerationResult = await _done(model, work)
     made = _response(
         model, written.text, prompt, written.reused, finish=written.finish, output=written.tokens
     )
@@ -243,7 +249,7 @@ def _bare(schema: Any) -> Any:
     return [_bare(value) for value in schema] if isinstance(schema, list | tuple) else schema
 
 
-def _parsed(written: Written) -> Any:
+def _parsed(written: GenerationResult) -> Any:
     """The JSON value; None where the text was cut before its end."""
     try:
         return json.loads(written.text)
@@ -263,4 +269,4 @@ def _response(
 ) -> Response:
     usage = Usage(len(prompt.tokens), output, min(reused, len(prompt.tokens)), cost=0.0)
     made = Response(text=text, finish_reason=finish, usage=usage, **fields)
-    return told(made, prompt.cut, model.context)
+    return with_truncation(made, prompt.cut, model.context)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from llm_magics.backends.gguf.llama.queue import Embedding
+from llm_magics.backends.gguf.llama.queue import EmbeddingItem
 from llm_magics.backends.gguf.loaded_model import LocalModel
 from llm_magics.backends.similarity import MANY_CUT, Prototypes
 from llm_magics.core.types import OneOf, Request, Response, Usage
@@ -36,7 +36,7 @@ async def embed(model: LocalModel, texts: Sequence[str]) -> tuple[NDArray[Any], 
         [whole[start : start + longest] for start in range(0, max(len(whole), 1), longest)]
         for whole in tokens
     ]
-    works = [[Embedding("embed", window) for window in several] for several in windows]
+    works = [[EmbeddingItem("embed", window) for window in several] for several in windows]
     flat = [work for several in works for work in several]
     for work in flat:
         model.scheduler.submit(work)
@@ -79,7 +79,7 @@ class ModelSpace:
         import numpy as np
 
         longest = self._model.scheduler.longest_text
-        works = [Embedding("embed", self._model.model.document(text)[:longest]) for text in texts]
+        works = [EmbeddingItem("embed", self._model.model.document(text)[:longest]) for text in texts]
         for work in works:
             self._model.scheduler.submit(work)
         return unit(np.asarray([work.future.result() for work in works], np.float32))

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llm_magics.backends.http_errors import Said
+from llm_magics.backends.http_errors import HostMessage
 from llm_magics.backends.openai import parsing
 from llm_magics.backends.openai.log_probabilities import label_scores
 from llm_magics.core.errors import ContentFiltered, MalformedAnswer
@@ -237,7 +237,7 @@ def _word(reason: Any) -> str:
     return str(getattr(reason, "value", reason) or "").upper()
 
 
-def said(details: Any, message: str, status: str) -> Said:
+def said(details: Any, message: str, status: str) -> HostMessage:
     """What an error's body says, with the wait it asks for."""
     inner = details.get("error", details) if isinstance(details, Mapping) else {}
     more = inner.get("details") if isinstance(inner, Mapping) else None
@@ -248,4 +248,4 @@ def said(details: Any, message: str, status: str) -> Said:
             wait = float(found[1])
         if "PerDay" in json.dumps(item, default=str):
             status = f"insufficient_quota {status}"
-    return Said(message=message, code=status, wait=wait)
+    return HostMessage(message=message, code=status, wait=wait)

@@ -12,11 +12,11 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from llm_magics.backends.base import BatchBackend, Secrets, listener, not_used
+from llm_magics.backends.base import BatchBackend, Secrets, listener, unused_parameters
 from llm_magics.backends.huggingface.generation import PARAMETERS
 from llm_magics.backends.in_kernel.label_trie import over_half, question
 from llm_magics.backends.in_kernel.model_cache import Key, cache
-from llm_magics.backends.in_kernel.truncation import told
+from llm_magics.backends.in_kernel.truncation import with_truncation
 from llm_magics.backends.threads import in_thread
 from llm_magics.core.errors import ContextOverflow, LLMError, NotFound, Overloaded, Unsupported
 from llm_magics.core.types import (
@@ -163,7 +163,7 @@ class TransformersBackend(BatchBackend):
         """A sentence for each parameter that transformers has no word for."""
         names = {name for request in requests for name in request.parameters}
         strange = sorted(name for name in names - PARAMETERS if not name.startswith("prompt_format"))
-        return not_used(self.name, strange)
+        return unused_parameters(self.name, strange)
 
     # -- answers, in the model's thread
 
@@ -235,7 +235,7 @@ class TransformersBackend(BatchBackend):
         heard = listener(like) if len(prompts) == 1 else None
         written = write(model, prompts, given, max(1, most), stopped, heard)
         return [
-            told(
+            with_truncation(
                 Response(made.text, finish_reason=made.finish, usage=_usage(prompt, made.tokens)),
                 prompt.cut,
                 model.context,
@@ -291,12 +291,12 @@ class TransformersBackend(BatchBackend):
         picked = over_half(chances, form.max_choices)
         usage = Usage(sum(map(len, prompts)), 0, cost=0.0)
         made = Response(json.dumps(picked), picked, chances, "yes/no", usage=usage)
-        return told(made, first.cut, model.context)
+        return with_truncation(made, first.cut, model.context)
 
 
 def _labelled(chances: dict[str, float], prompt: Prompt, context: int) -> Response:
     best = max(chances, key=chances.__getitem__)
-    return told(Response(best, best, chances, "trie", usage=_usage(prompt)), prompt.cut, context)
+    return with_truncation(Response(best, best, chances, "trie", usage=_usage(prompt)), prompt.cut, context)
 
 
 def _usage(prompt: Prompt, output: int = 0) -> Usage:

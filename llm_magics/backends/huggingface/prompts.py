@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from llm_magics.backends.in_kernel.chat_template import ChatTemplate, Disguise, lookalikes
-from llm_magics.backends.in_kernel.truncation import Words, fitted, showing
+from llm_magics.backends.in_kernel.chat_template import ChatTemplate, ControlTokenMask, lookalikes
+from llm_magics.backends.in_kernel.truncation import PromptTokenizer, showing, truncated_prompt
 from llm_magics.core.types import Request
 
 TAIL = 64
@@ -45,7 +45,7 @@ class Prompter:
             source if isinstance(source, str) else "", self.begin, tokenizer.eos_token or ""
         )
         self.special = lookalikes(tokenizer.all_special_tokens)
-        self.words = Words(
+        self.words = PromptTokenizer(
             lambda text: self._ids(text, split_special_tokens=True),
             lambda tokens: str(tokenizer.decode(tokens, **_AS_IS)),
         )
@@ -56,13 +56,13 @@ class Prompter:
         Only ``request.subject`` is cut, from its end. Raises ContextOverflow where the rest is too long.
         """
         hint = "Shorten the instructions, lower max_new_tokens, or take a model with a longer context."
-        made = fitted(
+        made = truncated_prompt(
             request, room, lambda shown: self._whole(shown, thinking), self.words, more=more, hint=hint
         )
         return replace(made.prompt, subject=made.subject, cut=made.cut)
 
     def _whole(self, request: Request, thinking: bool) -> Prompt:
-        disguise = Disguise(self.special)
+        disguise = ControlTokenMask(self.special)
         text = self.template.prompt(request, disguise, thinking)
         return Prompt(self._tokens(text, disguise), text[-TAIL:])
 
@@ -72,7 +72,7 @@ class Prompter:
         joined = len(whole) > len(before) and whole[: len(before)] == before
         return whole[len(before) :] if joined else self._ids(name)
 
-    def _tokens(self, text: str, disguise: Disguise) -> list[int]:
+    def _tokens(self, text: str, disguise: ControlTokenMask) -> list[int]:
         """BOS in front only where the tokenizer adds one and the template has not."""
         adds = not (self.begin and text.startswith(self.begin))
         (first, _), *others = disguise.pieces(text)

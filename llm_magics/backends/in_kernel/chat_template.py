@@ -23,7 +23,7 @@ def lookalikes(controls: Iterable[str]) -> re.Pattern[str]:
     return re.compile("|".join((MARK.pattern, *map(re.escape, ordered))))
 
 
-class Disguise:
+class ControlTokenMask:
     """One prompt's look-alikes of control tokens: a row must not end its own turn."""
 
     def __init__(self, pattern: re.Pattern[str]) -> None:
@@ -63,7 +63,7 @@ class ChatTemplate:
         self._template = _compiled(source) if source.strip() else None
         self.folds = self._template is not None and not self._takes_system()
 
-    def prompt(self, request: Request, disguise: Disguise, thinking: bool = False) -> str:
+    def prompt(self, request: Request, disguise: ControlTokenMask, thinking: bool = False) -> str:
         """The request's prompt: by this template or as its own parameters want it. Lookalikes are hidden."""
         rendered = prompt_of(replace(request, messages=disguise.messages(request.messages)))
         if isinstance(rendered, str):

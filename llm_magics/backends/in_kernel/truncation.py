@@ -28,7 +28,7 @@ class Fitted(Generic[P]):
 
 
 @dataclass(frozen=True)
-class Words:
+class PromptTokenizer:
     """A tokenizer, as far as cutting needs it: a text's tokens, and the text of tokens."""
 
     tokens: Callable[[str], Any]
@@ -48,8 +48,14 @@ class Words:
         return kept, len(tokens) - keep
 
 
-def fitted(
-    request: Request, room: int, read: Callable[[Request], P], words: Words, *, more: str = "", hint: str = ""
+def truncated_prompt(
+    request: Request,
+    room: int,
+    read: Callable[[Request], P],
+    words: PromptTokenizer,
+    *,
+    more: str = "",
+    hint: str = "",
 ) -> Fitted[P]:
     """What ``read`` makes of the request in at most ``room`` tokens; ``more`` behind the last user message.
 
@@ -90,7 +96,7 @@ def place_of(request: Request) -> int | None:
     return holding[-1] if request.subject and holding else None
 
 
-def told(response: Response, cut: int, context: int) -> Response:
+def with_truncation(response: Response, cut: int, context: int) -> Response:
     """The response with the news that its row was cut to a context of so many tokens, where it was."""
     if not cut:
         return response

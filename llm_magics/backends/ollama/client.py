@@ -10,9 +10,9 @@ from typing import Any
 
 from llm_magics.backends.base import Backend, Secrets, listener
 from llm_magics.backends.http import Channel, OllamaPieces, Reply
-from llm_magics.backends.http_errors import failure, said
+from llm_magics.backends.http_errors import error_from_status, said
 from llm_magics.backends.ollama import wire
-from llm_magics.backends.openai.authentication import Access
+from llm_magics.backends.openai.authentication import Authentication
 from llm_magics.backends.openai.client import OpenAIBackend
 from llm_magics.backends.openai.presets import endpoint
 from llm_magics.backends.openai.wire import encode
@@ -48,7 +48,7 @@ class OllamaBackend(Backend):
         super().__init__(spec, secrets)
         self.endpoint = endpoint(spec)
         self.base_url = self.endpoint.base.removesuffix("/v1")
-        self.access = Access(spec, self.endpoint, secrets)
+        self.access = Authentication(spec, self.endpoint, secrets)
         self.channel = Channel(self.endpoint.host, spec.limits.timeout)
         self.price = spec.price or FREE
         self.batch = int(spec.options.get("batch_size") or EMBED_BATCH)
@@ -158,7 +158,7 @@ class OllamaBackend(Backend):
             return ModelLoadError(
                 f"{self.endpoint.host}: {told}", hint="Take a smaller model or a smaller num_ctx."
             )
-        made = failure(
+        made = error_from_status(
             reply.status,
             reply.headers,
             reply.body,

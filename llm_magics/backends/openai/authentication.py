@@ -19,7 +19,7 @@ FRESH = 2.0
 AGENT = "llm_magics"
 
 
-class Access:
+class Authentication:
     """Makes the headers of a backend's requests."""
 
     def __init__(self, spec: BackendSpec, endpoint: Endpoint, secrets: Secrets | None) -> None:

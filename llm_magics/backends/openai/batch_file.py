@@ -75,7 +75,7 @@ def outcome(backend: OpenAIBackend, request: Request, told: Mapping[str, Any]) -
     if told.get("error") or status != 200:
         said = json.dumps({"error": told["error"]} if told.get("error") else body).encode()
         known = status if status != 200 else 500
-        return http_errors.failure(known, {}, said, host=backend.endpoint.host, model=backend.model)
+        return http_errors.error_from_status(known, {}, said, host=backend.endpoint.host, model=backend.model)
     try:
         return _response(backend, request, body, str(reply.get("request_id") or ""))
     except LLMError as error:

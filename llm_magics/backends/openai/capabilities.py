@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from llm_magics.backends.http_errors import Said
+from llm_magics.backends.http_errors import HostMessage
 
 LEARNABLE = frozenset({400, 404, 405, 415, 422, 501})
 """Statuses with which hosts refuse a field."""
@@ -47,7 +47,7 @@ _OWN = {
 _TOKENS = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 
 
-class Habits:
+class LearnedCapabilities:
     """One host's ways. ``version`` counts the lessons, so that whoever sent the old form can tell."""
 
     def __init__(self, max_tokens: str) -> None:
@@ -63,7 +63,9 @@ class Habits:
         """How to ask for a format: the host's way, or a lesser one that this very schema needs."""
         return max(self.forms.get(canonical, FORMS[0]), self.form, key=FORMS.index)
 
-    def learn(self, status: int, told: Said, body: Mapping[str, Any], canonical: str) -> tuple[str, ...]:
+    def learn(
+        self, status: int, told: HostMessage, body: Mapping[str, Any], canonical: str
+    ) -> tuple[str, ...]:
         """What a refusal teaches, as sentences for the user; none where it teaches nothing."""
         if status not in LEARNABLE and not (status == 500 and _VALIDATION.search(told.message)):
             return ()
@@ -91,7 +93,7 @@ class Habits:
         return (f"{sent} is sent as {other}.",)
 
     def _answer_form(
-        self, words: str, told: Said, body: Mapping[str, Any], canonical: str
+        self, words: str, told: HostMessage, body: Mapping[str, Any], canonical: str
     ) -> tuple[str, ...]:
         """A schema becomes "any JSON", that becomes a plain request; the answers are checked here anyway."""
         form = (body.get("response_format") or {}).get("type")
@@ -127,7 +129,7 @@ class Habits:
         self.system = False
         return ("the model takes no system message; it stands before the first user message.",)
 
-    def _parameters(self, words: str, told: Said, body: Mapping[str, Any]) -> tuple[str, ...]:
+    def _parameters(self, words: str, told: HostMessage, body: Mapping[str, Any]) -> tuple[str, ...]:
         """Any other field that the host names and says it doesn't take."""
         if not _REFUSED.search(words):
             return ()

@@ -13,10 +13,10 @@ from llm_magics.backends import http_errors, pricing
 from llm_magics.backends.base import Backend, Secrets, listener
 from llm_magics.backends.http import Channel, CompletionPieces, Reply
 from llm_magics.backends.openai import parsing, wire
-from llm_magics.backends.openai.authentication import Access
-from llm_magics.backends.openai.capabilities import Habits, not_sent
+from llm_magics.backends.openai.authentication import Authentication
+from llm_magics.backends.openai.capabilities import LearnedCapabilities, not_sent
 from llm_magics.backends.openai.presets import PRESETS, Endpoint, endpoint, endpoint_of
-from llm_magics.backends.openai.rate_limit_headers import facts
+from llm_magics.backends.openai.rate_limit_headers import rate_limits
 from llm_magics.core.errors import BadRequest, LLMError
 from llm_magics.core.prompt_formats import prompt_of
 from llm_magics.core.types import (
@@ -55,9 +55,9 @@ class OpenAIBackend(Backend):
         super().__init__(spec, secrets)
         self.endpoint = place(spec)
         self.base_url = self.endpoint.base
-        self.access = Access(spec, self.endpoint, secrets)
+        self.access = Authentication(spec, self.endpoint, secrets)
         self.channel = Channel(self.endpoint.host, spec.limits.timeout)
-        self.habits = Habits(self.endpoint.preset.max_tokens)
+        self.habits = LearnedCapabilities(self.endpoint.preset.max_tokens)
         self.bodies = wire.Bodies(spec.model, self.endpoint.preset.words, self.habits)
         self.price = spec.price or pricing.price(spec.namespace, spec.model)
         self.batch = int(spec.options.get("batch_size") or self.endpoint.preset.batch)
@@ -116,7 +116,7 @@ class OpenAIBackend(Backend):
     def observe(self) -> Mapping[str, float]:
         """What the newest answer's headers said about the host's limits."""
         if self._facts is None:
-            self._facts = facts(self._headers)
+            self._facts = rate_limits(self._headers)
         return self._facts
 
     async def close(self) -> None:
@@ -164,7 +164,7 @@ class OpenAIBackend(Backend):
             return redirected(reply, self.endpoint.host)
         if reply.status == 401:
             self.access.forget()
-        return http_errors.failure(
+        return http_errors.error_from_status(
             reply.status,
             reply.headers,
             reply.body,

@@ -6,12 +6,12 @@ import time
 from collections.abc import Mapping
 from datetime import datetime
 
-from llm_magics.backends.http_errors import span
+from llm_magics.backends.http_errors import parse_duration
 
 _PREFIXES = ("x-ratelimit-", "anthropic-ratelimit-", "ratelimit-")
 
 
-def facts(headers: Mapping[str, str]) -> dict[str, float]:
+def rate_limits(headers: Mapping[str, str]) -> dict[str, float]:
     """The host's limits: only what the headers say.
 
     ``limit_requests``, ``remaining_requests``, ``reset_requests`` (seconds from now), and the same for
@@ -28,7 +28,7 @@ def facts(headers: Mapping[str, str]) -> dict[str, float]:
         if not prefix:
             continue
         fact = _fact(name.removeprefix(prefix))
-        number = (_reset(value) if fact.startswith("reset") else span(value)) if fact else None
+        number = (_reset(value) if fact.startswith("reset") else parse_duration(value)) if fact else None
         if number is not None:
             found[fact] = min(number, found.get(fact, number))
     return found
@@ -47,7 +47,7 @@ def _fact(name: str) -> str:
 
 def _reset(value: str) -> float | None:
     """Seconds until a reset, given as a span, as seconds, as a moment (ISO), or as a Unix time."""
-    seconds = span(value)
+    seconds = parse_duration(value)
     if seconds is not None:
         return max(0.0, seconds - time.time()) if seconds > 1e9 else seconds
     try:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from llm_magics.backends.openai.capabilities import Habits
+from llm_magics.backends.openai.capabilities import LearnedCapabilities
 from llm_magics.core.types import Message, OneOf, Request, ResponseFormat, Schema, Text
 
 MANY_CHOICES = 500
@@ -34,7 +34,7 @@ def made(fields: Callable[[], Mapping[str, Any]]) -> bytes:
 class Bodies:
     """Makes request bodies. What all rows of a run share is encoded once, not once a row."""
 
-    def __init__(self, model: str, words: Mapping[str, tuple[str, ...]], habits: Habits) -> None:
+    def __init__(self, model: str, words: Mapping[str, tuple[str, ...]], habits: LearnedCapabilities) -> None:
         self.model = model
         self.words = words
         self.habits = habits

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from llm_magics.backends.base import Backend, BatchBackend, Secrets
-from llm_magics.backends.namespaces import member
+from llm_magics.backends.namespaces import nested_backend
 from llm_magics.backends.pool.member import Member
 from llm_magics.core.errors import LLMError, RateLimited, Unsupported, UsageError
 from llm_magics.core.limits import Limiter
@@ -41,7 +41,7 @@ class PoolBackend(BatchBackend):
                 f"{self.name} needs at least two members.", hint="%llm_config add NAME --pool ONE,OTHER"
             )
         own = spec.limits.timeout if spec.limits.timeout != Limits().timeout else None
-        self.members = [Member(member(value, secrets), own) for value in given]
+        self.members = [Member(nested_backend(value, secrets), own) for value in given]
         self.seed = int(spec.options.get("seed", 0))
         backends = [each.backend for each in self.members]
         self.base_url = "pool:" + ",".join(f"{b.namespace}::{b.model}@{b.base_url}" for b in backends)

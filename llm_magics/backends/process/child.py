@@ -24,7 +24,7 @@ HEAD = struct.Struct("!I")
 """Every message is preceded by its length in bytes."""
 
 
-class Given:
+class SpecSource:
     """The keys the parent resolved, by reference."""
 
     def __init__(self, keys: Mapping[str, str]) -> None:
@@ -104,12 +104,12 @@ class Child:
 
 
 def _loaded(message: Mapping[str, Any]) -> Backend:
-    from llm_magics.backends.namespaces import member
+    from llm_magics.backends.namespaces import nested_backend
 
-    given = Given(message["keys"])
+    given = SpecSource(message["keys"])
     if message.get("loader"):
-        return member(serialization.imported(message["loader"])(), given)
-    return member(serialization.unpack_spec(message["spec"]), given)
+        return nested_backend(serialization.imported(message["loader"])(), given)
+    return nested_backend(serialization.unpack_spec(message["spec"]), given)
 
 
 def _hint(loader: str) -> str:

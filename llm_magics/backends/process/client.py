@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llm_magics.backends.base import Backend, BatchBackend, Secrets
-from llm_magics.backends.namespaces import member
+from llm_magics.backends.namespaces import nested_backend
 from llm_magics.backends.process import serialization
 from llm_magics.backends.process.child import HEAD
 from llm_magics.core.errors import ConnectionLost, LLMError, MalformedAnswer, ModelLoadError, UsageError
@@ -282,4 +282,4 @@ def _inner(spec: BackendSpec, secrets: Secrets | None) -> Backend:
         raise UsageError(
             f"{spec.name or 'process'} runs one backend.", hint="%llm_config add NAME --process OTHER"
         )
-    return member(given[0], secrets)
+    return nested_backend(given[0], secrets)

@@ -11,11 +11,11 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, TypeVar
 
-from llm_magics.backends.base import BatchBackend, Secrets, not_used
+from llm_magics.backends.base import BatchBackend, Secrets, unused_parameters
 from llm_magics.backends.http_errors import from_exception
 from llm_magics.backends.huggingface.prompts import Prompt, Prompter
 from llm_magics.backends.in_kernel.model_cache import Key, cache
-from llm_magics.backends.in_kernel.truncation import told
+from llm_magics.backends.in_kernel.truncation import with_truncation
 from llm_magics.backends.openai import parsing
 from llm_magics.backends.openai.wire import label_schema
 from llm_magics.backends.threads import in_thread
@@ -125,10 +125,10 @@ class Engine:
         scores = parsing.scores(form, parsing.Answer(text, finish, _entries(said)), parsed)
         usage = Usage(len(prompt), len(said.token_ids), cost=0.0)
         strange = [n for n in request.parameters if WORDS.get(n, n) not in self._fields and n not in OURS]
-        notes = not_used(self.name, strange)
+        notes = unused_parameters(self.name, strange)
         method = "logprobs" if scores else ""
         made = Response(text, parsed, scores, method, None, finish, usage, self.model, notes=notes)
-        return told(made, prompt.cut, self.context)
+        return with_truncation(made, prompt.cut, self.context)
 
     def close(self) -> None:
         """Wait for the call under way, then end the engine and its process."""

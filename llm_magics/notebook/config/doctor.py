@@ -19,7 +19,7 @@ from llm_magics.backends.registry import namespaces, origins
 from llm_magics.core.errors import LLMError
 from llm_magics.core.types import TEXT, Message, Request, Usage
 from llm_magics.notebook.config import overview
-from llm_magics.notebook.tables import Listing
+from llm_magics.notebook.tables import Table
 from llm_magics.settings.keys import REQUIRED
 from llm_magics.settings.quantities import shown_size
 from llm_magics.settings.table import SETTINGS
@@ -65,7 +65,7 @@ async def _ask(backend: Backend) -> tuple[str, Usage, str]:
     return response.model, response.usage, response.text[:60]
 
 
-class Parts(overview.Parts, Protocol):
+class Parts(overview.Row, Protocol):
     """What is examined: a session, as far as it matters here."""
 
     @property
@@ -111,20 +111,18 @@ PACKAGES = (
 _COLUMNS = ["what", "name", "state", "detail"]
 
 
-def examine(session: Parts, *, online: bool = False) -> Listing:
+def examine(session: Parts, *, online: bool = False) -> Table:
     """Look at everything; no network unless ``online`` (then one small request a model in use)."""
     rows = [*_versions(), *_widgets(), *_files(session)]
     if rows[-1]["state"] == "broken":
-        return Listing(rows, columns=_COLUMNS, notes=["the settings can't be read; repair them first"])
+        return Table(rows, columns=_COLUMNS, notes=["the settings can't be read; repair them first"])
     rows += [*_namespaces(session), *_models(), _store(session)]
     if online:
         rows += _answers(session)
     notes = [f"warning: {said}" for said in overview.warnings(session)]
     bad = sum(row["state"] == "broken" for row in rows)
     verdict = f"{bad} broken" if bad else "nothing is broken"
-    return Listing(
-        rows, columns=_COLUMNS, notes=[*notes, f"{verdict}; missing matters only for what you use"]
-    )
+    return Table(rows, columns=_COLUMNS, notes=[*notes, f"{verdict}; missing matters only for what you use"])
 
 
 def _row(what: str, name: str, state: str, detail: str = "") -> dict[str, str]:

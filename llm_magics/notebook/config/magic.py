@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from llm_magics.core.errors import UsageError
 from llm_magics.notebook.config import models, overview, profiles, settings, stores
-from llm_magics.notebook.config.noun import MAGIC, Noun, Place, nothing
-from llm_magics.notebook.history import guarded
-from llm_magics.notebook.tables import Listing, Said
+from llm_magics.notebook.config.noun import MAGIC, ConfigCommand, ConfigContext, nothing
+from llm_magics.notebook.history import keep_secrets_out
+from llm_magics.notebook.tables import Reading, Table
 from llm_magics.options.line_parser import HelpAsked, command, split, unsilenced
 from llm_magics.settings.typed_keys import refuse_assigned
 
@@ -25,7 +25,7 @@ def config_command(session: Session, line: str, cell: str | None = None, shell: 
         UsageError: It can't be done; nothing was changed.
         TypedKeyError: A key was typed; the cell is gone from the history, and the key was not used.
     """
-    with guarded(shell, session.keys, line, cell or ""):
+    with keep_secrets_out(shell, session.keys, line, cell or ""):
         session.keys.refuse_secret(cell or "")
         refuse_assigned(cell or "")
         if cell is not None and cell.strip():
@@ -37,12 +37,12 @@ def config_command(session: Session, line: str, cell: str | None = None, shell: 
             return _help()
         noun = NOUNS[command(words[0], NOUNS, MAGIC)]
         try:
-            return noun.act(Place(session, shell), noun.parser.parse_line(words[1:]))
+            return noun.act(ConfigContext(session, shell), noun.parser.parse_line(words[1:]))
         except HelpAsked as asked:
-            return Said(asked.text)
+            return Reading(asked.text)
 
 
-def _cell(session: Session, line: str, cell: str) -> Said:
+def _cell(session: Session, line: str, cell: str) -> Reading:
     """``%%llm_config``: the body as a profile, all of it or nothing."""
     if line.strip():
         raise UsageError(
@@ -53,18 +53,18 @@ def _cell(session: Session, line: str, cell: str) -> Said:
     return stores.applied(profile)
 
 
-def _help() -> Listing:
+def _help() -> Table:
     rows = [{"noun": noun.name, "does": noun.help} for noun in NOUNS.values()]
     note = f"flags: {MAGIC} NOUN -h; several at once as TOML: %%llm_config"
-    return Listing(rows, columns=["noun", "does"], heads=False, notes=[note])
+    return Table(rows, columns=["noun", "does"], heads=False, notes=[note])
 
 
-def _show_help(_: Place, __: Namespace) -> Listing:
+def _show_help(_: ConfigContext, __: Namespace) -> Table:
     return _help()
 
 
-_HELP = Noun("help", "this list", nothing, _show_help)
-NOUNS: Mapping[str, Noun] = {
+_HELP = ConfigCommand("help", "this list", nothing, _show_help)
+NOUNS: Mapping[str, ConfigCommand] = {
     noun.name: noun for noun in (*models.NOUNS, *settings.NOUNS, *settings.KEY_NOUNS, *stores.NOUNS, _HELP)
 }
 """The words after ``%llm_config``."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from llm_magics.notebook.namespace import persons
+from llm_magics.notebook.namespace import user_variables
 from llm_magics.options.line_parser import LineParser
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ MAGIC = "%llm_config"
 
 
 @dataclass(frozen=True)
-class Place:
+class ConfigContext:
     """Where a command runs: the session, and the notebook's shell where there is one."""
 
     session: Session
@@ -29,17 +29,17 @@ class Place:
         """The variables that the notebook's cells made."""
         if self.shell is None:
             return {}
-        return persons(self.shell.user_ns, self.shell.user_ns_hidden)
+        return user_variables(self.shell.user_ns, self.shell.user_ns_hidden)
 
 
 @dataclass(frozen=True)
-class Noun:
+class ConfigCommand:
     """One word after ``%llm_config``: its help, its flags, what it does."""
 
     name: str
     help: str
     line: Callable[[LineParser], Any]
-    act: Callable[[Place, Namespace], Any]
+    act: Callable[[ConfigContext, Namespace], Any]
 
     @cached_property
     def parser(self) -> LineParser:

@@ -12,14 +12,14 @@ from llm_magics.backends import pricing
 from llm_magics.backends.registry import BUILT_IN, Registry, namespaces, origins
 from llm_magics.core.errors import LLMError, NotFound
 from llm_magics.core.types import ROLES, BackendSpec, Limits, Price
-from llm_magics.notebook.tables import Listing, shown
+from llm_magics.notebook.tables import Table, cell_text
 from llm_magics.settings.config import Config, Setting
 from llm_magics.settings.keys import REQUIRED, VARIABLES, Keys
 from llm_magics.settings.quantities import shown_size, shown_span
 from llm_magics.settings.table import SETTINGS
 
 
-class Parts(Protocol):
+class Row(Protocol):
     """What there is to look at: a session, as far as it matters here."""
 
     config: Config
@@ -34,7 +34,7 @@ class Parts(Protocol):
         """The answer store."""
 
 
-def overview(session: Parts) -> Listing:
+def overview(session: Row) -> Table:
     """The whole set-up, a line a fact; what stands at its default is left out of the settings."""
     rows = [*_roles(session), *_settings(session), *_keys(session), *_loaded(), _store(session)]
     notes = [f"warning: {said}" for said in warnings(session)]
@@ -42,20 +42,20 @@ def overview(session: Parts) -> Listing:
     notes.append(
         f"{named} registered: %llm_config models   every setting: %llm_config get   help: %llm_config -h"
     )
-    return Listing(rows, columns=["name", "value", "origin", "detail"], heads=False, notes=notes)
+    return Table(rows, columns=["name", "value", "origin", "detail"], heads=False, notes=notes)
 
 
-def settings(session: Parts, name: str | None = None) -> Listing:
+def settings(session: Row, name: str | None = None) -> Table:
     """One setting, or all of them, with origin and meaning."""
     found = [session.config.get(name)] if name else session.config.all()
     rows = [
         {"name": s.name, "value": value_of(s), "origin": origin_of(s), "meaning": SETTINGS[s.name].meaning}
         for s in found
     ]
-    return Listing(rows)
+    return Table(rows)
 
 
-def models(session: Parts, query: str = "") -> Listing:
+def models(session: Row, query: str = "") -> Table:
     """The registered backends, aliases, models in use and other packages' families.
 
     With a query, also the known models and families that it matches.
@@ -67,21 +67,21 @@ def models(session: Parts, query: str = "") -> Listing:
         rows = _matching(rows, query) or _matching(_built_in(), query)
     note = "add one: %llm_config add -h" if not query else ""
     if any("file" in row for row in rows) and all(row["kind"] == "gguf" for row in rows):
-        return Listing([_on_disk(session, row) for row in rows], columns=_FILE_COLUMNS)
-    return Listing(rows, columns=_MODEL_COLUMNS, empty="nothing matches" if query else "", notes=[note])
+        return Table([_on_disk(session, row) for row in rows], columns=_FILE_COLUMNS)
+    return Table(rows, columns=_MODEL_COLUMNS, empty="nothing matches" if query else "", notes=[note])
 
 
 def _matching(rows: Iterable[dict[str, Any]], query: str) -> list[dict[str, Any]]:
     """The rows that hold every word of the query."""
     words = query.casefold().split()
-    return [row for row in rows if all(w in " ".join(map(shown, row.values())).casefold() for w in words)]
+    return [row for row in rows if all(w in " ".join(map(cell_text, row.values())).casefold() for w in words)]
 
 
 _FILE_COLUMNS = ["name", "size", "context", "licence", "use", "on disk", "file"]
 _MODEL_COLUMNS = ["name", "kind", "model", "endpoint", "context", "price", "key", "loaded", "roles"]
 
 
-def show(session: Parts, name: str) -> Listing:
+def show(session: Row, name: str) -> Table:
     """Everything about one backend, each fact with where it was said; keys masked.
 
     Raises:
@@ -96,14 +96,14 @@ def show(session: Parts, name: str) -> Listing:
     )
     roles = [role for role in ROLES if _role_of(session, role) in (name, spec.name or None)]
     rows.append({"name": "roles", "value": ", ".join(roles), "origin": ""})
-    return Listing(
+    return Table(
         [row for row in rows if row["value"] not in (None, "")],
         columns=["name", "value", "origin"],
         heads=False,
     )
 
 
-def warnings(session: Parts) -> list[str]:
+def warnings(session: Row) -> list[str]:
     """What will not work as it stands."""
     said = session.config.warnings()
     for role, (text, origin) in _said_roles(session).items():
@@ -117,7 +117,7 @@ def warnings(session: Parts) -> list[str]:
     return list(dict.fromkeys(said))
 
 
-def key_of(session: Parts, spec: BackendSpec) -> str:
+def key_of(session: Row, spec: BackendSpec) -> str:
     """A backend's key for display: its name, its last four characters, where it is."""
     if not spec.key:
         return "missing" if spec.namespace in REQUIRED else "none needed"
@@ -138,7 +138,7 @@ def origin_of(setting: Setting) -> str:
     return f"{setting.origin} {setting.source}" if setting.origin == "environment" else setting.origin
 
 
-def _said_roles(session: Parts) -> dict[str, tuple[str, str]]:
+def _said_roles(session: Row) -> dict[str, tuple[str, str]]:
     """The default, and each role that has a model of its own."""
     said = {"default": session.config.role("default")}
     for role in ROLES[1:]:
@@ -148,11 +148,11 @@ def _said_roles(session: Parts) -> dict[str, tuple[str, str]]:
     return said
 
 
-def _role_of(session: Parts, role: str) -> str:
+def _role_of(session: Row, role: str) -> str:
     return session.config.role(role)[0]
 
 
-def _roles(session: Parts) -> Iterator[dict[str, Any]]:
+def _roles(session: Row) -> Iterator[dict[str, Any]]:
     for role, (text, origin) in _said_roles(session).items():
         try:
             detail = _backend_in_short(session, session.registry.resolve(text))
@@ -161,7 +161,7 @@ def _roles(session: Parts) -> Iterator[dict[str, Any]]:
         yield {"kind": "role", "name": role, "value": text, "origin": f"({origin})", "detail": detail}
 
 
-def _backend_in_short(session: Parts, spec: BackendSpec) -> str:
+def _backend_in_short(session: Row, spec: BackendSpec) -> str:
     if spec.namespace == "gguf":
         return f"GGUF {_file_size(spec.model)}{_loaded_state(spec)}"
     if spec.namespace not in VARIABLES:
@@ -186,14 +186,14 @@ def loaded() -> list[Any]:
     return list(module.cache().entries()) if module is not None else []
 
 
-def _settings(session: Parts) -> Iterator[dict[str, Any]]:
+def _settings(session: Row) -> Iterator[dict[str, Any]]:
     for setting in session.config.all():
         if setting.origin != "default" and not SETTINGS[setting.name].names_a_model:
             value, origin = value_of(setting), f"({origin_of(setting)})"
             yield {"kind": "setting", "name": setting.name, "value": value, "origin": origin, "detail": ""}
 
 
-def _keys(session: Parts) -> Iterator[dict[str, Any]]:
+def _keys(session: Row) -> Iterator[dict[str, Any]]:
     for step in session.keys.list():
         scheme, _, name = step.reference.partition(":")
         place = "(environment)" if scheme == "env" else f"({scheme})"
@@ -213,7 +213,7 @@ def _loaded() -> Iterator[dict[str, Any]]:
         }
 
 
-def _store(session: Parts) -> dict[str, Any]:
+def _store(session: Row) -> dict[str, Any]:
     row = {"kind": "store", "name": "responses", "origin": "", "detail": str(session.store.path)}
     if not Path(session.store.path).exists():
         return {**row, "value": "none yet", "detail": ""}
@@ -224,7 +224,7 @@ def _store(session: Parts) -> dict[str, Any]:
     return {**row, "value": f"{stats.rows:,} rows {shown_size(stats.size)}"}
 
 
-def _models(session: Parts) -> Iterator[dict[str, Any]]:
+def _models(session: Row) -> Iterator[dict[str, Any]]:
     registry = session.registry
     for name, spec in registry.specs().items():
         yield _model_row(session, name, registry.resolve(spec.name))
@@ -239,7 +239,7 @@ def _models(session: Parts) -> Iterator[dict[str, Any]]:
             yield {"name": text, "kind": error.message, "roles": _roles_of(session, text)}
 
 
-def _model_row(session: Parts, name: str, spec: BackendSpec) -> dict[str, Any]:
+def _model_row(session: Row, name: str, spec: BackendSpec) -> dict[str, Any]:
     live = session.registry.live().get(spec.name or f"{spec.namespace}::{spec.model}")
     said = spec.options.get("context") or spec.options.get("context_window")
     return {
@@ -262,7 +262,7 @@ def price_of(price: Price | None) -> str | None:
     return "free" if not (price.input or price.output) else f"{price.input:g}/{price.output:g}"
 
 
-def _roles_of(session: Parts, name: str) -> list[str]:
+def _roles_of(session: Row, name: str) -> list[str]:
     return [role for role, (text, _) in _said_roles(session).items() if text == name]
 
 
@@ -278,7 +278,7 @@ def _built_in() -> Iterator[dict[str, Any]]:
         yield {"name": f"{namespace}::", "kind": "family", "roles": []}
 
 
-def _catalogue(session: Parts) -> Iterator[dict[str, Any]]:
+def _catalogue(session: Row) -> Iterator[dict[str, Any]]:
     """Models that are known without having been asked for: embedded, GGUF aliases, priced ones."""
     for text in _known_models():
         namespace, _, model = text.partition("::")
@@ -300,7 +300,7 @@ def _file_facts(alias: str) -> dict[str, Any]:
     }
 
 
-def _on_disk(session: Parts, row: dict[str, Any]) -> dict[str, Any]:
+def _on_disk(session: Row, row: dict[str, Any]) -> dict[str, Any]:
     """The row with whether its file was downloaded before; nobody is asked."""
     from llm_magics.backends.gguf.download import local_path, on_disk
 
@@ -325,13 +325,13 @@ def _facts(spec: BackendSpec) -> dict[str, Any]:
     """A spec's facts with dots in their names; a header's value is shown as a reference only."""
     flat = {"name": spec.name, "namespace": spec.namespace, "model": spec.model, "base_url": spec.base_url}
     flat |= {f"header {name}": value for name, value in spec.headers.items()}
-    flat |= {f"-p {name}": shown(value) for name, value in spec.parameters.items()}
+    flat |= {f"-p {name}": cell_text(value) for name, value in spec.parameters.items()}
     flat |= {f"option {name}": _plain(value) for name, value in spec.options.items()}
-    flat |= {name: shown(value) for name, value in asdict(spec.limits).items() if value is not None}
+    flat |= {name: cell_text(value) for name, value in asdict(spec.limits).items() if value is not None}
     return {**flat, "price": price_of(spec.price)}
 
 
-def _fact(field: str, value: Any, own: BackendSpec, session: Parts) -> dict[str, Any]:
+def _fact(field: str, value: Any, own: BackendSpec, session: Row) -> dict[str, Any]:
     """A fact and its origin: the backend's own, or the setting that filled it in."""
     origin = "backend"
     limit = getattr(own.limits, field, None)
@@ -347,15 +347,15 @@ def _fact(field: str, value: Any, own: BackendSpec, session: Parts) -> dict[str,
 
 def _plain(value: Any) -> str:
     if isinstance(value, str | int | float | list | tuple | Mapping):
-        return shown(value)
+        return cell_text(value)
     return f"{value.__name__}()" if hasattr(value, "__name__") else type(value).__name__
 
 
-def _has_key(session: Parts, spec: BackendSpec) -> bool:
+def _has_key(session: Row, spec: BackendSpec) -> bool:
     return bool(spec.key) and session.keys.status(spec.key).found
 
 
-def known_names(session: Parts) -> list[str]:
+def known_names(session: Row) -> list[str]:
     """What can stand after ``-m``: registered names, aliases, models in use, ``namespace::``."""
     used = [text for text, _ in _said_roles(session).values()]
     return list(dict.fromkeys([*session.registry.names(), *used, *(f"{n}::" for n in namespaces())]))

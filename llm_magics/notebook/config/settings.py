@@ -7,8 +7,8 @@ from argparse import Namespace
 
 from llm_magics.core.errors import UsageError
 from llm_magics.notebook.config import overview
-from llm_magics.notebook.config.noun import MAGIC, Noun, Place, nothing
-from llm_magics.notebook.tables import Listing, Said
+from llm_magics.notebook.config.noun import MAGIC, ConfigCommand, ConfigContext, nothing
+from llm_magics.notebook.tables import Reading, Table
 from llm_magics.options.line_parser import LineParser, assignment
 from llm_magics.settings.config import declaration, home
 from llm_magics.settings.typed_keys import TypedKeyError
@@ -19,7 +19,7 @@ def _set_line(p: LineParser) -> None:
     p.add_argument("--persist", choices=("user", "project"), help="write it to your file, or the project's")
 
 
-def _set(place: Place, values: Namespace) -> Listing:
+def _set(place: ConfigContext, values: Namespace) -> Table:
     config, registry = place.session.config, place.session.registry
     for name, value in values.pairs:
         declared = declaration(name)
@@ -31,18 +31,18 @@ def _set(place: Place, values: Namespace) -> Listing:
     return _settings(place, [name for name, _ in values.pairs], values.persist)
 
 
-def _settings(place: Place, names: list[str], written: str | None) -> Listing:
+def _settings(place: ConfigContext, names: list[str], written: str | None) -> Table:
     """What holds now, and which file was written to (``user``, ``project``)."""
     rows = [row for name in names for row in overview.settings(place.session, name)]
     notes = [f"written to {place.session.config.paths()[written]}"] if written else []
-    return Listing(rows, columns=["name", "value", "origin"], heads=False, notes=notes)
+    return Table(rows, columns=["name", "value", "origin"], heads=False, notes=notes)
 
 
 def _get_line(p: LineParser) -> None:
     p.add_argument("name", nargs="?", metavar="K", help="a setting; all of them without it")
 
 
-def _get(place: Place, values: Namespace) -> Listing:
+def _get(place: ConfigContext, values: Namespace) -> Table:
     return overview.settings(place.session, values.name)
 
 
@@ -51,32 +51,32 @@ def _unset_line(p: LineParser) -> None:
     p.add_argument("--persist", choices=("user", "project"), help="take it out of that file too")
 
 
-def _unset(place: Place, values: Namespace) -> Listing:
+def _unset(place: ConfigContext, values: Namespace) -> Table:
     place.session.config.unset(values.name, values.persist)
     return _settings(place, [values.name], values.persist)
 
 
-def _reset(place: Place, values: Namespace) -> Said:
+def _reset(place: ConfigContext, values: Namespace) -> Reading:
     place.session.config.reset(values.name)
-    return Said(f"{values.name or 'every setting of this session'} is as it was at the start")
+    return Reading(f"{values.name or 'every setting of this session'} is as it was at the start")
 
 
-def _path(place: Place, _: Namespace) -> Listing:
+def _path(place: ConfigContext, _: Namespace) -> Table:
     paths = {
         **place.session.config.paths(),
         "responses": place.session.store.path,
         "profiles": home() / "profiles",
     }
     rows = [{"what": what, "path": str(path) if path else "none"} for what, path in paths.items()]
-    return Listing(rows, heads=False)
+    return Table(rows, heads=False)
 
 
 NOUNS = (
-    Noun("set", "set settings, for this session or for good", _set_line, _set),
-    Noun("get", "a setting, or all, with their origin", _get_line, _get),
-    Noun("unset", "forget what was set", _unset_line, _unset),
-    Noun("reset", "forget what this session set: one setting, or all", _get_line, _reset),
-    Noun("path", "where the files are", nothing, _path),
+    ConfigCommand("set", "set settings, for this session or for good", _set_line, _set),
+    ConfigCommand("get", "a setting, or all, with their origin", _get_line, _get),
+    ConfigCommand("unset", "forget what was set", _unset_line, _unset),
+    ConfigCommand("reset", "forget what this session set: one setting, or all", _get_line, _reset),
+    ConfigCommand("path", "where the files are", nothing, _path),
 )
 
 
@@ -89,7 +89,7 @@ def _key_line(p: LineParser) -> None:
     p.add_argument("--store", choices=("session", "keyring"), default="session", help="where it is kept")
 
 
-def _key(place: Place, values: Namespace) -> Listing:
+def _key(place: ConfigContext, values: Namespace) -> Table:
     if values.typed:
         raise TypedKeyError(
             "a key is never typed on the line; it was not used.",
@@ -98,13 +98,13 @@ def _key(place: Place, values: Namespace) -> Listing:
     keys = place.session.keys
     if values.verb == "list":
         rows = [_key_row(step.reference, step.masked) for step in keys.list()]
-        return Listing(rows, empty=f"no keys; type one with {MAGIC} key set NAME")
+        return Table(rows, empty=f"no keys; type one with {MAGIC} key set NAME")
     if not values.name:
         raise UsageError(f"which key? {MAGIC} key {values.verb} NAME")
     if values.verb == "forget":
-        return Said(f"forgotten: {', '.join(keys.forget(values.name))}")
+        return Reading(f"forgotten: {', '.join(keys.forget(values.name))}")
     reference = keys.set(values.name, _ask(values.name), values.store)
-    return Said(
+    return Reading(
         f"{reference} is set ({keys.status(reference).masked}); backends may name it: --key {reference}"
     )
 
@@ -135,4 +135,4 @@ def _ask(name: str) -> str:
         ) from None
 
 
-KEY_NOUNS = (Noun("key", "keys: type one, list them masked, forget one", _key_line, _key),)
+KEY_NOUNS = (ConfigCommand("key", "keys: type one, list them masked, forget one", _key_line, _key),)

@@ -7,8 +7,8 @@ from typing import Any
 
 from llm_magics.core.errors import MissingPackage, UsageError
 from llm_magics.notebook.config import profiles
-from llm_magics.notebook.config.noun import MAGIC, Noun, Place
-from llm_magics.notebook.tables import Listing, Said
+from llm_magics.notebook.config.noun import MAGIC, ConfigCommand, ConfigContext
+from llm_magics.notebook.tables import Reading, Table
 from llm_magics.options.line_parser import LineParser
 from llm_magics.settings.quantities import duration, shown_size, shown_span, size
 
@@ -21,13 +21,13 @@ def _cache_line(p: LineParser) -> None:
     p.add_argument("--force", action="store_true", help="clear: cancel the jobs that use it first")
 
 
-def _cache(place: Place, values: Namespace) -> Listing:
+def _cache(place: ConfigContext, values: Namespace) -> Table:
     try:
         from llm_magics.backends.in_kernel.model_cache import cache
     except ImportError:
         raise MissingPackage.of("llama-cpp-python", "gguf", "the GGUF model cache") from None
     if values.verb == "clear":
-        return Said(str(cache().clear(values.name, force=values.force)))
+        return Reading(str(cache().clear(values.name, force=values.force)))
     if values.verb in ("pin", "unpin"):
         if not values.name:
             raise UsageError(f"which model? {MAGIC} cache {values.verb} NAME")
@@ -38,7 +38,7 @@ def _cache(place: Place, values: Namespace) -> Listing:
     return _cached(cache())
 
 
-def _cached(models: Any) -> Listing:
+def _cached(models: Any) -> Table:
     rows = [
         {
             "model": info.name,
@@ -51,7 +51,7 @@ def _cached(models: Any) -> Listing:
         for info in models.entries()
     ]
     limit = f"limit {shown_size(models.budget)}" if not callable(models.budget) else ""
-    return Listing(rows, empty="no model is loaded", notes=[limit])
+    return Table(rows, empty="no model is loaded", notes=[limit])
 
 
 def _responses_line(p: LineParser) -> None:
@@ -60,11 +60,11 @@ def _responses_line(p: LineParser) -> None:
     p.add_argument("--older-than", type=duration, metavar="7d", help="clear: only older answers")
 
 
-def _responses(place: Place, values: Namespace) -> Listing:
+def _responses(place: ConfigContext, values: Namespace) -> Table:
     store = place.session.store
     if values.verb == "clear":
         gone = store.clear(model=values.model, older_than=values.older_than)
-        return Said(f"{gone:,} answers deleted")
+        return Reading(f"{gone:,} answers deleted")
     if values.model or values.older_than is not None:
         raise UsageError(
             "--model and --older-than go with clear.", hint=f"{MAGIC} responses clear --older-than 7d"
@@ -72,7 +72,7 @@ def _responses(place: Place, values: Namespace) -> Listing:
     stats = store.stats()
     rows = [{"model": model, "answers": count} for model, count in stats.models.items()]
     total = f"{stats.rows:,} answers, {shown_size(stats.size)} in {stats.path}"
-    return Listing(rows, notes=[total])
+    return Table(rows, notes=[total])
 
 
 def _profile_line(p: LineParser) -> None:
@@ -80,9 +80,9 @@ def _profile_line(p: LineParser) -> None:
     p.add_argument("name", nargs="?", metavar="NAME")
 
 
-def _profile(place: Place, values: Namespace) -> Listing:
+def _profile(place: ConfigContext, values: Namespace) -> Table:
     if values.verb == "list":
-        return Listing(
+        return Table(
             [{"profile": name} for name in profiles.names()], empty="no profile is saved", heads=False
         )
     if not values.name:
@@ -90,28 +90,28 @@ def _profile(place: Place, values: Namespace) -> Listing:
     if values.verb == "load":
         return applied(profiles.load(values.name, place.session))
     path, left_out = profiles.save(values.name, place.session)
-    return Listing(notes=[f"saved in {path}", *(f"left out: {said}" for said in left_out)])
+    return Table(notes=[f"saved in {path}", *(f"left out: {said}" for said in left_out)])
 
 
 def _doctor_line(p: LineParser) -> None:
     p.add_argument("--online", action="store_true", help="also ask each server in use whether it answers")
 
 
-def _doctor(place: Place, values: Namespace) -> Listing:
+def _doctor(place: ConfigContext, values: Namespace) -> Table:
     from llm_magics.notebook.config.doctor import examine
 
     return examine(place.session, online=values.online)
 
 
-def applied(profile: profiles.Profile) -> Said:
+def applied(profile: profiles.Profile) -> Reading:
     """What a profile set."""
     parts = [*profile.settings, *(f"backend {name}" for name in profile.backends), *profile.aliases]
-    return Said(f"set: {', '.join(parts)}" if parts else "nothing to set")
+    return Reading(f"set: {', '.join(parts)}" if parts else "nothing to set")
 
 
 NOUNS = (
-    Noun("cache", "the local models in memory: list, clear, pin, limit", _cache_line, _cache),
-    Noun("responses", "the answers on disk: count, clear", _responses_line, _responses),
-    Noun("profile", "save and load this set-up, without keys", _profile_line, _profile),
-    Noun("doctor", "what is there and what is missing, backend by backend", _doctor_line, _doctor),
+    ConfigCommand("cache", "the local models in memory: list, clear, pin, limit", _cache_line, _cache),
+    ConfigCommand("responses", "the answers on disk: count, clear", _responses_line, _responses),
+    ConfigCommand("profile", "save and load this set-up, without keys", _profile_line, _profile),
+    ConfigCommand("doctor", "what is there and what is missing, backend by backend", _doctor_line, _doctor),
 )

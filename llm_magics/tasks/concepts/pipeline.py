@@ -15,16 +15,16 @@ from llm_magics.tasks.concepts import stages
 from llm_magics.tasks.concepts.concept_set import ConceptSet
 from llm_magics.tasks.concepts.model.documents import Documents
 from llm_magics.tasks.concepts.options import STAGES, ConceptsOptions
-from llm_magics.tasks.concepts.scorer import Scorer
-from llm_magics.tasks.concepts.stages import Inquiry
+from llm_magics.tasks.concepts.scorer import ConceptJobs
+from llm_magics.tasks.concepts.stages import InductionPlan
 from llm_magics.tasks.concepts.steps import distill, review, score, synthesize
 from llm_magics.tasks.concepts.steps.distill import DistillFilter, DistillSummarize
 from llm_magics.tasks.concepts.steps.review import ReviewMerge, ReviewRemove, ReviewSelect
 from llm_magics.tasks.concepts.steps.score import Score, SummarizeConcept
-from llm_magics.tasks.concepts.steps.settings import Manner, Point
+from llm_magics.tasks.concepts.steps.settings import InductionSettings, Point
 from llm_magics.tasks.concepts.steps.structured_prompt import Structured
 from llm_magics.tasks.concepts.steps.synthesize import Synthesize
-from llm_magics.tasks.concepts.workbench import Workbench
+from llm_magics.tasks.concepts.workbench import StepRunner
 
 PROMPTS: Mapping[str, type[Structured]] = {
     "distill_filter": DistillFilter,
@@ -51,10 +51,10 @@ def concepts(options: ConceptsOptions) -> Any:
     every row would fail alike.
     """
     session = current()
-    return run(session, inquire(session, options), options)
+    return run(session, plan_induction(session, options), options)
 
 
-def inquire(session: Session, options: ConceptsOptions) -> Inquiry:
+def plan_induction(session: Session, options: ConceptsOptions) -> InductionPlan:
     """Check everything about a call. Raises UsageError, NotFound."""
     prompts = dict(options.prompts or {})
     if options.stage not in STAGES:
@@ -65,7 +65,7 @@ def inquire(session: Session, options: ConceptsOptions) -> Inquiry:
     documents, rows = _documents(options)
     if options.slice:
         documents.frame.require(options.slice)
-    how = Manner(
+    settings = InductionSettings(
         seed=options.seed_term,
         guidance=options.guidance.strip(),
         prompts=prompts,
@@ -78,12 +78,12 @@ def inquire(session: Session, options: ConceptsOptions) -> Inquiry:
     for name, wording in prompts.items():
         if wording is not None:
             PROMPTS[name](prompt=wording)  # compiles it
-    bench = Workbench(session, options, dict(options.models or {}))
-    return Inquiry(
-        bench,
+    runner = StepRunner(session, options, dict(options.models or {}))
+    return InductionPlan(
+        runner,
         documents,
         rows,
-        how,
+        settings,
         options.stage,
         options.points,
         options.concepts,
@@ -123,7 +123,7 @@ def _documents(options: ConceptsOptions) -> tuple[Documents, list[int]]:
 
 def run(
     session: Session,
-    inquiry: Inquiry,
+    plan: InductionPlan,
     options: ConceptsOptions,
     done: Callable[[Any], None] | None = None,
     *,
@@ -131,111 +131,111 @@ def run(
 ) -> Any:
     """The result of an inquiry: a ConceptSet or frame, a Job, or with ``dry_run`` the estimates."""
     if options.dry_run:
-        return stages.estimates(inquiry)
-    _confirm(session, inquiry, options)
-    bench = inquiry.bench
+        return stages.estimates(plan)
+    _confirm(session, plan, options)
+    runner = plan.runner
 
     async def work() -> Any:
-        result = await carry_out(inquiry)
+        result = await run_steps(plan)
         if done is not None:
             done(result)
         return result
 
     if options.background:
-        return bench.submit(work())
-    display = Display(bench.meter, show=options.progress)  # type: ignore[arg-type]
-    last: str | None = bench.meter.line()
+        return runner.submit(work())
+    display = Display(runner.meter, show=options.progress)  # type: ignore[arg-type]
+    last: str | None = runner.meter.line()
     try:
         result = session.loop.run(work(), tick=display.tick)
     except KeyboardInterrupt:
         raise Interrupted(
-            f"Interrupted in {bench.meter.line()}. What was answered is kept: run the cell again to go on."
+            f"Interrupted in {runner.meter.line()}. What was answered is kept: run the cell again to go on."
         ) from None
     else:
-        last = bench.said() if footer or not isinstance(result, ConceptSet) else None
+        last = runner.said() if footer or not isinstance(result, ConceptSet) else None
         return result
     finally:
         display.close(last)
 
 
-def _confirm(session: Session, inquiry: Inquiry, options: ConceptsOptions) -> None:
+def _confirm(session: Session, plan: InductionPlan, options: ConceptsOptions) -> None:
     """Raises UsageError where the steps may cost more than ``confirm_above`` and nobody agreed to it."""
     above = session.config.value("confirm_above")
     if above is None or options.yes or options.max_cost is not None:
         return
-    found = stages.estimates(inquiry)
+    found = stages.estimates(plan)
     if found.dollars is not None and found.dollars[1] > above:
         hint = f"{found}\nAdd --yes to go on, or --max-cost USD to stop in time."
         raise UsageError(f"this may cost more than ${above:.2f} (confirm_above).", hint=hint)
 
 
-async def carry_out(inquiry: Inquiry) -> Any:
+async def run_steps(plan: InductionPlan) -> Any:
     """The steps, up to the stage asked for."""
-    bench, how = inquiry.bench, inquiry.how
-    if inquiry.concepts is not None:
-        made = _given(inquiry)
+    runner, settings = plan.runner, plan.settings
+    if plan.concepts is not None:
+        made = _given(plan)
     else:
-        found = await _induce(inquiry)
+        found = await _induce(plan)
         if not isinstance(found, ConceptSet):
             return found
         made = found
-    made.scorer = Scorer(bench, replace(how, max_concepts=how.max_concepts))
-    if inquiry.slice:
-        made.slice(inquiry.slice)
-        made.slice_shown = inquiry.slice
-    if inquiry.stage == "score":
-        await _finish(inquiry, made)
-    made.report = bench.said()
+    made.scorer = ConceptJobs(runner, replace(settings, max_concepts=settings.max_concepts))
+    if plan.slice:
+        made.slice(plan.slice)
+        made.slice_shown = plan.slice
+    if plan.stage == "score":
+        await _finish(plan, made)
+    made.report = runner.said()
     return made
 
 
-async def _induce(inquiry: Inquiry) -> Any:
+async def _induce(plan: InductionPlan) -> Any:
     """From texts to reviewed concepts; an earlier stage's result where that was asked for."""
-    bench, documents, how, stage = inquiry.bench, inquiry.documents, inquiry.how, inquiry.stage
-    points, labels, vectors = stages.read_points(inquiry.points), stages.read_labels(inquiry.points), None
+    runner, documents, settings, stage = plan.runner, plan.documents, plan.settings, plan.stage
+    points, labels, vectors = stages.read_points(plan.points), stages.read_labels(plan.points), None
     if points is None:
-        points = await distill.distill(bench, documents, inquiry.rows, how)
+        points = await distill.distill(runner, documents, plan.rows, settings)
     if stage == "distill":
         return stages.points_frame(documents, points)
     if labels is None:
-        labels, vectors = await distill.group(bench, documents, points, how)
+        labels, vectors = await distill.group(runner, documents, points, settings)
     if stage == "cluster":
         return stages.points_frame(documents, points, labels)
-    found = await synthesize.synthesize(bench, points, labels, how)
-    made = ConceptSet(found, documents, threshold=inquiry.threshold, vectors=_whole(inquiry, points, vectors))
+    found = await synthesize.synthesize(runner, points, labels, settings)
+    made = ConceptSet(found, documents, threshold=plan.threshold, vectors=_whole(plan, points, vectors))
     if stage != "synthesize":
-        await review.review(bench, made, how)
+        await review.review(runner, made, settings)
     return made
 
 
-def _whole(inquiry: Inquiry, points: Sequence[Point], vectors: Any) -> Any:
+def _whole(plan: InductionPlan, points: Sequence[Point], vectors: Any) -> Any:
     """The vectors that grouped the points, where these are the documents' own: one a row, all rows."""
-    own = not inquiry.bench.writes("concepts.distill") and not inquiry.how.seed
+    own = not plan.runner.writes("concepts.distill") and not plan.settings.seed
     rows = [point.row for point in points]
-    return vectors if own and rows == list(range(len(inquiry.documents))) else None
+    return vectors if own and rows == list(range(len(plan.documents))) else None
 
 
-async def _finish(inquiry: Inquiry, made: ConceptSet) -> None:
+async def _finish(plan: InductionPlan, made: ConceptSet) -> None:
     """Scores, summaries, places on the map."""
-    bench, how = inquiry.bench, inquiry.how
+    runner, settings = plan.runner, plan.settings
     ids = [concept.id for concept in made.selected]
-    await score.score(bench, made, ids, how)
-    await score.summarize(bench, made, ids, how)
-    await score.place(bench, made, how)
+    await score.score(runner, made, ids, settings)
+    await score.summarize(runner, made, ids, settings)
+    await score.place(runner, made, settings)
 
 
-def _given(inquiry: Inquiry) -> ConceptSet:
+def _given(plan: InductionPlan) -> ConceptSet:
     """The concepts that came with the call, over its documents; scores come along where they fit."""
     from llm_magics.core.types import Concept
 
-    given = inquiry.concepts
+    given = plan.concepts
     if isinstance(given, ConceptSet):
-        same = given.documents.texts == inquiry.documents.texts
+        same = given.documents.texts == plan.documents.texts
         moved = given.concepts if same else [replace(c, examples=()) for c in given.concepts]
         scores = given.score_table if same else None
-        return ConceptSet(moved, inquiry.documents, scores=scores, threshold=inquiry.threshold)
+        return ConceptSet(moved, plan.documents, scores=scores, threshold=plan.threshold)
     pairs = given.items() if isinstance(given, Mapping) else ()
     made = [Concept("", name, criterion) for name, criterion in pairs] or list(given)
     if not all(isinstance(concept, Concept) for concept in made):
         raise UsageError("concepts are a ConceptSet, a list of Concepts, or a mapping name -> criterion.")
-    return ConceptSet(made, inquiry.documents, threshold=inquiry.threshold)
+    return ConceptSet(made, plan.documents, threshold=plan.threshold)

@@ -9,30 +9,30 @@ from llm_magics.engine.jobs import Job
 from llm_magics.tasks.concepts.concept_set import ConceptSet
 from llm_magics.tasks.concepts.model.documents import Documents
 from llm_magics.tasks.concepts.steps import distill, review, score, synthesize
-from llm_magics.tasks.concepts.steps.settings import Manner
-from llm_magics.tasks.concepts.workbench import StepEstimate, Workbench
+from llm_magics.tasks.concepts.steps.settings import InductionSettings
+from llm_magics.tasks.concepts.workbench import StepEstimate, StepRunner
 
 
 @dataclass(frozen=True)
-class Scorer:
+class ConceptJobs:
     """Asks the same backends, in the same manner, that made the set."""
 
-    bench: Workbench
-    how: Manner
+    runner: StepRunner
+    settings: InductionSettings
 
     @property
     def free(self) -> bool:
         """Whether scoring is by similarity, without a model."""
-        return not self.bench.writes("concepts.score")
+        return not self.runner.writes("concepts.score")
 
     def rescore(self, concepts: ConceptSet, ids: Sequence[str] = (), *, failed: bool = True) -> Job:
         """Score what ``ids`` (default: the ticked ones) lack."""
-        return self.bench.submit(self._rescore(concepts, self._ids(concepts, ids), failed))
+        return self.runner.submit(self._rescore(concepts, self._ids(concepts, ids), failed))
 
     # These change the set and give nothing back: an awaited job would show a second explorer.
     async def _rescore(self, concepts: ConceptSet, ids: Sequence[str], failed: bool) -> None:
-        await score.score(self.bench, concepts, ids, self.how, failed=failed)
-        concepts.report = self.bench.said()
+        await score.score(self.runner, concepts, ids, self.settings, failed=failed)
+        concepts.report = self.runner.said()
 
     def estimate_scores(self, concepts: ConceptSet, ids: Sequence[str] = ()) -> StepEstimate:
         """What that would send and cost. Nothing where no model is asked."""
@@ -42,25 +42,25 @@ class Scorer:
         asked = [key for key in asked if missing[key]]
         rows = sorted(set().union(*(missing[key] for key in asked))) if asked else []
         return estimate_scores(
-            self.bench, concepts.documents, rows, [concepts[key].criterion for key in asked], self.how
+            self.runner, concepts.documents, rows, [concepts[key].criterion for key in asked], self.settings
         )
 
     def summarize(self, concepts: ConceptSet, ids: Sequence[str] = ()) -> Job:
         """Write the summaries of ``ids``, by default of the ticked ones."""
-        return self.bench.submit(self._summarize(concepts, self._ids(concepts, ids)))
+        return self.runner.submit(self._summarize(concepts, self._ids(concepts, ids)))
 
     async def _summarize(self, concepts: ConceptSet, ids: Sequence[str]) -> None:
-        await score.summarize(self.bench, concepts, ids, self.how)
+        await score.summarize(self.runner, concepts, ids, self.settings)
 
     def grow(self, concepts: ConceptSet) -> Job:
         """Find further concepts in the documents that no ticked one matches, and score them."""
-        return self.bench.submit(self._grow(concepts))
+        return self.runner.submit(self._grow(concepts))
 
     async def _grow(self, concepts: ConceptSet) -> None:
         rows = concepts.uncovered
-        points = await distill.distill(self.bench, concepts.documents, rows, self.how)
-        labels, _ = await distill.group(self.bench, concepts.documents, points, self.how)
-        found = await synthesize.synthesize(self.bench, points, labels, self.how)
+        points = await distill.distill(self.runner, concepts.documents, rows, self.settings)
+        labels, _ = await distill.group(self.runner, concepts.documents, points, self.settings)
+        found = await synthesize.synthesize(self.runner, points, labels, self.settings)
         ids = []
         for concept in synthesize.renamed(found, concepts.names):
             made = concepts.add(
@@ -71,15 +71,15 @@ class Scorer:
                 seed=concept.seed,
             )
             ids.append(made.id)
-        await score.score(self.bench, concepts, ids, self.how)
+        await score.score(self.runner, concepts, ids, self.settings)
 
     def cover(self, concepts: ConceptSet, reference: Sequence[str]) -> Job:
         """Which items of a reference list have a concept of the same meaning, as a Job."""
-        return self.bench.submit(review.cover(self.bench, concepts, reference))
+        return self.runner.submit(review.cover(self.runner, concepts, reference))
 
     def apply(self, concepts: ConceptSet, documents: Documents) -> Job:
         """The ticked concepts over other documents."""
-        return self.bench.submit(self._apply(concepts, documents))
+        return self.runner.submit(self._apply(concepts, documents))
 
     async def _apply(self, concepts: ConceptSet, documents: Documents) -> ConceptSet:
         # Example rows are rows of the old documents; they'd point at strangers here.
@@ -88,8 +88,8 @@ class Scorer:
         moved = [replace(concept, examples=()) for concept in concepts.selected]
         made = ConceptSet(moved, documents, threshold=concepts.threshold)
         made.scorer = self
-        await score.score(self.bench, made, [concept.id for concept in made], self.how)
-        made.report = self.bench.said()
+        await score.score(self.runner, made, [concept.id for concept in made], self.settings)
+        made.report = self.runner.said()
         return made
 
     def _ids(self, concepts: ConceptSet, ids: Sequence[str]) -> list[str]:
@@ -97,14 +97,20 @@ class Scorer:
 
 
 def estimate_scores(
-    bench: Workbench, documents: Documents, rows: Sequence[int], criteria: Sequence[str], how: Manner
+    runner: StepRunner,
+    documents: Documents,
+    rows: Sequence[int],
+    criteria: Sequence[str],
+    settings: InductionSettings,
 ) -> StepEstimate:
     """The scoring of these rows under these criteria, summed over the batches."""
-    if not bench.writes("concepts.score"):
+    if not runner.writes("concepts.score"):
         return StepEstimate("score", None, "by similarity, free")
     asked = [{"text": documents.texts[row]} for row in rows]
     parts = [
-        bench.estimate("score", score.score_task(tuple(criteria[start : start + how.batch]), how), asked)
-        for start in range(0, len(criteria), how.batch)
+        runner.estimate(
+            "score", score.score_task(tuple(criteria[start : start + settings.batch]), settings), asked
+        )
+        for start in range(0, len(criteria), settings.batch)
     ]
     return StepEstimate.total("score", parts)

@@ -13,20 +13,20 @@ from llm_magics.tasks.concepts.model.documents import Documents
 from llm_magics.tasks.concepts.options import THRESHOLD
 from llm_magics.tasks.concepts.scorer import estimate_scores
 from llm_magics.tasks.concepts.steps.distill import DistillFilter, DistillSummarize
-from llm_magics.tasks.concepts.steps.settings import Manner, Point
-from llm_magics.tasks.concepts.workbench import StepEstimate, Workbench
+from llm_magics.tasks.concepts.steps.settings import InductionSettings, Point
+from llm_magics.tasks.concepts.workbench import StepEstimate, StepRunner
 
 TYPICAL_CRITERION = "Does the text say that something of a certain kind happened to somebody?"
 
 
 @dataclass(frozen=True)
-class Inquiry:
+class InductionPlan:
     """All that a call decides before anything is sent. ``rows`` are those concepts are looked for in."""
 
-    bench: Workbench
+    runner: StepRunner
     documents: Documents
     rows: Sequence[int]
-    how: Manner
+    settings: InductionSettings
     stage: str = "score"
     points: Any = None
     concepts: Any = None
@@ -91,55 +91,59 @@ class Estimates:
         return "\n".join([*map(str, self.steps), f"in all about {self.calls:,} calls, {money}"])
 
 
-def estimates(inquiry: Inquiry) -> Estimates:
+def estimates(plan: InductionPlan) -> Estimates:
     """The steps of an inquiry, priced. Sends nothing."""
     parts: list[StepEstimate] = []
-    if inquiry.concepts is None:
-        parts += _distilling(inquiry)
-        parts += _synthesis(inquiry)
-    if inquiry.stage == "score":
-        parts.append(_scores(inquiry))
+    if plan.concepts is None:
+        parts += _distilling(plan)
+        parts += _synthesis(plan)
+    if plan.stage == "score":
+        parts.append(_scores(plan))
     return Estimates(tuple(parts))
 
 
-def _distilling(inquiry: Inquiry) -> list[StepEstimate]:
-    bench, how, texts = inquiry.bench, inquiry.how, inquiry.documents.texts
-    if inquiry.points is not None:
+def _distilling(plan: InductionPlan) -> list[StepEstimate]:
+    runner, settings, texts = plan.runner, plan.settings, plan.documents.texts
+    if plan.points is not None:
         return []
-    if not bench.writes("concepts.distill"):
+    if not runner.writes("concepts.distill"):
         return [StepEstimate("distill", None, "by informative sentences, free")]
     found = []
-    if not how.skips("distill_filter"):
-        long = [row for row in inquiry.rows if how.seed or len(sentences(texts[row])) > how.n_quotes]
-        task = DistillFilter(seed=how.seed, n_quotes=how.n_quotes, **how.wording("distill_filter"))
-        found.append(bench.estimate("filter", task, [{"text": texts[row]} for row in long]))
-    if not how.skips("distill_summarize"):
-        short = [{"text": "\n".join(sentences(texts[row])[: how.n_quotes])} for row in inquiry.rows]
-        task = DistillSummarize(seed=how.seed, **how.wording("distill_summarize"))  # type: ignore[assignment]
-        found.append(bench.estimate("distill", task, short))
+    if not settings.skips("distill_filter"):
+        long = [row for row in plan.rows if settings.seed or len(sentences(texts[row])) > settings.n_quotes]
+        task = DistillFilter(
+            seed=settings.seed, n_quotes=settings.n_quotes, **settings.wording("distill_filter")
+        )
+        found.append(runner.estimate("filter", task, [{"text": texts[row]} for row in long]))
+    if not settings.skips("distill_summarize"):
+        short = [{"text": "\n".join(sentences(texts[row])[: settings.n_quotes])} for row in plan.rows]
+        task = DistillSummarize(seed=settings.seed, **settings.wording("distill_summarize"))  # type: ignore[assignment]
+        found.append(runner.estimate("distill", task, short))
     return found
 
 
-def _synthesis(inquiry: Inquiry) -> list[StepEstimate]:
-    bench, how = inquiry.bench, inquiry.how
-    if inquiry.stage in ("distill", "cluster"):
+def _synthesis(plan: InductionPlan) -> list[StepEstimate]:
+    runner, settings = plan.runner, plan.settings
+    if plan.stage in ("distill", "cluster"):
         return []
-    if not bench.writes("concepts.synthesize"):
+    if not runner.writes("concepts.synthesize"):
         return [StepEstimate("synthesize", None, "by keywords (class-based TF-IDF), free")]
-    groups = how.groups or max(1, min(len(inquiry.rows) // 20, 2 * how.max_concepts))
+    groups = settings.groups or max(1, min(len(plan.rows) // 20, 2 * settings.max_concepts))
     lines = "\n".join(f"{n}: something that a text says in a few words" for n in range(1, 41))
     from llm_magics.tasks.concepts.steps.synthesize import Synthesize
 
     asked = [{"points": f"{lines}\n{n}: another"} for n in range(groups)]
-    return [bench.estimate("synthesize", Synthesize(seed=how.seed, **how.wording("synthesize")), asked)]
+    return [
+        runner.estimate("synthesize", Synthesize(seed=settings.seed, **settings.wording("synthesize")), asked)
+    ]
 
 
-def _scores(inquiry: Inquiry) -> StepEstimate:
-    documents = inquiry.documents
+def _scores(plan: InductionPlan) -> StepEstimate:
+    documents = plan.documents
     rows = [row for row in range(len(documents)) if row not in documents.blank]
-    if inquiry.how.nearest is not None:
-        rows = rows[: inquiry.how.nearest]
-    given = inquiry.concepts
-    count = len(given) if given is not None else inquiry.how.max_concepts
+    if plan.settings.nearest is not None:
+        rows = rows[: plan.settings.nearest]
+    given = plan.concepts
+    count = len(given) if given is not None else plan.settings.max_concepts
     criteria = [f"{TYPICAL_CRITERION} ({n})" for n in range(count)]
-    return estimate_scores(inquiry.bench, documents, rows, criteria, inquiry.how)
+    return estimate_scores(plan.runner, documents, rows, criteria, plan.settings)

@@ -27,7 +27,7 @@ T = TypeVar("T")
 DETERMINISTIC: Mapping[str, Any] = {"temperature": 0}
 
 
-class StepMeter:
+class StepProgress:
     """The meter of the step under way, as one meter of them all."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class StepMeter:
 
 
 @dataclass
-class Workbench:
+class StepRunner:
     """Asks the session's backends for the steps. ``models`` names one by role, over the session's.
 
     Each step's run is kept in ``runs`` by step, for its cost and failures.
@@ -62,7 +62,7 @@ class Workbench:
 
     def __post_init__(self) -> None:
         self.runs: list[tuple[str, Run]] = []
-        self.meter = StepMeter()
+        self.meter = StepProgress()
         self.announced: dict[str, None] = {}
 
     @property

@@ -10,7 +10,7 @@ from typing import Any
 from llm_magics.core.errors import AnswerError
 from llm_magics.core.types import Message, Request, Response, Schema, Status
 from llm_magics.data.templates import text_of
-from llm_magics.engine.task import Parsed, Part, Row, Target, again, answered, asked_again
+from llm_magics.engine.task import Parsed, Part, Row, Target, answer_json, is_retry, retry_request
 from llm_magics.tasks.extract.pydantic_models import checked
 from llm_magics.text.fields import Field, described, read_record, record, schema_of
 from llm_magics.text.label_names import Labels
@@ -96,7 +96,7 @@ class Extract:
 
     def reask(self, request: Request, response: Response, error: AnswerError) -> Request | None:
         """The conversation so far, and what was wrong."""
-        return again(request, response, error, _AGAIN)
+        return retry_request(request, response, error, _AGAIN)
 
     def default(self, request: Request) -> Parsed | None:
         """Nothing is made up."""
@@ -190,14 +190,14 @@ class Entities:
                 found.append((known, quote))
         spans, missing = locate(request.subject, found)
         strange += [f"{quote!r} does not stand in the text" for _, quote in missing]
-        if strange and not asked_again(request):
+        if strange and not is_retry(request):
             raise AnswerError("; ".join(strange[:5]), answer=response.text)
         status: Status = "repaired" if strange else "ok"
         return Parsed({self.output: [span.as_dict() for span in spans]}, status)
 
     def reask(self, request: Request, response: Response, error: AnswerError) -> Request | None:
         """The conversation so far, and what was wrong."""
-        return again(request, response, error, _AGAIN)
+        return retry_request(request, response, error, _AGAIN)
 
     def default(self, request: Request) -> Parsed | None:
         """Nothing is made up."""
@@ -235,7 +235,7 @@ def _request(
 
 
 def _json(response: Response) -> Any:
-    value = answered(response)
+    value = answer_json(response)
     if value is None:
         raise AnswerError("the answer holds no JSON", answer=response.text)
     return value

@@ -11,7 +11,7 @@ from typing import Any
 from llm_magics.core.errors import AnswerError
 from llm_magics.core.types import Message, Request, Response, Schema
 from llm_magics.data.templates import text_of
-from llm_magics.engine.task import Parsed, Row, Target, again, answered
+from llm_magics.engine.task import Parsed, Row, Target, answer_json, retry_request
 from llm_magics.text.fields import record
 from llm_magics.text.label_answers import one_label
 from llm_magics.text.label_names import Labels
@@ -81,7 +81,7 @@ class Rate:
 
     def reask(self, request: Request, response: Response, error: AnswerError) -> Request | None:
         """The conversation so far, and what was wrong."""
-        return again(request, response, error, _AGAIN)
+        return retry_request(request, response, error, _AGAIN)
 
     def default(self, request: Request) -> Parsed | None:
         """No rating is made up."""
@@ -147,7 +147,7 @@ class Compare:
 
     def parse(self, request: Request, response: Response) -> Parsed:
         """``first``, ``second`` or ``tie``. Raises AnswerError."""
-        said = answered(response)
+        said = answer_json(response)
         if isinstance(said, Mapping) and "better" in said:
             verdict = _VERDICTS.match(said["better"])
             if verdict is None:
@@ -160,7 +160,7 @@ class Compare:
 
     def reask(self, request: Request, response: Response, error: AnswerError) -> Request | None:
         """The conversation so far, and what was wrong."""
-        return again(request, response, error, _AGAIN)
+        return retry_request(request, response, error, _AGAIN)
 
     def default(self, request: Request) -> Parsed | None:
         """No verdict is made up."""
@@ -221,7 +221,7 @@ def _request(system: str, said: str, subject: str, form: Schema, target: Target,
 
 
 def _answer(response: Response) -> Mapping[str, Any]:
-    value = answered(response)
+    value = answer_json(response)
     if not isinstance(value, Mapping):
         raise AnswerError("the answer is no JSON object", answer=response.text)
     return value

@@ -90,7 +90,7 @@ def calibration_error(table: Any) -> float:
 Correct = Callable[[Mapping[str, float]], dict[str, float]]
 
 
-def calibrated(task: Label, truth: str | None) -> Strategy:
+def calibration_strategy(task: Label, truth: str | None) -> Strategy:
     """How a plan of labels with chances is carried out so that every row's chances are corrected.
 
     With a column of true labels, their rows come first and the temperature is fitted on them; else the

@@ -11,7 +11,7 @@ from llm_magics.data.frames import Frame
 from llm_magics.data.templates import is_null
 from llm_magics.tasks.label.examples import names_in
 
-Word: TypeAlias = str | tuple[str, ...]
+LabelValue: TypeAlias = str | tuple[str, ...]
 """What one row is labelled with: a name, or with several labels a row their names in the list's order."""
 
 
@@ -38,7 +38,7 @@ class LabelColumns:
         """The column of a person's labels."""
         return f"{self.name}_gold"
 
-    def word(self, cell: Any) -> Word | None:
+    def word(self, cell: Any) -> LabelValue | None:
         """A cell as what its row is labelled with; several may be a list, or a text with ``|`` between."""
         if is_null(cell):
             return None
@@ -49,31 +49,31 @@ class LabelColumns:
         given = dict.fromkeys(names)
         return (*(n for n in self.names if n in given), *(n for n in given if n not in self.names))
 
-    def read(self, frame: Frame) -> list[Word | None]:
+    def read(self, frame: Frame) -> list[LabelValue | None]:
         """Each row's labels; None where it has no answer."""
         if not self.wide:
             return [self.word(cell) for cell in frame.values(self.output)]
         columns = [frame.values(self.output + name) for name in self.names]
         return [self._from_wide(cells) for cells in zip(*columns, strict=True)]
 
-    def of(self, cells: Mapping[str, Any]) -> Word | None:
+    def of(self, cells: Mapping[str, Any]) -> LabelValue | None:
         """One row's labels by its cells."""
         if not self.wide:
             return self.word(cells.get(self.output))
         return self._from_wide([cells.get(self.output + name) for name in self.names])
 
-    def _from_wide(self, cells: Sequence[Any]) -> Word | None:
+    def _from_wide(self, cells: Sequence[Any]) -> LabelValue | None:
         if all(is_null(cell) for cell in cells):
             return None
         true = tuple(n for n, cell in zip(self.names, cells, strict=True) if not is_null(cell) and cell)
         return true if self.many else next(iter(true), None)
 
-    def write(self, words: Sequence[Word | None]) -> dict[str, list[Any]]:
+    def write(self, words: Sequence[LabelValue | None]) -> dict[str, list[Any]]:
         """The columns that hold these labels."""
         if not self.wide:
-            return {self.output: [cell_of(word) for word in words]}
+            return {self.output: [label_cell(word) for word in words]}
         return {
-            self.output + name: [None if word is None else name in names_of(word) for word in words]
+            self.output + name: [None if word is None else name in label_names(word) for word in words]
             for name in self.names
         }
 
@@ -83,20 +83,20 @@ class LabelColumns:
         columns = [] if self.many else [self.gold, *([] if self.wide else [self.output])]
         return dict.fromkeys(columns, self.names)
 
-    def packed(self, word: Word) -> str:
+    def packed(self, word: LabelValue) -> str:
         """A row's labels as one text."""
         return word if isinstance(word, str) else json.dumps(list(word), ensure_ascii=False)
 
-    def unpacked(self, text: str) -> Word:
+    def unpacked(self, text: str) -> LabelValue:
         """The labels of a text that ``packed`` made."""
         return self.ordered(json.loads(text)) if self.many else text
 
 
-def names_of(word: Word | None) -> tuple[str, ...]:
+def label_names(word: LabelValue | None) -> tuple[str, ...]:
     """A row's labels, one or several or none, as a tuple."""
     return (word,) if isinstance(word, str) else word or ()
 
 
-def cell_of(word: Word | None) -> Any:
+def label_cell(word: LabelValue | None) -> Any:
     """A row's labels as a frame holds them."""
     return list(word) if isinstance(word, tuple) else word

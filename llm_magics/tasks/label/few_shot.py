@@ -35,7 +35,7 @@ def has_examples(given: Any) -> bool:
     return isinstance(given, ExamplesFrom) or (given is not None and len(given) > 0)
 
 
-def known_labels(given: Any, task: Label) -> Gold:
+def read_examples(given: Any, task: Label) -> Gold:
     """Examples as they were given: pairs, or a frame with its two columns."""
     if isinstance(given, ExamplesFrom):
         given = (given.data, given.text, given.label)
@@ -48,7 +48,7 @@ def known_labels(given: Any, task: Label) -> Gold:
     return gold(texts, labels, task.labels.names, many=task.many)
 
 
-def looked_up(task: NearestLabel, examples: Gold, k: int, embedder: Backend) -> Strategy:
+def nearest_examples(task: NearestLabel, examples: Gold, k: int, embedder: Backend) -> Strategy:
     """Embed examples and rows, look up each row's ``k`` nearest, then label."""
 
     async def carry_out(context: RunContext, run: Run) -> None:

@@ -16,11 +16,11 @@ from llm_magics.runs.planning import DETERMINISTIC
 from llm_magics.runs.run import Plan, Run, RunContext, Strategy, single_pass
 from llm_magics.runs.session import Session
 from llm_magics.tasks.label import choices
-from llm_magics.tasks.label.calibration import calibrated
-from llm_magics.tasks.label.cascade.strategy import Agreement
+from llm_magics.tasks.label.calibration import calibration_strategy
+from llm_magics.tasks.label.cascade.strategy import CascadeSettings
 from llm_magics.tasks.label.evaluation.evaluation import evaluate, require_known
 from llm_magics.tasks.label.examples import NEAREST
-from llm_magics.tasks.label.few_shot import has_examples, known_labels, looked_up, with_examples
+from llm_magics.tasks.label.few_shot import has_examples, nearest_examples, read_examples, with_examples
 from llm_magics.tasks.label.options import LabelOptions
 from llm_magics.tasks.label.proposing import propose_labels
 from llm_magics.tasks.label.task import RANDOM, CascadeLabel, Label, NearestLabel
@@ -193,14 +193,14 @@ def _with_strategy(
     session: Session, task: Label, options: LabelOptions, backend: Backend
 ) -> tuple[Label, Strategy | None]:
     """The task with its examples, and the strategy that carries it out where one pass is not all of it."""
-    examples = known_labels(options.examples, task) if has_examples(options.examples) else None
+    examples = read_examples(options.examples, task) if has_examples(options.examples) else None
     if examples is not None:
         task = with_examples(task, examples, options.k, backend)
     if options.dynamic and examples is not None and backend.capabilities.text:
         if options.agree is not None:
             raise UsageError("--dynamic and --agree don't go together.", hint="Use one of them.")
         near = _as(NearestLabel, task)
-        return near, looked_up(near, examples, options.k or NEAREST, _embedder(session, options))
+        return near, nearest_examples(near, examples, options.k or NEAREST, _embedder(session, options))
     if options.dynamic and examples is not None:
         return task, _noting(f"--dynamic: {backend.name} reads no prompts; it learns from all the examples")
     if options.agree is not None:
@@ -208,7 +208,7 @@ def _with_strategy(
         return _as(CascadeLabel, task, model=backend.name), agreement.strategy()
     if options.calibrate:
         task = replace(task, scores=True)
-        return task, calibrated(task, options.truth)
+        return task, calibration_strategy(task, options.truth)
     return task, None
 
 
@@ -222,19 +222,19 @@ def _noting(note: str) -> Strategy:
     return execute
 
 
-def _agreement(session: Session, options: LabelOptions, share: float, backend: Backend) -> Agreement:
+def _agreement(session: Session, options: LabelOptions, share: float, backend: Backend) -> CascadeSettings:
     """The guarantee, with who is to stand in for the model: a small model, or embeddings."""
     if options.cheap is None:
-        return Agreement(share, _embedder(session, options), options.sure)
+        return CascadeSettings(share, _embedder(session, options), options.sure)
     cheap = session.backend(options.cheap, "label")
     if not cheap.capabilities.text:
-        return Agreement(share, _embedder(session, options), options.sure)
+        return CascadeSettings(share, _embedder(session, options), options.sure)
     if (cheap.name, cheap.base_url) == (backend.name, backend.base_url):
         raise UsageError(
             f"--with {options.cheap}: that is the model itself.",
             hint="Name a cheaper model, or embeddings: --with embedded::wordllama",
         )
-    return Agreement(share, cheap, options.sure, planning.target(cheap, RunOptions(), DETERMINISTIC))
+    return CascadeSettings(share, cheap, options.sure, planning.target(cheap, RunOptions(), DETERMINISTIC))
 
 
 def _as(kind: type[Any], task: Label, **more: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 from llm_magics.core.errors import AnswerError, UsageError
 from llm_magics.core.types import Choice, Message, Request, Response, Schema
 from llm_magics.data.templates import text_of
-from llm_magics.engine.task import Parsed, Row, Target, again, answered
+from llm_magics.engine.task import Parsed, Row, Target, answer_json, retry_request
 from llm_magics.options.run_options import RowOptions
 from llm_magics.runs import planning
 from llm_magics.runs.execution import execute
@@ -62,7 +62,7 @@ class Propose:
 
     def parse(self, request: Request, response: Response) -> Parsed:
         """The Choices. Raises AnswerError for fewer than two that can be told apart."""
-        value = answered(response)
+        value = answer_json(response)
         items = value.get("labels") if isinstance(value, dict) else value
         found: dict[str, Choice] = {}
         for item in items if isinstance(items, list) else []:
@@ -75,7 +75,7 @@ class Propose:
 
     def reask(self, request: Request, response: Response, error: AnswerError) -> Request | None:
         """The conversation so far, and what was wrong."""
-        return again(request, response, error, "Answer again, with the JSON object alone.")
+        return retry_request(request, response, error, "Answer again, with the JSON object alone.")
 
     def default(self, request: Request) -> Parsed | None:
         """There are no default labels."""

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 from llm_magics.core.errors import AnswerError
 from llm_magics.core.types import Choice, Message, OneOf, Request, Response, ResponseFormat, Schema
 from llm_magics.data.templates import text_of
-from llm_magics.engine.task import Parsed, Part, Row, Target, again
+from llm_magics.engine.task import Parsed, Part, Row, Target, retry_request
 from llm_magics.tasks.label.columns import LabelColumns
 from llm_magics.tasks.label.votes import all_labels, mean_scores, most_voted
 from llm_magics.text.label_answers import many_labels, one_label
@@ -153,7 +153,7 @@ class Label:
 
     def reask(self, request: Request, response: Response, error: AnswerError) -> Request | None:
         """The same conversation with the bad answer and what was wrong with it."""
-        return again(request, response, error, _answer_line(self))
+        return retry_request(request, response, error, _answer_line(self))
 
     def default(self, request: Request) -> Parsed | None:
         """The default label where one was asked for."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from llm_magics.tasks.label.columns import LabelColumns, names_of
+from llm_magics.tasks.label.columns import LabelColumns, label_names
 
 
 def vote(names: Sequence[str | None], order: Sequence[str]) -> tuple[str | None, float | None]:
@@ -58,7 +58,7 @@ def most_voted(columns: LabelColumns, parts: Sequence[Mapping[str, Any]]) -> Map
 
 def all_labels(columns: LabelColumns, parts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """All labels that some part has: reasons joined, the least confidence, the greatest scores."""
-    labels = columns.ordered(name for values in parts for name in names_of(columns.of(values)))
+    labels = columns.ordered(name for values in parts for name in label_names(columns.of(values)))
     made = dict(parts[0])
     for name in made:
         known = [values[name] for values in parts if values[name] is not None]

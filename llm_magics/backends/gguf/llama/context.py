@@ -6,7 +6,7 @@ import ctypes
 from typing import TYPE_CHECKING, Any
 
 from llm_magics.backends.gguf.llama.model import Model
-from llm_magics.backends.gguf.llama.native import library, read_flag, said
+from llm_magics.backends.gguf.llama.native import last_message, library, read_flag
 from llm_magics.core.errors import BackendError, ModelLoadError
 
 if TYPE_CHECKING:
@@ -166,10 +166,10 @@ class Context:
             parameters.embeddings = True
             parameters.pooling_type = pooling
         _check_room(model, cells, kv_type)
-        said()
+        last_message()
         self.pointer: Any = self._llama.llama_init_from_model(model.pointer, parameters)
         if not self.pointer:
-            raise _no_room(model, cells, said() or "out of memory")
+            raise _no_room(model, cells, last_message() or "out of memory")
         self._memory = self._llama.llama_get_memory(self.pointer)
         self._flag = ctypes.create_string_buffer(2)
         self._llama.llama_set_abort_callback(self.pointer, read_flag(), ctypes.addressof(self._flag))
@@ -195,7 +195,7 @@ class Context:
         if code == ABORTED:
             raise Aborted
         if code != 0:
-            raise BackendError(f"llama.cpp could not evaluate a batch (code {code}): {said()}")
+            raise BackendError(f"llama.cpp could not evaluate a batch (code {code}): {last_message()}")
 
     def logits(self, count: int) -> NDArray[Any]:
         """The last decode's logits, shape (outputs, vocabulary): a view, gone with the next decode."""
@@ -210,7 +210,7 @@ class Context:
 
         pointer = self._llama.llama_get_embeddings_seq(self.pointer, lane)
         if not pointer:
-            raise BackendError("llama.cpp returned no embedding.", hint=said())
+            raise BackendError("llama.cpp returned no embedding.", hint=last_message())
         return np.ctypeslib.as_array(pointer, shape=(width,)).copy()
 
     @property

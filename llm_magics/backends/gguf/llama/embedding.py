@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from llm_magics.backends.gguf.llama.context import Context
 from llm_magics.backends.gguf.llama.model import Model
 from llm_magics.backends.gguf.llama.native import library
-from llm_magics.backends.gguf.llama.queue import Embedding
+from llm_magics.backends.gguf.llama.queue import EmbeddingItem
 from llm_magics.backends.gguf.load_options import LoadOptions
 
 LONGEST = 8192
@@ -36,21 +36,21 @@ class Embedder:
         )
         self.width = self.context.embedding_width
 
-    def pack(self, waiting: Sequence[Embedding]) -> list[Embedding]:
+    def pack(self, waiting: Sequence[EmbeddingItem]) -> list[EmbeddingItem]:
         """The oldest and the others that fit beside it, longest first.
 
         One long text may fill a decode by itself; short ones never make it larger than a decode of rows:
         all tokens of a decode attend to all others, and its buffers grow with them.
         """
         room = max(self._full, len(waiting[0].tokens))
-        chosen: list[Embedding] = []
+        chosen: list[EmbeddingItem] = []
         for work in [waiting[0], *sorted(waiting[1:], key=lambda work: -len(work.tokens))]:
             if len(work.tokens) <= room and len(chosen) < self.context.lanes:
                 chosen.append(work)
                 room -= len(work.tokens)
         return chosen
 
-    def run(self, works: Sequence[Embedding]) -> None:
+    def run(self, works: Sequence[EmbeddingItem]) -> None:
         """Embed packed works and answer them."""
         self.context.clear()
         self.context.batch.clear()

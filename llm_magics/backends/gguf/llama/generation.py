@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_magics.backends.gguf.llama.model import Model
 from llm_magics.backends.gguf.llama.prefix import Prefix, common
-from llm_magics.backends.gguf.llama.queue import Writing, Written
+from llm_magics.backends.gguf.llama.queue import GenerationItem, GenerationResult
 from llm_magics.backends.gguf.llama.sampling import Candidates, Sampler
 from llm_magics.core.errors import LLMError
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(eq=False)
-class Draft:
+class GenerationState:
     """A text in the making. ``pending`` are tokens not evaluated yet, ``length`` those in the lane."""
 
-    work: Writing
+    work: GenerationItem
     sampler: Sampler
     pending: NDArray[Any]
     lane: int = -1
@@ -49,13 +49,13 @@ class Draft:
         if self.work.heard is not None:
             self.work.heard(self.text.decode("utf-8", "ignore"))
 
-    def written(self) -> Written:
+    def written(self) -> GenerationResult:
         """The finished text; a letter cut in two at its end is left out."""
         text = self.text.decode("utf-8", "ignore" if self.finish == "length" else "replace")
-        return Written(text, self.finish, len(self.tokens), self.reused)
+        return GenerationResult(text, self.finish, len(self.tokens), self.reused)
 
 
-class Writer:
+class Generator:
     """Continues prompts on a context's prefix. ``evaluated`` counts the tokens behind it."""
 
     def __init__(self, prefix: Prefix) -> None:
@@ -64,8 +64,8 @@ class Writer:
         self._model = prefix.context.model
         self._table = Candidates(self._model.vocabulary_size)
         self._free = list(range(self._context.lanes))
-        self._waiting: deque[Draft] = deque()
-        self.live: list[Draft] = []
+        self._waiting: deque[GenerationState] = deque()
+        self.live: list[GenerationState] = []
         self.evaluated = 0
 
     @property
@@ -79,17 +79,17 @@ class Writer:
         return max(0, self._context.lanes - len(self.live) - len(self._waiting))
 
     @property
-    def works(self) -> list[Writing]:
+    def works(self) -> list[GenerationItem]:
         """What is being written."""
         return [draft.work for draft in (*self.live, *self._waiting)]
 
-    def begin(self, works: list[Writing]) -> None:
+    def begin(self, works: list[GenerationItem]) -> None:
         """Set the prefix for these prompts and take them on; only while nothing is live."""
         self._prefix.fit([work.prompt for work in works])
         for work in works:
             self._take(work)
 
-    def admit(self, works: Iterable[Writing]) -> list[Writing]:
+    def admit(self, works: Iterable[GenerationItem]) -> list[GenerationItem]:
         """Take on those that continue the prefix; returns them."""
         shared = len(self._prefix)
         taken = []
@@ -123,7 +123,7 @@ class Writer:
         self._waiting.clear()
         self._prefix.cut(len(self._prefix))
 
-    def _take(self, work: Writing) -> None:
+    def _take(self, work: GenerationItem) -> None:
         """Queue a draft; parameters that llama.cpp refuses are that row's fault alone."""
         shared = len(self._prefix)
         try:
@@ -131,7 +131,9 @@ class Writer:
         except (LLMError, ValueError, TypeError) as error:
             work.fail(error)
             return
-        self._waiting.append(Draft(work, sampler, work.prompt[shared:], length=shared, reused=shared))
+        self._waiting.append(
+            GenerationState(work, sampler, work.prompt[shared:], length=shared, reused=shared)
+        )
 
     def _drop(self) -> None:
         """Let go of rows that nobody waits for."""
@@ -150,7 +152,7 @@ class Writer:
         while len(self.live) > 1 and self._cells() > self._context.cells:
             self._unseat(self.live[-1])
 
-    def _fits(self, draft: Draft) -> bool:
+    def _fits(self, draft: GenerationState) -> bool:
         """Whether a draft may start now; the first one always may."""
         ahead = len(self.live) * STEPS_AHEAD  # what the others will write before one of them ends
         return not self.live or self._cells() + len(draft.pending) + ahead <= self._context.cells
@@ -160,7 +162,7 @@ class Writer:
         shared = len(self._prefix)
         return shared + sum(draft.length - shared + len(draft.pending) for draft in self.live)
 
-    def _unseat(self, draft: Draft) -> None:
+    def _unseat(self, draft: GenerationState) -> None:
         """Back to waiting: its lane is needed; its tokens will be evaluated once more."""
         import numpy as np
 
@@ -170,16 +172,16 @@ class Writer:
         draft.length = shared
         self._waiting.appendleft(draft)
 
-    def _leave(self, draft: Draft) -> None:
+    def _leave(self, draft: GenerationState) -> None:
         self._empty(draft)
         draft.sampler.close()
 
-    def _empty(self, draft: Draft) -> None:
+    def _empty(self, draft: GenerationState) -> None:
         self._context.cut(draft.lane, len(self._prefix))
         self._free.append(draft.lane)
         self.live.remove(draft)
 
-    def _fill(self) -> list[tuple[Draft, bool]]:
+    def _fill(self) -> list[tuple[GenerationState, bool]]:
         """Put tokens into the batch; returns the drafts in it, and whether their logits are there.
 
         Single tokens first, so that a long prompt never holds up the rows that are being written.
@@ -203,7 +205,7 @@ class Writer:
             parts.append((draft, last))
         return parts
 
-    def _sample(self, parts: list[tuple[Draft, bool]]) -> None:
+    def _sample(self, parts: list[tuple[GenerationState, bool]]) -> None:
         ready = [draft for draft, last in parts if last]
         if not ready:
             return

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_magics.backends.gguf.llama.native import library, said
+from llm_magics.backends.gguf.llama.native import last_message, library
 from llm_magics.backends.in_kernel.chat_template import lookalikes
 from llm_magics.backends.in_kernel.model_cache import ModelCleared
 from llm_magics.core.errors import ModelLoadError
@@ -38,11 +38,11 @@ class Model:
         parameters.n_gpu_layers = gpu_layers if gpu_layers >= 0 else 0x7FFF
         if not mmap:
             parameters.load_mode = getattr(self._llama, "LLAMA_LOAD_MODE_NONE", 0)
-        said()
+        last_message()
         self.pointer: Any = self._llama.llama_model_load_from_file(str(path).encode(), parameters)
         if not self.pointer:
             raise ModelLoadError(
-                f"llama.cpp can't load {path.name}: {_reason(said())}.",
+                f"llama.cpp can't load {path.name}: {_reason(last_message())}.",
                 hint="Cut short, or of a newer kind: download it again, or upgrade llama-cpp-python.",
             )
         self._vocabulary = self._llama.llama_model_get_vocab(self.pointer)

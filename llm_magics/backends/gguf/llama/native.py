@@ -72,12 +72,12 @@ def gpu_built() -> bool:
     return bool(library().llama_supports_gpu_offload())
 
 
-def said() -> str:
+def last_message() -> str:
     """What llama.cpp logged as a warning or an error on this thread since the last call, newest last."""
     return " ".join(_Log.lines.pop(threading.get_ident(), ())).strip()
 
 
-def show_log(shown: bool = True) -> None:
+def log_shown(shown: bool = True) -> None:
     """Print llama.cpp's own log to stderr from now on, or no longer."""
     _Log.shown = shown
 

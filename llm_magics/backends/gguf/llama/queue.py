@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-Kind: TypeAlias = "tuple[Hashable, type[Work]]"
+Kind: TypeAlias = "tuple[Hashable, type[WorkItem]]"
 """What may go into one decode: the group of a prompt and the sort of work."""
 
 
 @dataclass(eq=False)
-class Work:
+class WorkItem:
     """One row's work. ``group`` is equal for rows that share a prompt: they go into the same decode."""
 
     group: Hashable
@@ -55,7 +55,7 @@ class Work:
 
 
 @dataclass(eq=False)
-class Scoring(Work):
+class ScoringItem(WorkItem):
     """Evaluate a tree. ``read(number, logits)`` keeps what is needed of an output's row of logits.
 
     The answer is a Scored.
@@ -72,7 +72,7 @@ class Scoring(Work):
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoringResult:
     """The pieces by output number, and how many prompt tokens were not evaluated again."""
 
     pieces: Mapping[int, Any]
@@ -80,7 +80,7 @@ class Scored:
 
 
 @dataclass(eq=False)
-class Writing(Work):
+class GenerationItem(WorkItem):
     """Continue a prompt by up to ``most`` tokens. ``sampling`` holds the parameters, seed among them.
 
     ``stop`` are byte strings that end the text, ``heard`` is told the text so far. The answer is a Written.
@@ -95,7 +95,7 @@ class Writing(Work):
 
 
 @dataclass(frozen=True)
-class Written:
+class GenerationResult:
     """The text, why it ended (``stop`` or ``length``), its tokens, and the prompt tokens reused."""
 
     text: str
@@ -105,19 +105,19 @@ class Written:
 
 
 @dataclass(eq=False)
-class Embedding(Work):
+class EmbeddingItem(WorkItem):
     """Embed the tokens; the answer is a float32 array."""
 
     tokens: NDArray[Any]
 
 
-PATIENCE = 2.0
+MAX_WAIT = 2.0
 """Seconds a row of another prompt waits before the prompt under way takes no more rows."""
-SIGHT = 64
+LOOK_AHEAD = 64
 """Waiting rows looked at to find what they share and which fit together."""
 
 
-class Line:
+class WorkQueue:
     """Works in the order they came. Every method may be called from any thread.
 
     ``changed`` guards it and wakes who waits for work; ``closed`` is True once no more is taken.
@@ -126,7 +126,7 @@ class Line:
     def __init__(self) -> None:
         self.changed = threading.Condition()
         self.closed = False
-        self._waiting: list[Work] = []
+        self._waiting: list[WorkItem] = []
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -136,7 +136,7 @@ class Line:
         """What the oldest is of; None where nothing waits."""
         return self._waiting[0].kind if self._waiting else None
 
-    def put(self, work: Work) -> bool:
+    def put(self, work: WorkItem) -> bool:
         """Queue a work; False where the line is closed."""
         with self.changed:
             if not self.closed:
@@ -145,41 +145,41 @@ class Line:
                 self.changed.notify_all()
             return not self.closed
 
-    def back(self, works: Sequence[Work]) -> None:
+    def back(self, works: Sequence[WorkItem]) -> None:
         """Put claimed works where they were."""
         if works:
             with self.changed:
                 self._waiting = sorted([*works, *self._waiting], key=lambda work: work.arrived)
                 self.changed.notify_all()
 
-    def claim(self, last: Kind, most: int = SIGHT) -> list[Work]:
+    def claim(self, last: Kind, most: int = LOOK_AHEAD) -> list[WorkItem]:
         """Up to ``most`` works of one group and kind: the last one's, unless others wait too long."""
         with self.changed:
             self._waiting = [work for work in self._waiting if not work.dropped]
             if not self._waiting:
                 return []
             first = self._waiting[0]
-            patient = time.monotonic() - first.arrived < PATIENCE
+            patient = time.monotonic() - first.arrived < MAX_WAIT
             return (patient and self._take(last, most)) or self._take(first.kind, most)
 
-    def more(self, kind: Kind, most: int) -> list[Work]:
+    def more(self, kind: Kind, most: int) -> list[WorkItem]:
         """Up to ``most`` further works of one kind; none where another has waited too long."""
         with self.changed:
             others = (work.arrived for work in self._waiting if work.kind != kind)
             first = min(others, default=None)
-            if first is not None and time.monotonic() - first > PATIENCE:
+            if first is not None and time.monotonic() - first > MAX_WAIT:
                 return []
             return self._take(kind, most)
 
-    def drain(self) -> list[Work]:
+    def drain(self) -> list[WorkItem]:
         """All that wait; nobody will come for them."""
         with self.changed:
             left, self._waiting = self._waiting, []
             return left
 
-    def _take(self, kind: Kind, most: int) -> list[Work]:
-        taken: list[Work] = []
-        left: list[Work] = []
+    def _take(self, kind: Kind, most: int) -> list[WorkItem]:
+        taken: list[WorkItem] = []
+        left: list[WorkItem] = []
         for work in self._waiting:
             fits = len(taken) < most and work.kind == kind and not work.dropped
             (taken if fits else left).append(work)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from llm_magics.backends.gguf.llama.model import Model
-from llm_magics.backends.gguf.llama.native import library, said
+from llm_magics.backends.gguf.llama.native import last_message, library
 from llm_magics.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,11 +48,11 @@ class Sampler:
         self._table = table
         self._grammar: Any = self._new_grammar(grammar) if grammar else None
         self._chain: Any = None
-        self._noise: Noise | None = None
+        self._noise: GumbelNoise | None = None
         whole = {**DEFAULTS, **parameters}
         if not _greedy(parameters):
             self._chain = self._new_chain(whole)
-            self._noise = Noise(int(whole.get("seed", 0))) if float(whole["temperature"]) > 0 else None
+            self._noise = GumbelNoise(int(whole.get("seed", 0))) if float(whole["temperature"]) > 0 else None
 
     def next(self, logits: NDArray[Any]) -> int:
         """The token after those so far, from a row of logits."""
@@ -87,7 +87,7 @@ class Sampler:
         return (table.apply(self._chain) if self._chain else table).best(self._noise)
 
     def _new_grammar(self, grammar: str) -> Any:
-        said()
+        last_message()
         if grammar not in NOT_UNDERSTOOD:  # llama.cpp prints its complaint; once is enough for all rows
             made = self._llama.llama_sampler_init_grammar(self._model.vocabulary, grammar.encode(), b"root")
             if made:
@@ -135,7 +135,7 @@ def _greedy(parameters: Mapping[str, Any]) -> bool:
     )
 
 
-class Noise:
+class GumbelNoise:
     """Gumbel noise by token for each step of one text, whatever else is in the batch."""
 
     def __init__(self, seed: int) -> None:
@@ -199,7 +199,7 @@ class Candidates:
         self._llama.llama_sampler_apply(sampler, ctypes.byref(self._struct))
         return self
 
-    def best(self, noise: Noise | None = None) -> int:
+    def best(self, noise: GumbelNoise | None = None) -> int:
         """The candidate with the highest logit, or logit and noise; samplers may have left only a few."""
         left = self._table[: self._struct.size]
         logits = left["logit"] if noise is None else left["logit"] + noise.of(left["id"])

@@ -10,7 +10,7 @@ from llm_magics.backends.gguf.llama.context import Cores, memory_of
 from llm_magics.backends.gguf.llama.embedding import longest_text
 from llm_magics.backends.gguf.llama.model import Model, cleared
 from llm_magics.backends.gguf.llama.native import gpu_built
-from llm_magics.backends.gguf.llama.queue import Line, Work
+from llm_magics.backends.gguf.llama.queue import WorkItem, WorkQueue
 from llm_magics.backends.gguf.llama.worker import Worker
 from llm_magics.backends.gguf.load_options import LoadOptions
 
@@ -29,7 +29,7 @@ class Scheduler:
 
     def __init__(self, path: Path, options: LoadOptions) -> None:
         self.model = Model(path, options.gpu_layers, mmap=options.mmap)
-        self._line = Line()
+        self._line = WorkQueue()
         self.workers: list[Worker] = []
         try:
             cores = Cores(options.threads)
@@ -65,7 +65,7 @@ class Scheduler:
         done = [worker.evaluated for worker in self.workers]
         return {name: sum(one[name] for one in done) for name in ("prefix", "rows")}
 
-    def submit(self, work: Work) -> None:
+    def submit(self, work: WorkItem) -> None:
         """Queue one row's work. Raises ModelCleared where the model is gone."""
         if not self._line.put(work):
             raise cleared(self.model.path)

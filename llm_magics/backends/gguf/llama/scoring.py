@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from llm_magics.backends.gguf.llama.prefix import Prefix
-from llm_magics.backends.gguf.llama.queue import Scored, Scoring
+from llm_magics.backends.gguf.llama.queue import ScoringItem, ScoringResult
 from llm_magics.backends.in_kernel.label_trie import Tree, paths, split
 
 if TYPE_CHECKING:
@@ -21,12 +21,12 @@ class Scorer:
         self._context = prefix.context
         self.evaluated = 0
 
-    def pack(self, waiting: Sequence[Scoring]) -> list[Scoring]:
+    def pack(self, waiting: Sequence[ScoringItem]) -> list[ScoringItem]:
         """The oldest, and the others that fill the decode best beside it (longest first)."""
         shared = self._prefix.fit([work.prompt for work in waiting])
         room = min(self._context.batch.size, self._context.cells - shared)
         lanes, outputs = self._context.lanes, self._context.outputs
-        chosen: list[Scoring] = []
+        chosen: list[ScoringItem] = []
         for work in [waiting[0], *sorted(waiting[1:], key=lambda work: -len(work.tree))]:
             tokens, tips, wanted = len(work.tree) - shared, self._lanes(work.tree), len(work.tree.wanted)
             if chosen and (tokens > room or tips > lanes or wanted > outputs):
@@ -37,7 +37,7 @@ class Scorer:
                 break
         return chosen
 
-    def run(self, works: Sequence[Scoring]) -> None:
+    def run(self, works: Sequence[ScoringItem]) -> None:
         """Evaluate packed works and answer them."""
         shared = len(self._prefix)
         try:
@@ -50,31 +50,31 @@ class Scorer:
         finally:
             self._prefix.cut(len(self._prefix))
         for work in works:
-            work.answer(Scored(work.pieces, shared))
+            work.answer(ScoringResult(work.pieces, shared))
 
     def _lanes(self, tree: Tree) -> int:
         return tree.tips if self._prefix.shares else min(tree.tips, self._context.lanes)
 
-    def _together(self, works: Sequence[Scoring]) -> None:
+    def _together(self, works: Sequence[ScoringItem]) -> None:
         """All rows in one decode; they fit by ``pack``."""
         start = len(self._prefix)
         self._context.batch.clear()
         lane = 0
-        wanted: list[tuple[Scoring, int]] = []
+        wanted: list[tuple[ScoringItem, int]] = []
         for work in works:
             self._add(work.tree, start, lane)
             lane += work.tree.tips
             wanted += [(work, number) for number in range(len(work.tree.wanted))]
         self._decode(wanted)
 
-    def _alone(self, work: Scoring) -> None:
+    def _alone(self, work: ScoringItem) -> None:
         """One row of any length and any number of branches; its chain stays as the next prefix."""
         for tree, numbers in split(work.tree, self._context.lanes, self._context.cells):
             self._sliced(tree, len(self._prefix), [(work, number) for number in numbers])
             self._context.cut(-1, tree.chain)
             self._prefix.adopt(tree.tokens[: tree.chain])
 
-    def _sliced(self, tree: Tree, start: int, wanted: list[tuple[Scoring, int]]) -> None:
+    def _sliced(self, tree: Tree, start: int, wanted: list[tuple[ScoringItem, int]]) -> None:
         """One tree in as many decodes as its tokens and outputs take."""
         import numpy as np
 
@@ -90,7 +90,7 @@ class Scorer:
             self._decode([wanted[int(number)] for number in inside])
             begin = end
 
-    def _whole(self, works: Sequence[Scoring]) -> None:
+    def _whole(self, works: Sequence[ScoringItem]) -> None:
         """Every path a sequence of its own, for memories that can't branch."""
         for work in works:
             found = paths(work.tree)
@@ -99,7 +99,7 @@ class Scorer:
                     self._path(work, tokens, answers, lane)
                 self._prefix.forget()
 
-    def _path(self, work: Scoring, tokens: NDArray[Any], answers: dict[int, int], lane: int) -> None:
+    def _path(self, work: ScoringItem, tokens: NDArray[Any], answers: dict[int, int], lane: int) -> None:
         import numpy as np
 
         size = self._context.batch.size
@@ -122,7 +122,7 @@ class Scorer:
             tree.tokens[part], tree.depth[part], tree.first[part] + lane, tree.last[part] + lane, flags[part]
         )
 
-    def _decode(self, wanted: Sequence[tuple[Scoring, int]]) -> None:
+    def _decode(self, wanted: Sequence[tuple[ScoringItem, int]]) -> None:
         """Evaluate the batch and let each work read its rows of logits."""
         self._context.decode()
         self.evaluated += self._context.batch.count

@@ -9,10 +9,18 @@ from collections.abc import Iterator, Sequence
 
 from llm_magics.backends.gguf.llama.context import Aborted, Context, Cores
 from llm_magics.backends.gguf.llama.embedding import Embedder
-from llm_magics.backends.gguf.llama.generation import Writer
+from llm_magics.backends.gguf.llama.generation import Generator
 from llm_magics.backends.gguf.llama.model import Model, cleared
 from llm_magics.backends.gguf.llama.prefix import Prefix
-from llm_magics.backends.gguf.llama.queue import SIGHT, Embedding, Kind, Line, Scoring, Work, Writing
+from llm_magics.backends.gguf.llama.queue import (
+    LOOK_AHEAD,
+    EmbeddingItem,
+    GenerationItem,
+    Kind,
+    ScoringItem,
+    WorkItem,
+    WorkQueue,
+)
 from llm_magics.backends.gguf.llama.scoring import Scorer
 from llm_magics.backends.gguf.load_options import LoadOptions
 from llm_magics.core.errors import BackendError, LLMError, ModelLoadError
@@ -31,16 +39,16 @@ class Worker:
     goes into the same decodes, oldest prompt first.
     """
 
-    def __init__(self, model: Model, options: LoadOptions, line: Line, cores: Cores, rank: int) -> None:
+    def __init__(self, model: Model, options: LoadOptions, line: WorkQueue, cores: Cores, rank: int) -> None:
         self.rank = rank
         self._model, self._options, self._line, self._cores = model, options, line, cores
-        self._running: Sequence[Work] = ()
+        self._running: Sequence[WorkItem] = ()
         self._decoding: Context | None = None
-        self._last: Kind = (None, Work)
+        self._last: Kind = (None, WorkItem)
         self._retired = False
         self.prefix: Prefix | None = None
         self.scorer: Scorer | None = None
-        self.writer: Writer | None = None
+        self.writer: Generator | None = None
         self.embedder: Embedder | None = None
         if rank == 0:
             self._open(writes=model.writes)
@@ -87,7 +95,7 @@ class Worker:
             except BaseException:
                 context.close()
                 raise
-            self.scorer, self.writer = Scorer(self.prefix), Writer(self.prefix)
+            self.scorer, self.writer = Scorer(self.prefix), Generator(self.prefix)
 
     def _context(self) -> Context:
         options = self._options
@@ -145,7 +153,7 @@ class Worker:
             return
         self._last, self._running = works[0].kind, works
         try:
-            self._open(writes=not isinstance(works[0], Embedding))
+            self._open(writes=not isinstance(works[0], EmbeddingItem))
         except ModelLoadError:
             if self.rank == 0:
                 raise
@@ -154,15 +162,15 @@ class Worker:
             return
         self._begin(works)
 
-    def _begin(self, works: list[Work]) -> None:
-        if isinstance(works[0], Embedding):
-            self._embed([work for work in works if isinstance(work, Embedding)])
-        elif isinstance(works[0], Scoring):
-            self._score([work for work in works if isinstance(work, Scoring)])
+    def _begin(self, works: list[WorkItem]) -> None:
+        if isinstance(works[0], EmbeddingItem):
+            self._embed([work for work in works if isinstance(work, EmbeddingItem)])
+        elif isinstance(works[0], ScoringItem):
+            self._score([work for work in works if isinstance(work, ScoringItem)])
         else:
-            self._start_writing([work for work in works if isinstance(work, Writing)])
+            self._start_writing([work for work in works if isinstance(work, GenerationItem)])
 
-    def _score(self, works: list[Scoring]) -> None:
+    def _score(self, works: list[ScoringItem]) -> None:
         assert self.scorer is not None and self.prefix is not None
         with self._decode(works, self.prefix.context):
             chosen = self.scorer.pack(works)
@@ -170,7 +178,7 @@ class Worker:
         with self._decode(chosen, self.prefix.context):
             self.scorer.run(chosen)
 
-    def _start_writing(self, works: list[Writing]) -> None:
+    def _start_writing(self, works: list[GenerationItem]) -> None:
         """Leave a part of the rows to workers that have nothing to do."""
         assert self.writer is not None and self.prefix is not None
         fair = max(CROWD, -(-(len(works) + len(self._line)) // self._options.workers))
@@ -181,25 +189,25 @@ class Worker:
 
     def _write(self) -> None:
         assert self.writer is not None and self.prefix is not None
-        same = self._line.more(self.writer.works[0].kind, min(SIGHT, self.writer.room))
-        works = [work for work in same if isinstance(work, Writing)]
+        same = self._line.more(self.writer.works[0].kind, min(LOOK_AHEAD, self.writer.room))
+        works = [work for work in same if isinstance(work, GenerationItem)]
         self._give_back(works, self.writer.admit(works))
         with self._decode(self.writer.works, self.prefix.context):
             self.writer.step()
 
-    def _embed(self, works: list[Embedding]) -> None:
+    def _embed(self, works: list[EmbeddingItem]) -> None:
         assert self.embedder is not None
         chosen = self.embedder.pack(works)
         self._give_back(works, chosen)
         with self._decode(chosen, self.embedder.context):
             self.embedder.run(chosen)
 
-    def _give_back(self, claimed: Sequence[Work], chosen: Sequence[Work]) -> None:
+    def _give_back(self, claimed: Sequence[WorkItem], chosen: Sequence[WorkItem]) -> None:
         kept = set(map(id, chosen))
         self._line.back([work for work in claimed if id(work) not in kept])
 
     @contextlib.contextmanager
-    def _decode(self, works: Sequence[Work], context: Context) -> Iterator[None]:
+    def _decode(self, works: Sequence[WorkItem], context: Context) -> Iterator[None]:
         """While this is entered, cancelling all of ``works`` stops the context's decode."""
         context.spread(self._cores.share)
         with self._line.changed:

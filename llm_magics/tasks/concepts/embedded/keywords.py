@@ -110,11 +110,11 @@ def _stem(word: str) -> str:
     return word
 
 
-def name_of(words: Sequence[str]) -> str:
+def keyword_name(words: Sequence[str]) -> str:
     """A short name of the best words."""
     return " / ".join(words[:IN_NAME]) or "unnamed group"
 
 
-def criterion_of(words: Sequence[str]) -> str:
+def keyword_criterion(words: Sequence[str]) -> str:
     """A yes/no question of the keywords."""
     return f"Is the text about {', '.join(words)}?" if words else "Does the text resemble this group?"

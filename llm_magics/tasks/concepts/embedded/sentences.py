@@ -30,7 +30,7 @@ def _cut(sentence: str) -> list[str]:
     return [*pieces, sentence] if sentence else pieces
 
 
-def telling(texts: Sequence[str], embed: Embed, n: int, seed: str = "") -> list[list[str]]:
+def informative(texts: Sequence[str], embed: Embed, n: int, seed: str = "") -> list[list[str]]:
     """The ``n`` sentences of each text that are most like the whole of it, in their order.
 
     With a ``seed`` those most like the seed, and only ones that have something to do with it: a text

@@ -23,7 +23,7 @@ MARKED = 30
 """Best matches of a concept that get a highlight."""
 
 
-def scored(
+def similarity_scores(
     documents: Documents, concepts: Sequence[Concept], embed: Embed, vectors: Any
 ) -> list[dict[int, Score]]:
     """A score for each document with text, by concept, and the nearest sentence of the best matches.

@@ -11,7 +11,7 @@ from llm_magics.tasks.concepts.embedded.clustering import layout
 from llm_magics.tasks.concepts.model import files, tables
 from llm_magics.tasks.concepts.model.documents import Documents
 from llm_magics.tasks.concepts.model.scored_concepts import ScoredConcepts
-from llm_magics.tasks.concepts.model.splitting import parts_of, suggestion
+from llm_magics.tasks.concepts.model.splitting import split_matches, suggest_concept
 
 
 class ConceptModel(ScoredConcepts):
@@ -28,7 +28,7 @@ class ConceptModel(ScoredConcepts):
     def split(self, concept: str, parts: Iterable[Sequence[Any]] | None = None, k: int = 2) -> list[Concept]:
         """One as several: ``parts`` are (name, criterion) pairs, else its matches are grouped in ``k``."""
         if parts is None:
-            parts = parts_of(self, self[concept], k)
+            parts = split_matches(self, self[concept], k)
         return super().split(concept, parts)
 
     # --- scores ----------------------------------------------------------------------------------
@@ -66,7 +66,7 @@ class ConceptModel(ScoredConcepts):
 
     def suggest(self, rows: Sequence[int]) -> tuple[str, str]:
         """A name and a criterion for these documents, from the words that set them apart."""
-        return suggestion(self.documents.texts, rows)
+        return suggest_concept(self.documents.texts, rows)
 
     def export(self) -> Any:
         """A row a concept, with LLooM's columns."""

@@ -12,13 +12,13 @@ from llm_magics.tasks.concepts.model.scored_concepts import ScoredConcepts
 Part = tuple[str, str, tuple[int, ...]]
 
 
-def parts_of(concepts: ScoredConcepts, concept: Concept, k: int) -> list[Part]:
+def split_matches(concepts: ScoredConcepts, concept: Concept, k: int) -> list[Part]:
     """Name, criterion and examples of ``k`` groups of the concept's matches, by keywords.
 
     Raises UsageError where fewer than ``k`` documents match.
     """
     from llm_magics.tasks.concepts.embedded.clustering import cluster
-    from llm_magics.tasks.concepts.embedded.keywords import criterion_of, keywords, name_of
+    from llm_magics.tasks.concepts.embedded.keywords import keyword_criterion, keyword_name, keywords
 
     rows = concepts.rows(concept.id) or list(concept.examples)
     if len(rows) < max(2, k):
@@ -30,8 +30,8 @@ def parts_of(concepts: ScoredConcepts, concept: Concept, k: int) -> list[Part]:
     taken = [c.name for c in concepts.concepts if c.id != concept.id]
     parts: list[Part] = []
     for words, group in zip(found, groups, strict=True):
-        name = _free(name_of(words), [*taken, *(part[0] for part in parts)])
-        parts.append((name, criterion_of(words), tuple(rows[i] for i in group[:3])))
+        name = _free(keyword_name(words), [*taken, *(part[0] for part in parts)])
+        parts.append((name, keyword_criterion(words), tuple(rows[i] for i in group[:3])))
     return parts
 
 
@@ -42,14 +42,14 @@ def _free(name: str, taken: Sequence[str]) -> str:
     return free
 
 
-def suggestion(texts: Sequence[str], rows: Sequence[int]) -> tuple[str, str]:
+def suggest_concept(texts: Sequence[str], rows: Sequence[int]) -> tuple[str, str]:
     """Name and criterion of some documents, by the keywords that set them apart from the others."""
-    from llm_magics.tasks.concepts.embedded.keywords import criterion_of, keywords, name_of
+    from llm_magics.tasks.concepts.embedded.keywords import keyword_criterion, keyword_name, keywords
 
     inside = set(rows)
     others = [row for row in range(len(texts)) if row not in inside]
     words = keywords(texts, [list(rows), others] if others else [list(rows)])[0]
-    return name_of(words), criterion_of(words)
+    return keyword_name(words), keyword_criterion(words)
 
 
 def word_vectors(texts: Sequence[str], dimensions: int = 50) -> Any:

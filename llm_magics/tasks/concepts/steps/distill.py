@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 from llm_magics.core.errors import AnswerError
 from llm_magics.core.types import Request
 from llm_magics.tasks.concepts.embedded.clustering import cluster
-from llm_magics.tasks.concepts.embedded.sentences import sentences, telling
+from llm_magics.tasks.concepts.embedded.sentences import informative, sentences
 from llm_magics.tasks.concepts.model.documents import Documents
-from llm_magics.tasks.concepts.steps.settings import Manner, Point, value_of
+from llm_magics.tasks.concepts.steps.settings import InductionSettings, Point, value_or
 from llm_magics.tasks.concepts.steps.structured_prompt import Structured, items, one_line
-from llm_magics.tasks.concepts.workbench import Workbench
+from llm_magics.tasks.concepts.workbench import StepRunner
 from llm_magics.text.fields import record, strings
 
 
@@ -110,60 +110,65 @@ def _folded(text: str) -> str:
     return " ".join(plain.casefold().split())
 
 
-async def distill(bench: Workbench, documents: Documents, rows: Sequence[int], how: Manner) -> list[Point]:
+async def distill(
+    runner: StepRunner, documents: Documents, rows: Sequence[int], settings: InductionSettings
+) -> list[Point]:
     """What each document says, in quotes or short points. A document that fails stands for itself."""
-    if not bench.writes("concepts.distill"):
-        return await _distill_locally(bench, documents, rows, how)
-    quoted = await _filter(bench, documents, rows, how)
-    if how.skips("distill_summarize"):
+    if not runner.writes("concepts.distill"):
+        return await _distill_locally(runner, documents, rows, settings)
+    quoted = await _filter(runner, documents, rows, settings)
+    if settings.skips("distill_summarize"):
         return [Point(row, quote) for row, quotes in quoted.items() for quote in quotes]
     task = DistillSummarize(
-        seed=how.seed, n_bullets=how.n_bullets, n_words=how.n_words, **how.wording("distill_summarize")
+        seed=settings.seed,
+        n_bullets=settings.n_bullets,
+        n_words=settings.n_words,
+        **settings.wording("distill_summarize"),
     )
     asked = [{"text": "\n".join(quotes)} for quotes in quoted.values()]
-    results = await bench.ask("distill", task, asked)
+    results = await runner.ask("distill", task, asked)
     points: list[Point] = []
     for (row, quotes), result in zip(quoted.items(), results, strict=True):
-        said = value_of(result, "bullets", quotes)
+        said = value_or(result, "bullets", quotes)
         points += [Point(row, text) for text in said]
     return points
 
 
 async def _filter(
-    bench: Workbench, documents: Documents, rows: Sequence[int], how: Manner
+    runner: StepRunner, documents: Documents, rows: Sequence[int], settings: InductionSettings
 ) -> dict[int, tuple[str, ...]]:
     """Quotes by row; texts of a few sentences need no filter, unless a seed decides what matters."""
     texts = documents.texts
     found: dict[int, tuple[str, ...]] = {row: (texts[row],) for row in rows}
-    if how.skips("distill_filter"):
+    if settings.skips("distill_filter"):
         return found
-    long = [row for row in rows if how.seed or len(sentences(texts[row])) > how.n_quotes]
-    task = DistillFilter(seed=how.seed, n_quotes=how.n_quotes, **how.wording("distill_filter"))
-    results = await bench.ask("filter", task, [{"text": texts[row]} for row in long])
+    long = [row for row in rows if settings.seed or len(sentences(texts[row])) > settings.n_quotes]
+    task = DistillFilter(seed=settings.seed, n_quotes=settings.n_quotes, **settings.wording("distill_filter"))
+    results = await runner.ask("filter", task, [{"text": texts[row]} for row in long])
     for row, result in zip(long, results, strict=True):
-        found[row] = tuple(value_of(result, "quotes", found[row]))
+        found[row] = tuple(value_or(result, "quotes", found[row]))
     return {row: quotes for row, quotes in found.items() if quotes}
 
 
 async def _distill_locally(
-    bench: Workbench, documents: Documents, rows: Sequence[int], how: Manner
+    runner: StepRunner, documents: Documents, rows: Sequence[int], settings: InductionSettings
 ) -> list[Point]:
     texts = [documents.texts[row] for row in rows]
-    found = await bench.aside(lambda embed: telling(texts, embed, how.n_quotes, how.seed))
+    found = await runner.aside(lambda embed: informative(texts, embed, settings.n_quotes, settings.seed))
     return [Point(row, " ".join(quotes)) for row, quotes in zip(rows, found, strict=True) if quotes]
 
 
 async def group(
-    bench: Workbench, documents: Documents, points: Sequence[Point], how: Manner
+    runner: StepRunner, documents: Documents, points: Sequence[Point], settings: InductionSettings
 ) -> tuple[list[int], Any]:
     """A group's number for each point (-1: none), and the documents' vectors where these were grouped.
 
     Without a model and without a seed a document's whole text places it, not its quotes alone: on long
     texts that agrees better with people's own topics.
     """
-    whole = not bench.writes("concepts.distill") and not how.seed
+    whole = not runner.writes("concepts.distill") and not settings.seed
     texts = [documents.texts[point.row] if whole else point.text for point in points]
-    vectors = await bench.embed(texts)
-    found = await bench.aside(lambda _: cluster(vectors, how.groups, seed=how.chance))
+    vectors = await runner.embed(texts)
+    found = await runner.aside(lambda _: cluster(vectors, settings.groups, seed=settings.chance))
     labels = [int(label) for label in found.labels]
     return labels or [], vectors

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 from llm_magics.core.errors import AnswerError
 from llm_magics.core.types import Concept, Request
 from llm_magics.tasks.concepts.embedded import similarity_scores
-from llm_magics.tasks.concepts.embedded.keywords import criterion_of
+from llm_magics.tasks.concepts.embedded.keywords import keyword_criterion
 from llm_magics.tasks.concepts.model.concept_model import ConceptModel
-from llm_magics.tasks.concepts.steps.settings import Manner, value_of
+from llm_magics.tasks.concepts.steps.settings import InductionSettings, value_or
 from llm_magics.tasks.concepts.steps.structured_prompt import Structured, items, one_line
-from llm_magics.tasks.concepts.workbench import Workbench
+from llm_magics.tasks.concepts.workbench import StepRunner
 from llm_magics.text.fields import record, strings
 
 
@@ -175,42 +175,44 @@ def listed(lines: list[tuple[str, str]]) -> str:
     return "\n".join(f"{i}: {one_line(name)}: {one_line(said)}" for i, (name, said) in enumerate(lines, 1))
 
 
-async def review(bench: Workbench, concepts: ConceptModel, how: Manner) -> None:
+async def review(runner: StepRunner, concepts: ConceptModel, settings: InductionSettings) -> None:
     """Drop what is of no use, merge what is the same, untick beyond the number wanted: all undoable.
 
     A locked concept stays as it is. An answer that can't be used leaves the concepts as they are.
     """
-    if not bench.writes("concepts.synthesize"):
+    if not runner.writes("concepts.synthesize"):
         _merge_namesakes(concepts)
-        gone = [concept.id for concept in _open(concepts)[how.max_concepts :]]
+        gone = [concept.id for concept in _open(concepts)[settings.max_concepts :]]
         if gone:
             concepts.deselect(*gone)
         return
-    if not how.skips("review_remove"):
-        remove = await _reviewed(bench, concepts, ReviewRemove(seed=how.seed, **how.wording("review_remove")))
+    if not settings.skips("review_remove"):
+        remove = await _reviewed(
+            runner, concepts, ReviewRemove(seed=settings.seed, **settings.wording("review_remove"))
+        )
         if len(remove) < len(_open(concepts)):
             concepts.delete(*remove)
-    if not how.skips("review_merge"):
+    if not settings.skips("review_merge"):
         for same in await _reviewed(
-            bench, concepts, ReviewMerge(seed=how.seed, **how.wording("review_merge"))
+            runner, concepts, ReviewMerge(seed=settings.seed, **settings.wording("review_merge"))
         ):
             _merge(concepts, same)
-    if len(concepts.selected) > how.max_concepts and not how.skips("review_select"):
-        await select(bench, concepts, how)
+    if len(concepts.selected) > settings.max_concepts and not settings.skips("review_select"):
+        await select(runner, concepts, settings)
 
 
 def _open(concepts: ConceptModel) -> list[Concept]:
     return [concept for concept in concepts.selected if not concept.locked]
 
 
-async def _reviewed(bench: Workbench, concepts: ConceptModel, task: Structured) -> Any:
+async def _reviewed(runner: StepRunner, concepts: ConceptModel, task: Structured) -> Any:
     """The task's answer about the open concepts, with their ids for its numbers."""
     asked = _open(concepts)
     if len(asked) < 2:
         return ()
     lines = listed([(concept.name, concept.criterion) for concept in asked])
-    (result,) = await bench.ask("review", task, [{"concepts": lines}])
-    return _with_ids(value_of(result, task.columns[0], ()), {str(n): c.id for n, c in enumerate(asked, 1)})
+    (result,) = await runner.ask("review", task, [{"concepts": lines}])
+    return _with_ids(value_or(result, task.columns[0], ()), {str(n): c.id for n, c in enumerate(asked, 1)})
 
 
 def _with_ids(value: Any, ids: Mapping[str, str]) -> Any:
@@ -236,7 +238,9 @@ def _merge_namesakes(concepts: ConceptModel) -> None:
         twins = [c for c in _open(concepts) if c.id != first.id and _alike(first, c)]
         if twins:
             words = first.keywords
-            concepts.merge(first.id, *(c.id for c in twins), name=first.name, criterion=criterion_of(words))
+            concepts.merge(
+                first.id, *(c.id for c in twins), name=first.name, criterion=keyword_criterion(words)
+            )
 
 
 def _alike(one: Concept, other: Concept) -> bool:
@@ -244,26 +248,28 @@ def _alike(one: Concept, other: Concept) -> bool:
     return shared * 2 > max(len(one.keywords), len(other.keywords), 1)
 
 
-async def select(bench: Workbench, concepts: ConceptModel, how: Manner) -> None:
+async def select(runner: StepRunner, concepts: ConceptModel, settings: InductionSettings) -> None:
     """Keep the ticks of the best ``max_concepts``; the others stay in the list, unticked."""
     locked = [concept for concept in concepts.selected if concept.locked]
-    most = max(1, how.max_concepts - len(locked))
-    task = ReviewSelect(seed=how.seed, most=most, **how.wording("review_select"))
-    kept = await _reviewed(bench, concepts, task) or [concept.id for concept in _open(concepts)[:most]]
+    most = max(1, settings.max_concepts - len(locked))
+    task = ReviewSelect(seed=settings.seed, most=most, **settings.wording("review_select"))
+    kept = await _reviewed(runner, concepts, task) or [concept.id for concept in _open(concepts)[:most]]
     gone = [concept.id for concept in _open(concepts) if concept.id not in kept]
     if gone:
         concepts.deselect(*gone)
 
 
-async def cover(bench: Workbench, concepts: ConceptModel, reference: Sequence[str]) -> dict[str, str | None]:
+async def cover(
+    runner: StepRunner, concepts: ConceptModel, reference: Sequence[str]
+) -> dict[str, str | None]:
     """For each item of a reference list the concept that means the same, or None."""
     asked = list(concepts.selected)
-    if not bench.writes("concepts.synthesize"):
-        return await _cover_locally(bench, asked, reference)
+    if not runner.writes("concepts.synthesize"):
+        return await _cover_locally(runner, asked, reference)
     first = listed([(concept.name, concept.criterion) for concept in asked])
     second = "\n".join(f"{n}: {' '.join(item.split())}" for n, item in enumerate(reference, 1))
-    (result,) = await bench.ask("cover", MatchConcepts(), [{"concepts": first, "reference": second}])
-    same = value_of(result, "same", None)
+    (result,) = await runner.ask("cover", MatchConcepts(), [{"concepts": first, "reference": second}])
+    same = value_or(result, "same", None)
     if same is None:
         raise result.error if result is not None and result.error else RuntimeError("no answer")
     return {
@@ -277,12 +283,12 @@ SAME_TOPIC = 0.5
 
 
 async def _cover_locally(
-    bench: Workbench, asked: Sequence[Concept], reference: Sequence[str]
+    runner: StepRunner, asked: Sequence[Concept], reference: Sequence[str]
 ) -> dict[str, str | None]:
     if not asked:
         return dict.fromkeys(reference)
-    points = await bench.embed([f"{c.name} {similarity_scores.content(c.criterion)}" for c in asked])
-    items = await bench.embed(list(reference))
+    points = await runner.embed([f"{c.name} {similarity_scores.content(c.criterion)}" for c in asked])
+    items = await runner.embed(list(reference))
     likenesses = items @ points.T
     best = likenesses.argmax(axis=1)
     return {

@@ -13,9 +13,9 @@ from llm_magics.tasks.concepts.embedded import similarity_scores
 from llm_magics.tasks.concepts.embedded.clustering import layout
 from llm_magics.tasks.concepts.model.concept_model import ConceptModel
 from llm_magics.tasks.concepts.model.scores import Score as Mark
-from llm_magics.tasks.concepts.steps.settings import Manner, value_of
+from llm_magics.tasks.concepts.steps.settings import InductionSettings, value_or
 from llm_magics.tasks.concepts.steps.structured_prompt import Structured, items, one_line
-from llm_magics.tasks.concepts.workbench import Workbench
+from llm_magics.tasks.concepts.workbench import StepRunner
 from llm_magics.text.fields import record
 
 
@@ -164,13 +164,18 @@ def level_of(answer: Any) -> str | None:
 
 
 async def score(
-    bench: Workbench, concepts: ConceptModel, ids: Sequence[str], how: Manner, *, failed: bool = True
+    runner: StepRunner,
+    concepts: ConceptModel,
+    ids: Sequence[str],
+    settings: InductionSettings,
+    *,
+    failed: bool = True,
 ) -> None:
     """Score what these concepts lack, on the documents' own text; a failure is NaN and can be asked again."""
-    if not bench.writes("concepts.score"):
-        await _score_locally(bench, concepts, ids)
+    if not runner.writes("concepts.score"):
+        await _score_locally(runner, concepts, ids)
         return
-    allowed = await _near(bench, concepts, ids, how)
+    allowed = await _near(runner, concepts, ids, settings)
     blank = concepts.documents.blank
     batches: dict[tuple[int, ...], list[str]] = {}
     for key in ids:
@@ -179,27 +184,33 @@ async def score(
         if rows:
             batches.setdefault(rows, []).append(key)
     for rows, keys in batches.items():
-        for start in range(0, len(keys), how.batch):
-            await _score_batch(bench, concepts, rows, keys[start : start + how.batch], how)
+        for start in range(0, len(keys), settings.batch):
+            await _score_batch(runner, concepts, rows, keys[start : start + settings.batch], settings)
     concepts.changed()
 
 
 async def _score_batch(
-    bench: Workbench, concepts: ConceptModel, rows: Sequence[int], keys: Sequence[str], how: Manner
+    runner: StepRunner,
+    concepts: ConceptModel,
+    rows: Sequence[int],
+    keys: Sequence[str],
+    settings: InductionSettings,
 ) -> None:
     # By criterion, not by concept: an edit made while the answers come must not get them.
     criteria = tuple(concepts[key].criterion for key in keys)
-    task = score_task(criteria, how)
+    task = score_task(criteria, settings)
     asked = [{"text": concepts.documents.texts[row]} for row in rows]
-    results = await bench.ask("score", task, asked)
+    results = await runner.ask("score", task, asked)
     for number, criterion in enumerate(criteria):
         answers = {row: _mark(result, number) for row, result in zip(rows, results, strict=True)}
         concepts.score_table.put(criterion, {row: mark for row, mark in answers.items() if mark is not None})
 
 
-def score_task(criteria: tuple[str, ...], how: Manner) -> Score:
+def score_task(criteria: tuple[str, ...], settings: InductionSettings) -> Score:
     """The question for a batch of criteria. Guidance stays out: a criterion alone decides a score."""
-    return Score(criteria=criteria, highlights=how.highlights, prompt=how.prompts.get("score") or "")
+    return Score(
+        criteria=criteria, highlights=settings.highlights, prompt=settings.prompts.get("score") or ""
+    )
 
 
 def _mark(result: Result | None, number: int) -> Mark | None:
@@ -215,50 +226,52 @@ def _mark(result: Result | None, number: int) -> Mark | None:
 
 
 async def _near(
-    bench: Workbench, concepts: ConceptModel, ids: Sequence[str], how: Manner
+    runner: StepRunner, concepts: ConceptModel, ids: Sequence[str], settings: InductionSettings
 ) -> dict[str, frozenset[int]]:
     """With ``nearest``: the rows to ask about, by concept."""
-    if how.nearest is None:
+    if settings.nearest is None:
         return {}
-    vectors = await vectors_of(bench, concepts)
-    points = await bench.embed([similarity_scores.content(concepts[key].criterion) for key in ids])
-    order = (-(vectors @ points.T)).argsort(axis=0, kind="stable")[: how.nearest]
+    vectors = await vectors_of(runner, concepts)
+    points = await runner.embed([similarity_scores.content(concepts[key].criterion) for key in ids])
+    order = (-(vectors @ points.T)).argsort(axis=0, kind="stable")[: settings.nearest]
     return {key: frozenset(int(row) for row in order[:, i]) for i, key in enumerate(ids)}
 
 
-async def vectors_of(bench: Workbench, concepts: ConceptModel) -> Any:
+async def vectors_of(runner: StepRunner, concepts: ConceptModel) -> Any:
     """The documents' vectors, made once."""
     if concepts.vectors is None:
-        concepts.vectors = await bench.embed(concepts.documents.texts)
+        concepts.vectors = await runner.embed(concepts.documents.texts)
     return concepts.vectors
 
 
-async def _score_locally(bench: Workbench, concepts: ConceptModel, ids: Sequence[str]) -> None:
-    vectors = await vectors_of(bench, concepts)
+async def _score_locally(runner: StepRunner, concepts: ConceptModel, ids: Sequence[str]) -> None:
+    vectors = await vectors_of(runner, concepts)
     asked = [concepts[key] for key in ids if concepts.score_table[concepts[key].criterion].missing()]
-    found = await bench.aside(
-        lambda embed: similarity_scores.scored(concepts.documents, asked, embed, vectors)
+    found = await runner.aside(
+        lambda embed: similarity_scores.similarity_scores(concepts.documents, asked, embed, vectors)
     )
     for concept, answers in zip(asked, found, strict=True):
         concepts.score_table.put(concept.criterion, answers)
     concepts.changed()
 
 
-async def place(bench: Workbench, concepts: ConceptModel, how: Manner) -> None:
+async def place(runner: StepRunner, concepts: ConceptModel, settings: InductionSettings) -> None:
     """Put each document on the map."""
-    vectors = await vectors_of(bench, concepts)
-    concepts.places = await bench.aside(lambda _: layout(vectors, seed=how.chance))
+    vectors = await vectors_of(runner, concepts)
+    concepts.places = await runner.aside(lambda _: layout(vectors, seed=settings.chance))
 
 
-async def summarize(bench: Workbench, concepts: ConceptModel, ids: Sequence[str], how: Manner) -> None:
+async def summarize(
+    runner: StepRunner, concepts: ConceptModel, ids: Sequence[str], settings: InductionSettings
+) -> None:
     """A sentence a concept on what its matches say; needs a language model, does nothing without."""
-    if how.skips("summarize_concept") or not bench.writes("concepts.synthesize"):
+    if settings.skips("summarize_concept") or not runner.writes("concepts.synthesize"):
         return
     asked = [concepts[key] for key in ids if not concepts[key].locked and concepts.rows(key)]
     rows = [_summary_row(concepts, concept) for concept in asked]
-    results = await bench.ask("summarize", SummarizeConcept(**how.wording("summarize_concept")), rows)
+    results = await runner.ask("summarize", SummarizeConcept(**settings.wording("summarize_concept")), rows)
     for concept, result in zip(asked, results, strict=True):
-        summary = value_of(result, "summary", "")
+        summary = value_or(result, "summary", "")
         if summary and concept.id in concepts:
             concepts.edit(concept.id, summary=summary)
 

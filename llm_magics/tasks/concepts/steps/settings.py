@@ -10,7 +10,7 @@ from llm_magics.core.types import Result
 
 
 @dataclass(frozen=True)
-class Manner:
+class InductionSettings:
     """How the steps go about it.
 
     ``seed`` is the topic that steers all of them, ``guidance`` what the person adds to each prompt;
@@ -49,6 +49,6 @@ class Point:
     text: str
 
 
-def value_of(result: Result | None, name: str, otherwise: Any) -> Any:
+def value_or(result: Result | None, name: str, otherwise: Any) -> Any:
     """A result's value; what there was before where it failed."""
     return result.values[name] if result is not None and name in result.values else otherwise

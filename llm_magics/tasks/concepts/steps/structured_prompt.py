@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from llm_magics.core.errors import AnswerError, UsageError
 from llm_magics.core.types import Message, Request, Response, Schema
 from llm_magics.data.templates import Template, compile_template, text_of
-from llm_magics.engine.task import Parsed, Row, Target, again, answered, asked_again
+from llm_magics.engine.task import Parsed, Row, Target, answer_json, is_retry, retry_request
 
 SYSTEM = (
     "You study collections of texts and answer in JSON only. "
@@ -91,14 +91,14 @@ class Structured:
 
     def parse(self, request: Request, response: Response) -> Parsed:
         """The JSON object as values. Raises AnswerError."""
-        answer = answered(response)
+        answer = answer_json(response)
         if not isinstance(answer, Mapping):
             raise AnswerError("the answer is no JSON object", answer=response.text)
-        return Parsed(self.values(request, answer, asked_again(request)))
+        return Parsed(self.values(request, answer, is_retry(request)))
 
     def reask(self, request: Request, response: Response, error: AnswerError) -> Request | None:
         """The conversation so far, and what was wrong with the answer."""
-        return again(request, response, error, "Answer again, with the JSON object alone.")
+        return retry_request(request, response, error, "Answer again, with the JSON object alone.")
 
     def default(self, request: Request) -> Parsed | None:
         """Nothing is made up."""

@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 from llm_magics.core.errors import AnswerError
 from llm_magics.core.types import Concept, Request
 from llm_magics.tasks.concepts.embedded.clustering import NOISE
-from llm_magics.tasks.concepts.embedded.keywords import criterion_of, keywords, name_of
-from llm_magics.tasks.concepts.steps.settings import Manner, Point, value_of
+from llm_magics.tasks.concepts.embedded.keywords import keyword_criterion, keyword_name, keywords
+from llm_magics.tasks.concepts.steps.settings import InductionSettings, Point, value_or
 from llm_magics.tasks.concepts.steps.structured_prompt import Structured, items, one_line
-from llm_magics.tasks.concepts.workbench import Workbench
+from llm_magics.tasks.concepts.workbench import StepRunner
 from llm_magics.text.fields import record, strings
 
 
@@ -76,22 +76,24 @@ def _parse_concept(item: Any, numbers: set[str]) -> dict[str, Any] | None:
 
 
 async def synthesize(
-    bench: Workbench, points: Sequence[Point], labels: Sequence[int], how: Manner
+    runner: StepRunner, points: Sequence[Point], labels: Sequence[int], settings: InductionSettings
 ) -> list[Concept]:
     """Named concepts of the groups, largest group first. Points in no group are left out."""
     groups = grouped(labels) or ([list(range(len(points)))] if points else [])
-    if not bench.writes("concepts.synthesize"):
-        return _synthesize_locally(points, groups, how)
+    if not runner.writes("concepts.synthesize"):
+        return _synthesize_locally(points, groups, settings)
     few = len(groups) == 1
     task = Synthesize(
-        seed=how.seed, n_concepts=min(10, how.max_concepts) if few else 3, **how.wording("synthesize")
+        seed=settings.seed,
+        n_concepts=min(10, settings.max_concepts) if few else 3,
+        **settings.wording("synthesize"),
     )
-    samples = [_sample(members, how) for members in groups]
+    samples = [_sample(members, settings) for members in groups]
     asked = [{"points": _lines(points, members)} for members in samples]
-    results = await bench.ask("synthesize", task, asked)
+    results = await runner.ask("synthesize", task, asked)
     concepts: list[Concept] = []
     for members, result in zip(samples, results, strict=True):
-        concepts += [_concept(item, points, members, how) for item in value_of(result, "concepts", ())]
+        concepts += [_concept(item, points, members, settings) for item in value_or(result, "concepts", ())]
     return list({(c.name.casefold(), c.criterion.casefold()): c for c in reversed(concepts)}.values())[::-1]
 
 
@@ -105,10 +107,10 @@ def grouped(labels: Sequence[int]) -> list[list[int]]:
     return [[i for i, label in enumerate(labels) if label == number] for number in range(count)]
 
 
-def _sample(members: list[int], how: Manner) -> list[int]:
+def _sample(members: list[int], settings: InductionSettings) -> list[int]:
     if len(members) <= MOST_POINTS:
         return members
-    return sorted(random.Random(how.chance).sample(members, MOST_POINTS))  # noqa: S311 - a seeded sample
+    return sorted(random.Random(settings.chance).sample(members, MOST_POINTS))  # noqa: S311 - a seeded sample
 
 
 def _lines(points: Sequence[Point], members: Sequence[int]) -> str:
@@ -116,14 +118,14 @@ def _lines(points: Sequence[Point], members: Sequence[int]) -> str:
 
 
 def _concept(
-    item: Mapping[str, Any], points: Sequence[Point], members: Sequence[int], how: Manner
+    item: Mapping[str, Any], points: Sequence[Point], members: Sequence[int], settings: InductionSettings
 ) -> Concept:
     rows = [points[members[int(number) - 1]].row for number in item["examples"]]
-    return Concept("", item["name"], item["criterion"], tuple(dict.fromkeys(rows)), seed=how.seed)
+    return Concept("", item["name"], item["criterion"], tuple(dict.fromkeys(rows)), seed=settings.seed)
 
 
 def _synthesize_locally(
-    points: Sequence[Point], groups: Sequence[Sequence[int]], how: Manner
+    points: Sequence[Point], groups: Sequence[Sequence[int]], settings: InductionSettings
 ) -> list[Concept]:
     texts = [point.text for point in points]
     found = keywords(texts, groups)
@@ -131,7 +133,14 @@ def _synthesize_locally(
     for words, members in zip(found, groups, strict=True):
         rows = tuple(dict.fromkeys(points[i].row for i in members))
         concepts.append(
-            Concept("", name_of(words), criterion_of(words), rows[:EXAMPLES], seed=how.seed, keywords=words)
+            Concept(
+                "",
+                keyword_name(words),
+                keyword_criterion(words),
+                rows[:EXAMPLES],
+                seed=settings.seed,
+                keywords=words,
+            )
         )
     return concepts
 

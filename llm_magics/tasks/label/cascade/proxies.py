@@ -20,7 +20,7 @@ _STRENGTHS = (1.0, 10.0, 100.0)
 _FOLDS = 5
 
 
-class Proxy:
+class LabelRegression:
     """Labels by vectors, learnt from rows that the model has labelled.
 
     ``expected`` turns a confidence into the share of agreement that held-out folds showed at it.
@@ -98,11 +98,11 @@ def isotonic(confidence: Any, agrees: Any) -> Any:
     )
 
 
-class Unfit(Exception):
+class ProxyUnusable(Exception):
     """This labeller can't stand in for the model; the message says why."""
 
 
-class Cheap(Protocol):
+class ProxyModel(Protocol):
     """Learns from the model's labels, then labels other rows with a confidence each."""
 
     agreement: float
@@ -126,7 +126,7 @@ class Cheap(Protocol):
         """What ``expected`` of so many rows will be, surest first, before they are asked about; or None."""
 
 
-class ByVectors:
+class EmbeddingProxy:
     """A logistic regression on embeddings, taught the model's labels. Every row is embedded."""
 
     calls = 0
@@ -145,7 +145,7 @@ class ByVectors:
         """Embed all rows and fit."""
         self._vectors = await unit_vectors(self.context, self.plan, self.backend, self.texts)
         self._proxy = await asyncio.to_thread(
-            Proxy, self._vectors[list(places)], list(labels), self.plan.seed
+            LabelRegression, self._vectors[list(places)], list(labels), self.plan.seed
         )
         self.agreement = self._proxy.agreement
 
@@ -161,7 +161,7 @@ class ByVectors:
         """Nothing: its labels cost no calls."""
 
 
-class ByModel:
+class SmallModelProxy:
     """A small model's own labels, their probabilities as confidence. Nothing is taught but what they mean."""
 
     def __init__(self, context: RunContext, run: Run, backend: Backend, target: Target) -> None:
@@ -194,7 +194,7 @@ class ByModel:
 
         guesses, confidence = await self.label(np.asarray(places))
         if not (confidence > 0).any():
-            raise Unfit(f"{self.by} gives no probabilities to tell sure rows from others")
+            raise ProxyUnusable(f"{self.by} gives no probabilities to tell sure rows from others")
         agrees = np.array([guess == label for guess, label in zip(guesses, labels, strict=True)])
         self.agreement = float(agrees.mean())
         self._calibration, self._seen = isotonic(confidence, agrees), confidence

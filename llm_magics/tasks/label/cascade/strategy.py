@@ -14,7 +14,7 @@ from llm_magics.engine.deduplication import WorkItem
 from llm_magics.engine.task import Target
 from llm_magics.runs.run import Plan, Run, RunContext, Strategy, single_pass
 from llm_magics.tasks.label.cascade.betting import Search
-from llm_magics.tasks.label.cascade.proxies import ByModel, ByVectors, Cheap, Unfit
+from llm_magics.tasks.label.cascade.proxies import EmbeddingProxy, ProxyModel, ProxyUnusable, SmallModelProxy
 from llm_magics.tasks.label.task import CascadeLabel
 
 LEAST = 400
@@ -25,7 +25,7 @@ _DRAWS = 50
 
 
 @dataclass(frozen=True)
-class Agreement:
+class CascadeSettings:
     """What is promised: ``target`` of all labels equal to the model's, with probability ``confidence``.
 
     ``cheap`` gives the embeddings, or with ``asked`` (where its requests go) labels rows itself.
@@ -54,7 +54,7 @@ class Agreement:
 class _Cascade:
     """One run of a cascade. Everything happens on the loop thread; fitting in a thread of its own."""
 
-    def __init__(self, context: RunContext, run: Run, agreement: Agreement) -> None:
+    def __init__(self, context: RunContext, run: Run, agreement: CascadeSettings) -> None:
         import numpy as np
 
         assert isinstance(run.plan.task, CascadeLabel)
@@ -68,11 +68,11 @@ class _Cascade:
         self.rows = sum(bool(text.strip()) for text in self.texts)
         self.cheap = self._labeller()
 
-    def _labeller(self) -> Cheap:
+    def _labeller(self) -> ProxyModel:
         backend, asked = self.agreement.cheap, self.agreement.asked
         if asked is not None:
-            return ByModel(self.context, self.run, backend, asked)
-        return ByVectors(self.context, self.plan, backend, self.texts)
+            return SmallModelProxy(self.context, self.run, backend, asked)
+        return EmbeddingProxy(self.context, self.plan, backend, self.texts)
 
     async def carry_out(self) -> None:
         """Train, test, label; whatever the outcome, every row has its result in the end."""
@@ -90,7 +90,7 @@ class _Cascade:
             return await self._ask(shuffled[training:])
         try:
             await self._learn(known)
-        except Unfit as unfit:
+        except ProxyUnusable as unfit:
             self._gave_up(str(unfit))
             return await self._ask(shuffled[training:])
         return await self._search(shuffled[training:])
@@ -103,7 +103,7 @@ class _Cascade:
         except Unsupported:
             if self.agreement.asked is None or not self.agreement.cheap.capabilities.embed:
                 raise
-            self.cheap = ByVectors(self.context, self.plan, self.agreement.cheap, self.texts)
+            self.cheap = EmbeddingProxy(self.context, self.plan, self.agreement.cheap, self.texts)
             await self.cheap.learn(known, labels)
 
     async def _search(self, pool: Any) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llm_magics.tasks.label.columns import Word, names_of
+from llm_magics.tasks.label.columns import LabelValue, label_names
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Agreement:
         return f"agree on {self.same:.1%} of {rows}{shared} ({whose} {kappa})"
 
 
-def agreement(first: Sequence[Word | None], second: Sequence[Word | None]) -> Agreement | None:
+def agreement(first: Sequence[LabelValue | None], second: Sequence[LabelValue | None]) -> Agreement | None:
     """Compare two columns row by row; None where no row has labels of both."""
     # Counted, because 100,000 rows hold few different pairs.
     pairs = Counter((a, b) for a, b in zip(first, second, strict=True) if a is not None and b is not None)
@@ -46,10 +46,10 @@ def agreement(first: Sequence[Word | None], second: Sequence[Word | None]) -> Ag
     return Agreement(pairs.total(), _same(pairs), _kappa(pairs))
 
 
-def _of_sets(pairs: Counter[tuple[Word, Word]]) -> Agreement:
+def _of_sets(pairs: Counter[tuple[LabelValue, LabelValue]]) -> Agreement:
     sets: Counter[tuple[frozenset[str], frozenset[str]]] = Counter()
     for (a, b), n in pairs.items():
-        sets[frozenset(names_of(a)), frozenset(names_of(b))] += n
+        sets[frozenset(label_names(a)), frozenset(label_names(b))] += n
     seen = sorted(frozenset().union(*(a | b for a, b in sets)))
     by_label = {name: _kappa(_held(sets, name)) for name in seen}
     known = [value for value in by_label.values() if not math.isnan(value)]

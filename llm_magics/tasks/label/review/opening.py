@@ -15,7 +15,7 @@ from llm_magics.runs.execution import execute
 from llm_magics.runs.run import Plan, Run
 from llm_magics.runs.session import Session, current
 from llm_magics.settings.config import home
-from llm_magics.store.gold_labels import GoldStore
+from llm_magics.store.gold_labels import GoldLabelStore
 from llm_magics.tasks.label import choices
 from llm_magics.tasks.label.examples import gold, names_in
 from llm_magics.tasks.label.few_shot import with_examples
@@ -24,7 +24,7 @@ from llm_magics.tasks.label.task import CascadeLabel, Label
 
 
 @dataclass(frozen=True)
-class Again:
+class Relabeller:
     """Asks as a labelling's plan asked, row by row of its model alone: no cheap labeller, no correction."""
 
     session: Session
@@ -95,10 +95,10 @@ def review(
     A column of lists, and the columns of a ``wide`` run, are reviewed as several labels a row. Raises
     UsageError where there is nothing to review.
     """
-    return make_review(current(), data, column, on=on, labels=labels, second=second, name=name)
+    return open_review(current(), data, column, on=on, labels=labels, second=second, name=name)
 
 
-def make_review(
+def open_review(
     session: Session,
     data: Any = None,
     column: str | None = None,
@@ -128,8 +128,10 @@ def make_review(
         many=found.many,
         wide=found.wide,
         second=None if second is None else frame.require(second),
-        store=None if session.config.value("store") == "off" else GoldStore(home() / "gold.sqlite3"),
-        relabelling=Again(session, run.plan) if run is not None and found.text == _task(run).column else None,
+        store=None if session.config.value("store") == "off" else GoldLabelStore(home() / "gold.sqlite3"),
+        relabelling=Relabeller(session, run.plan)
+        if run is not None and found.text == _task(run).column
+        else None,
     )
 
 

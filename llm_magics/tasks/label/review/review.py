@@ -12,8 +12,8 @@ from llm_magics.core.errors import NotFound, UsageError
 from llm_magics.data import frames
 from llm_magics.data.frames import Frame
 from llm_magics.data.templates import is_null, text_of
-from llm_magics.store.gold_labels import GoldStore, task_key
-from llm_magics.tasks.label.columns import LabelColumns, Word, cell_of, names_of
+from llm_magics.store.gold_labels import GoldLabelStore, task_key
+from llm_magics.tasks.label.columns import LabelColumns, LabelValue, label_cell, label_names
 from llm_magics.tasks.label.evaluation.agreement import Agreement, agreement, overlap
 from llm_magics.tasks.label.evaluation.evaluation import wilson
 
@@ -53,11 +53,11 @@ class Progress:
 
 
 def progress(
-    rows: int, words: Sequence[tuple[Word, Word | None]], second: Agreement | None, *, many: bool
+    rows: int, words: Sequence[tuple[LabelValue, LabelValue | None]], second: Agreement | None, *, many: bool
 ) -> Progress:
     """The Progress of ``rows`` rows with these (person's, model's) labels of the reviewed ones."""
     n, right = len(words), sum(said == given for said, given in words)
-    shared = [overlap(names_of(said), names_of(given)) for said, given in words] if many else []
+    shared = [overlap(label_names(said), label_names(given)) for said, given in words] if many else []
     return Progress(
         rows=rows,
         reviewed=n,
@@ -75,7 +75,7 @@ Answer: TypeAlias = Mapping[str, Any]
 """What the model said about a row anew: the cells of the labelling's columns."""
 
 
-_Row: TypeAlias = tuple[Word | None, float | None, str | None, Answer | None]
+_Row: TypeAlias = tuple[LabelValue | None, float | None, str | None, Answer | None]
 """A row's label, confidence and status, and the new answer they come from, if it was asked again."""
 
 
@@ -108,7 +108,7 @@ class Review:
         many: bool = False,
         wide: bool = False,
         second: str | None = None,
-        store: GoldStore | None = None,
+        store: GoldLabelStore | None = None,
         relabelling: Relabelling | None = None,
     ) -> None:
         self.frame, self.text = frame, text
@@ -119,10 +119,10 @@ class Review:
         self.confidence = self._column("confidence", float)
         self.status = self._column("status", str)
         self.second = None if second is None else self._second(second)
-        self.gold: dict[int, Word] = {}
+        self.gold: dict[int, LabelValue] = {}
         self.log: list[str] = []
         self._renewed: dict[int, Answer] = {}
-        self._undo: list[tuple[dict[int, Word | None], dict[int, _Row]]] = []
+        self._undo: list[tuple[dict[int, LabelValue | None], dict[int, _Row]]] = []
         self._task = task_key(label, self.labels, many=many)
         self._store = store
         self._relabelling = relabelling
@@ -151,10 +151,10 @@ class Review:
             return [None] * len(self.frame)
         return [None if is_null(value) else kind(value) for value in self.frame.values(name)]
 
-    def _second(self, column: str) -> list[Word | None]:
+    def _second(self, column: str) -> list[LabelValue | None]:
         """Another person's labels. Raises UsageError where none of them is listed."""
         words = [self.columns.word(cell) for cell in self.frame.values(column)]
-        found = dict.fromkeys(name for word in words for name in names_of(word))
+        found = dict.fromkeys(name for word in words for name in label_names(word))
         if not set(self.labels).intersection(found):
             listed, held = ", ".join(self.labels[:12]), ", ".join([*found][:12]) or "nothing"
             raise UsageError(
@@ -193,7 +193,7 @@ class Review:
             row
             for row, text in enumerate(self.texts)
             if text.strip()
-            and (label is None or label in names_of(self.current(row)))
+            and (label is None or label in label_names(self.current(row)))
             and (state is None or self._is(row, state))
             and (not wanted or wanted in text.casefold())
         ]
@@ -209,7 +209,7 @@ class Review:
         sure = self.confidence[row]
         return self.given[row] is not None, 2.0 if sure is None else sure
 
-    def current(self, row: int) -> Word | None:
+    def current(self, row: int) -> LabelValue | None:
         """The label as it stands: a person's word, else the model's."""
         return self.gold.get(row, self.given[row])
 
@@ -242,14 +242,14 @@ class Review:
         if not self.many:
             raise UsageError(f"{self.label} holds one label a row.", hint=f"correct({row}, {label!r})")
         self._require([row])
-        names = names_of(self.current(row))
+        names = label_names(self.current(row))
         self.correct(row, [n for n in names if n != label] if label in names else [*names, label])
 
     def _require(self, rows: Sequence[int]) -> None:
         if unknown := [row for row in rows if not 0 <= row < len(self.texts)]:
             raise UsageError(f"no row {unknown[0]}: there are {len(self.texts):,}, 0 first.")
 
-    def _say(self, words: Mapping[int, Word], verb: str) -> None:
+    def _say(self, words: Mapping[int, LabelValue], verb: str) -> None:
         """Keep a person's words; what they have said already is no news."""
         news = {row: word for row, word in words.items() if self.gold.get(row) != word}
         if not news:
@@ -260,7 +260,7 @@ class Review:
             self.gold |= news
         self._keep(news)
 
-    def _keep(self, words: Mapping[int, Word | None]) -> None:
+    def _keep(self, words: Mapping[int, LabelValue | None]) -> None:
         """On disk, where there is a store; None takes a word back."""
         if self._store is not None:
             packed = {
@@ -301,7 +301,7 @@ class Review:
         return agreement([self.current(row) for row in range(len(self.texts))], self.second)
 
     @property
-    def examples(self) -> list[tuple[str, Word]]:
+    def examples(self) -> list[tuple[str, LabelValue]]:
         """(text, label) of all gold rows, what ``label(examples=...)`` takes."""
         return [(self.texts[row], word) for row, word in self.gold.items()]
 
@@ -311,7 +311,7 @@ class Review:
         every = range(len(self.texts))
         columns = self._newest()
         columns |= self.columns.write([self.current(row) for row in every])
-        columns[self.columns.gold] = [cell_of(self.gold.get(row)) for row in every]
+        columns[self.columns.gold] = [label_cell(self.gold.get(row)) for row in every]
         return frames.attach(self.frame, columns, self.columns.categories)
 
     def _newest(self) -> dict[str, list[Any]]:
@@ -333,7 +333,7 @@ class Review:
         """
         missed, wrong = set[str](), set[str]()
         for row, word in self.gold.items():
-            said, was = set(names_of(word)), set(names_of(self.given[row]))
+            said, was = set(label_names(word)), set(label_names(self.given[row]))
             missed |= said - was
             wrong |= was - said
         found = [
@@ -346,8 +346,8 @@ class Review:
         ]
         return sorted(found, key=self._certainty)
 
-    def _doubtful(self, word: Word | None, missed: set[str], wrong: set[str]) -> bool:
-        names = set(names_of(word))
+    def _doubtful(self, word: LabelValue | None, missed: set[str], wrong: set[str]) -> bool:
+        names = set(label_names(word))
         if word is None or names & wrong:
             return True
         return bool(missed - names if self.many else missed & names)
@@ -428,6 +428,6 @@ class Review:
         show(self)
 
 
-def _correction(words: Mapping[int, Word]) -> str:
+def _correction(words: Mapping[int, LabelValue]) -> str:
     row, word = next(iter(words.items()))
-    return f"correct({row}, {cell_of(word)!r})"
+    return f"correct({row}, {label_cell(word)!r})"
