@@ -1,1 +1,1 @@
-"""Backends: a family each; see ``base`` for what makes one and ``registry`` for how it is found."""
+"""Backends, a folder for each family. ``base`` says what a backend is, ``namespaces`` lists the families."""

@@ -1,4 +1,4 @@
-"""One method makes a backend: ``async complete(request) -> Response``."""
+"""The backend interface. One method makes a backend: ``async complete(request) -> Response``."""
 
 from __future__ import annotations
 
@@ -25,35 +25,37 @@ from typing import TypeAlias
 from llm_magics.core.types import Text
 
 Listener: TypeAlias = Callable[[str], object]
-"""Told the whole text so far, again and again; from the loop thread or a model's own."""
+"""Called with the whole text so far, again and again, on the loop thread or a model's own."""
 
 LISTENER: ContextVar[Listener | None] = ContextVar("llm_magics_listener", default=None)
-"""Who listens to the answers of this run; set by what runs it, for a single text only."""
+"""The listener of this run's answer; only a run of a single text has one."""
 
 
 def listener(request: Request) -> Listener | None:
-    """Who listens to the answer of this request: None where nobody does, or it is no plain text."""
+    """The listener for this request's answer: None where there is none, or the answer is not plain text."""
     return LISTENER.get() if isinstance(request.response_format, Text) else None
 
 
 def unused_parameters(backend: str, names: Iterable[str]) -> tuple[str, ...]:
-    """What is said of parameters that an engine in the kernel has no use for."""
+    """The notes about parameters that the backend can't use."""
     return tuple(f"{backend} takes no {name}; it was not used." for name in names)
 
 
 class Secrets(Protocol):
-    """Where keys come from: references are resolved at the moment of a call, never kept."""
+    """Resolves references to keys at the moment of a call; keys are never stored."""
 
     def resolve(self, reference: str) -> str | None:
         """The secret behind ``env:NAME``, ``keyring:NAME``, ``session:NAME``, or None."""
 
 
 class Backend:
-    """One configured way to reach a model. Subclasses override ``complete`` and say what they can.
+    """One configured way to reach a model.
 
-    A constructor opens nothing: connections and models come with the first call, on the loop thread.
+    Subclasses implement ``complete`` and state their capabilities.
+
+    A constructor opens nothing: connections and models are opened by the first call, on the loop thread.
     ``name`` is the registered name, ``namespace::model`` otherwise. ``parameters`` are this backend's
-    defaults, under the flags of a cell.
+    defaults, which a cell's flags override.
     """
 
     capabilities: Capabilities = Capabilities()
@@ -73,55 +75,56 @@ class Backend:
 
     @property
     def announcement(self) -> str:
-        """One sentence the footer shows with every result (``rough: similarity, no model``)."""
+        """One sentence that the footer shows with every result, such as a warning about its quality."""
         return ""
 
     def outgrown(self, stored: Response) -> bool:
-        """Whether a stored answer saw less of its row's text than this backend would show the model now."""
+        """Whether a stored response was made from less of its row's text than the model would read now."""
         window = self.capabilities.context_window
         return bool(stored.cut_to and window and stored.cut_to < window)
 
     async def open(self) -> None:
-        """Make ready for calls: what a first call would wait for (a library, a model, a key).
+        """Prepare for calls: load a library or a model, find a key.
 
-        Called before each run, so it is quick where nothing is left to do. Raises what makes every
-        call fail, before any is made.
+        Called before each run, so it returns quickly where nothing is left to do. Raises what would make
+        every call fail.
         """
 
     async def complete(self, request: Request) -> Response:
-        """Answer one request, or raise one of ``errors.BackendError``'s kinds."""
+        """Answer one request, or raise a ``BackendError``."""
         raise Unsupported(f"{self.name} gives no text.")
 
     async def complete_many(self, requests: Sequence[Request]) -> list[Response | LLMError]:
-        """Answer several at once, in order; called only where ``capabilities.batch_size`` > 1."""
+        """Answer several requests at once, in order; called only where ``capabilities.batch_size`` > 1."""
         return [await self.complete(request) for request in requests]
 
     async def embed(self, texts: Sequence[str]) -> Embedding:
-        """Vectors of the texts, in order, each text in full."""
+        """The vectors of the texts, in order; no text is truncated."""
         raise Unsupported(f"{self.name} gives no embeddings.")
 
     async def close(self) -> None:
-        """Let go of connections and memory; the next call opens them again."""
+        """Close connections and release memory; the next call opens them again."""
 
     def observe(self) -> Mapping[str, float]:
-        """The newest rate-limit facts of the host, empty where it says nothing.
+        """The host's newest rate limits; empty where it reports none.
 
-        ``limit_requests``, ``remaining_requests``, ``reset_requests`` (seconds), the same for ``tokens``.
+        ``limit_requests``, ``remaining_requests``, ``reset_requests`` (seconds), and the same for
+        ``tokens``.
         """
         return EMPTY
 
     def share(self, limiter: Callable[[Backend], Limiter]) -> None:
-        """Hear of the engine's limiters, one a backend for all runs; who asks others asks under theirs."""
+        """Take the function that gives the limiter of a backend; for backends that call other ones."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
 
 
 class BatchBackend(Backend):
-    """A backend whose one method is ``complete_many``; a request alone is a batch of one."""
+    """A backend whose one method is ``complete_many``; a single request is a batch of one."""
 
     async def complete(self, request: Request) -> Response:
-        """One answer; raises what stands in its place."""
+        """One response; raises the error in its place."""
         outcome = (await self.complete_many([request]))[0]
         if isinstance(outcome, LLMError):
             raise outcome

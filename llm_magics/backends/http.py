@@ -1,4 +1,4 @@
-"""One long-lived connection pool to one host; every transport fault becomes one of our errors."""
+"""HTTP to one host: a long-lived connection pool, streamed responses, and transport errors as our own."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from typing import Any
 from llm_magics.backends.base import Listener
 
 KINDS = ("text/event-stream", "application/x-ndjson")
-"""Content types of answers in pieces."""
+"""Content types of streamed responses."""
 
 
 class Pieces(ABC):
-    """Takes bytes as they come, tells the listener the text so far, and makes the whole answer of them."""
+    """Collects a streamed response: tells the listener the text so far and builds the whole body."""
 
     def __init__(self, listener: Listener, host: str) -> None:
         self.listener = listener
@@ -41,7 +41,7 @@ class Pieces(ABC):
         self.begin()
 
     def begin(self) -> None:
-        """Forget an earlier try."""
+        """Forget an earlier attempt."""
         self.ended = False
         self.text = ""
         self.error: Any = None
@@ -49,7 +49,7 @@ class Pieces(ABC):
         self._rest = b""
 
     def take(self, part: bytes) -> None:
-        """More bytes, cut anywhere."""
+        """Add bytes, split anywhere."""
         *lines, self._rest = (self._rest + part).split(b"\n")
         before = self.text
         for line in lines:
@@ -58,9 +58,9 @@ class Pieces(ABC):
             self.listener(self.text)
 
     def whole(self) -> bytes:
-        """The body that the host would have sent in one piece.
+        """The body that the host would have sent without streaming.
 
-        Raises ConnectionLost where the pieces broke off before the end.
+        Raises ConnectionLost where the stream ended too early.
         """
         self._line(self._rest.strip())
         if self.error is not None:
@@ -71,7 +71,7 @@ class Pieces(ABC):
 
     @property
     def status(self) -> int:
-        """200, or the status that an error among the pieces stands for."""
+        """200, or the status of an error inside the stream."""
         if self.error is None:
             return 200
         code = self.error.get("code") if isinstance(self.error, Mapping) else None
@@ -96,24 +96,24 @@ class Pieces(ABC):
 
     @abstractmethod
     def add(self, event: dict[str, Any]) -> None:
-        """One piece."""
+        """Add one event."""
 
     @abstractmethod
     def made(self) -> dict[str, Any]:
-        """The whole answer."""
+        """The whole response."""
 
 
 class CompletionPieces(Pieces):
     """``/chat/completions`` and ``/completions`` of the OpenAI format, as server-sent events."""
 
     def begin(self) -> None:
-        """Forget an earlier try."""
+        """Forget an earlier attempt."""
         super().begin()
         self.refusal = ""
         self.finish = ""
 
     def add(self, event: dict[str, Any]) -> None:
-        """A chunk: some more of the first choice; the last one may hold the usage alone."""
+        """Add a chunk: more text of the first choice; the last chunk may hold only the usage."""
         choices = event.get("choices")
         self.last |= {name: value for name, value in event.items() if name != "choices" and value}
         choice = choices[0] if isinstance(choices, list) and choices else {}
@@ -134,7 +134,7 @@ class CompletionPieces(Pieces):
 
 
 class OllamaPieces(Pieces):
-    """Ollama's own API: a JSON object a line, the last one with the counts."""
+    """Ollama's own API: one JSON object a line, the last one with the token counts."""
 
     def add(self, event: dict[str, Any]) -> None:
         """Some more of the message, or of a raw prompt's response."""
@@ -149,18 +149,18 @@ class OllamaPieces(Pieces):
 
 
 def _text(value: Any) -> str:
-    """A piece's text; in some hosts' chunks a list of parts."""
+    """A chunk's text; some hosts send it as a list of parts."""
     if isinstance(value, list):
         return "".join(str(part.get("text") or "") for part in value if isinstance(part, Mapping))
     return value if isinstance(value, str) else ""
 
 
 KEEPALIVE = 30.0
-"""Seconds an idle connection is kept."""
+"""Seconds that an idle connection is kept open."""
 
 
 class Reply(NamedTuple):
-    """An HTTP answer as it came."""
+    """An HTTP response: status, headers, body."""
 
     status: int
     headers: Mapping[str, str]
@@ -168,10 +168,12 @@ class Reply(NamedTuple):
 
 
 class Channel:
-    """Posts to one host over one aiohttp session, opened by the first call and again after ``close``.
+    """Sends requests to one host over one aiohttp session.
 
-    Redirects are never followed: a key goes to the host it was given for, and nowhere else. The proxy
-    is the environment's, looked up once; a host on this machine is always reached directly.
+    The first call opens the session, also after ``close``.
+
+    Redirects are never followed: a key is sent only to the host it was given for. The proxy comes from
+    the environment, looked up once; a host on this machine is always reached directly.
     """
 
     def __init__(self, host: str, timeout: float) -> None:
@@ -200,13 +202,13 @@ class Channel:
     async def post(
         self, url: str, body: bytes, headers: Mapping[str, str], pieces: Pieces | None = None
     ) -> Reply:
-        """Send ``body``; the answer, whatever its status.
+        """Send ``body`` and return the response, whatever its status.
 
-        An answer in pieces is put together by ``pieces``, which tell of it meanwhile.
+        ``pieces`` collects a streamed response.
 
         Raises:
-            Timeout: No whole answer in time.
-            ConnectionLost: Refused, reset, no such host, or broken before the answer was whole.
+            Timeout: No complete response in time.
+            ConnectionLost: Refused, reset, no such host, or broken before the response was complete.
         """
         return await self._send("POST", url, body, headers, pieces)
 
@@ -246,7 +248,7 @@ class Channel:
             raise transport_error(error, self.host, self.timeout) from error
 
     def _url(self, text: str) -> URL:
-        """The parsed URL; there are two or three of them in a channel's life."""
+        """The parsed URL, cached: a channel has two or three of them."""
         found = self._urls.get(text)
         if found is None:
             from yarl import URL
@@ -277,7 +279,7 @@ def proxy_for(host: str) -> str | None:
 
 
 def transport_error(error: Exception, host: str, timeout: float) -> BackendError:
-    """An exception of asyncio or aiohttp as ours; what it said is kept as its cause."""
+    """An exception of asyncio or aiohttp as one of our errors, with the original as its cause."""
     import aiohttp
 
     what = redact(str(error)) or type(error).__name__

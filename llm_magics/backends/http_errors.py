@@ -1,4 +1,4 @@
-"""What went wrong on the wire, as one of our errors."""
+"""Error mapping: HTTP statuses, error bodies and exceptions of SDKs become our errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from llm_magics.core.errors import (
 )
 
 LONGEST = 400
-"""Characters of a host's own words that an error repeats."""
+"""Characters of a host's message that an error repeats."""
 
 _OVERFLOW = re.compile(
     r"context.{0,12}(length|window|size)|maximum.{0,20}(context|tokens)|too many (input )?tokens"
@@ -60,7 +60,7 @@ _UNITS = {"ms": 0.001, "mi": 60.0, "m": 60.0, "s": 1.0, "h": 3600.0, "d": 86400.
 
 
 class HostMessage(NamedTuple):
-    """What a host's error body says."""
+    """The message, code and parameter of a host's error body."""
 
     message: str = ""
     code: str = ""
@@ -70,7 +70,7 @@ class HostMessage(NamedTuple):
 
 
 def said(body: bytes) -> HostMessage:
-    """The error of a body, in any of the shapes in use; never fails."""
+    """The error message of a body, in any of the formats in use; never fails."""
     try:
         whole = json.loads(body)
     except ValueError:
@@ -79,7 +79,7 @@ def said(body: bytes) -> HostMessage:
 
 
 def host_message(whole: Any) -> HostMessage:
-    """The error of a parsed body."""
+    """The error message of a parsed body."""
     if isinstance(whole, list) and whole:
         whole = whole[0]
     if not isinstance(whole, Mapping):
@@ -108,7 +108,7 @@ def error_from_status(
     host: str,
     model: str,
 ) -> BackendError:
-    """An HTTP answer that is no success, as an error."""
+    """The error for an HTTP response that is no success."""
     told = said(body)
     kind, hint = kind_of(status, told, model)
     wait = retry_after(headers, told.message)
@@ -122,7 +122,7 @@ def error_from_status(
 
 
 def kind_of(status: int, told: HostMessage, model: str) -> tuple[type[BackendError], str]:
-    """The class of error for a status and its words, and what to do about it."""
+    """The class of error for a status and message, and the hint what to do."""
     words = f"{told.code} {told.kind} {told.message}"
     if status in (401, 403):
         return AuthError, "Look at the key: %llm_config key list"
@@ -142,14 +142,14 @@ def kind_of(status: int, told: HostMessage, model: str) -> tuple[type[BackendErr
 
 
 def _too_many(words: str) -> tuple[type[BackendError], str]:
-    """A 429 is for waiting, save the one for a single request larger than the minute's quota."""
+    """The class for a 429: wait, except for a single request larger than the quota of a minute."""
     if "request too large" in words.lower():
         return ContextOverflow, "This row alone is more than the account's tokens a minute: shorten it."
     return RateLimited, "Lower it for good with: %llm_config add ... --rpm N"
 
 
 def _bad(words: str, model: str) -> tuple[type[BackendError], str]:
-    """The kinds of 400."""
+    """The class for a 400."""
     if _FILTERED.search(words):
         return ContentFiltered, "The provider's filter refused this row; the others go on."
     if _OVERFLOW.search(words):
@@ -162,13 +162,13 @@ def _bad(words: str, model: str) -> tuple[type[BackendError], str]:
 
 
 def short(text: str) -> str:
-    """A host's words on one line, without keys, cut to a length that can be read."""
+    """A host's message on one line, without keys, of limited length."""
     clean = redact(" ".join(text.split()))
     return clean if len(clean) <= LONGEST else clean[: LONGEST - 4] + " ..."
 
 
 def _plain(body: bytes) -> str:
-    """A body that is no JSON: the text of a page without its tags."""
+    """The text of a body that is no JSON, without HTML tags."""
     text = body[:20_000].decode("utf-8", "replace")
     if "<" in text:
         text = re.sub(r"(?s)<(script|style).*?</\1>|<[^>]+>", " ", text)
@@ -176,7 +176,7 @@ def _plain(body: bytes) -> str:
 
 
 def request_id(headers: Mapping[str, str]) -> str:
-    """The provider's name for the request."""
+    """The provider's id of the request."""
     for name in ("x-request-id", "apim-request-id", "request-id", "cf-ray"):
         if name in headers:
             return headers[name]
@@ -184,9 +184,9 @@ def request_id(headers: Mapping[str, str]) -> str:
 
 
 def retry_after(headers: Mapping[str, str], message: str = "") -> float | None:
-    """Seconds to wait, None where nothing is said.
+    """Seconds to wait, None where the host doesn't say.
 
-    Read from ``retry-after-ms``, ``retry-after`` (seconds or a date), or the message's own "try again in
+    Read from ``retry-after-ms``, ``retry-after`` (seconds or a date), or the message's "try again in
     1.2s".
     """
     exact = _number(headers.get("retry-after-ms"))
@@ -238,7 +238,7 @@ TIMEOUT_HINT = "Give it longer: --timeout SECONDS"
 def from_status(
     status: int, message: str, *, who: str, model: str, code: str = "", headers: Any = None
 ) -> BackendError:
-    """An HTTP status and what the host said, as one of our errors. ``code`` is the host's own word for it."""
+    """An HTTP status and the host's message as one of our errors; ``code`` is the host's own error code."""
     told = HostMessage(message=message, code=code)
     kind, hint = kind_of(status, told, model)
     known = headers if headers is not None else {}
@@ -252,7 +252,7 @@ def from_status(
 
 
 def from_exception(error: BaseException, *, who: str, model: str = "") -> LLMError:
-    """Any exception as one of ours, with the original as its cause; ours stay as they are."""
+    """Any exception as one of our errors, with the original as its cause; ours are returned unchanged."""
     if isinstance(error, LLMError):
         return error
     said = f"{type(error).__name__}: {error}"
@@ -278,7 +278,7 @@ def from_exception(error: BaseException, *, who: str, model: str = "") -> LLMErr
 
 
 def _status(error: BaseException) -> int | None:
-    """The HTTP status an SDK's exception carries, under whichever name."""
+    """The HTTP status of an SDK's exception, whatever its attribute is called."""
     for holder in (error, getattr(error, "response", None)):
         for name in ("status_code", "status", "code"):
             value = getattr(holder, name, None)

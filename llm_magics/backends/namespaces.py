@@ -1,4 +1,4 @@
-"""The namespaces before ``::``: built in, registered by the user, installed by other packages."""
+"""The namespaces before ``::``, and how a spec becomes a backend. A new family is one line here."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ def namespaces() -> list[str]:
 
 
 def origins() -> dict[str, str]:
-    """Every namespace that is not built in, with where it comes from; none of them is imported.
+    """Every namespace that is not built in, with its origin; none is imported.
 
-    Packages installed since are found too.
+    Packages installed since the last call are found too.
     """
     _installed.cache_clear()
     found = {name: _package(point) for name, point in _installed().items() if name not in BUILT_IN}
@@ -139,7 +139,11 @@ def _installed() -> dict[str, Any]:
 
 
 def nested_backend(value: Any, secrets: Secrets | None) -> Backend:
-    """A backend from a spec, ``namespace::model``, a live one, or an object with ``to_backend()``.
+    """The backend inside another one: from a spec, ``namespace::model``, a live backend, or ``to_backend()``.
+
+    Raises:
+        NotFound: No such namespace.
+        UsageError: None of these.
 
     Raises:
         NotFound: No such namespace.
@@ -161,7 +165,7 @@ def nested_backend(value: Any, secrets: Secrets | None) -> Backend:
 
 
 def addressed(request: Request, backend: Backend) -> Request:
-    """``request`` as it goes to ``backend``, whose own parameters stand under the request's."""
+    """``request`` addressed to ``backend``, whose own parameters the request's override."""
     return replace(
         request,
         backend=backend.namespace,

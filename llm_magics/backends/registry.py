@@ -1,4 +1,4 @@
-"""From what a user types after ``-m`` to a live backend: namespaces, registered names, aliases."""
+"""The registry: from what a user types after ``-m`` to a live backend."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
         "offline",
     ),
 }
-"""Settings ``namespace.option`` that become a backend's options."""
+"""Settings ``namespace.option`` that become options of a backend."""
 
 _OPENAI_NAMES = re.compile(
     r"(gpt|chatgpt|o\d|text-|ft:|davinci|babbage|codex|computer-use|omni)", re.IGNORECASE
 )
 _ALWAYS_KEYED = frozenset({"anthropic", "gemini"})
-"""Where an SDK takes the namespace's own key when it is given none: it gets the name of the host's key."""
+"""Namespaces whose SDK would use the namespace's own key by itself: they get the key of the host."""
 
 _HOSTS: Mapping[str, tuple[str, ...]] = {
     "openai": ("api.openai.com", ".api.openai.com"),
@@ -71,7 +71,7 @@ _HOSTS: Mapping[str, tuple[str, ...]] = {
     "anthropic": ("api.anthropic.com",),
     "gemini": ("generativelanguage.googleapis.com",),
 }
-"""The hosts that a namespace's own key belongs to."""
+"""The hosts that a namespace's own key may be sent to."""
 
 
 def _at_home(namespace: str, url: str) -> bool:
@@ -80,12 +80,15 @@ def _at_home(namespace: str, url: str) -> bool:
 
 
 def _same_but_pace(old: BackendSpec, new: BackendSpec) -> bool:
-    """True where only limits differ that the engine keeps; the timeout belongs to the connection."""
+    """True where two specs differ only in limits that the engine applies.
+
+    The timeout is the connection's.
+    """
     return replace(old, limits=replace(new.limits, timeout=old.limits.timeout)) == new
 
 
 def _changed(live: Limits, old: Limits, new: Limits) -> Limits:
-    """A backend's limits with what was set anew; what it chose for itself otherwise stays."""
+    """A backend's limits with the user's changes; what the backend chose itself stays."""
     names = [field.name for field in fields(Limits) if getattr(old, field.name) != getattr(new, field.name)]
     return replace(live, **{name: getattr(new, name) for name in names})
 
@@ -93,8 +96,8 @@ def _changed(live: Limits, old: Limits, new: Limits) -> Limits:
 class Registry:
     """The named backends of one kernel, their aliases, and the live instances.
 
-    ``retire`` is called with an instance that is no longer reachable (its spec changed, it was removed),
-    to close it on the loop thread.
+    ``retire`` is called with an instance whose spec changed or was removed, to close it on the loop
+    thread.
     """
 
     def __init__(
@@ -113,11 +116,11 @@ class Registry:
         self._made: dict[str, BackendSpec] = {}
 
     def add(self, spec: BackendSpec) -> BackendSpec:
-        """Register a spec under its name, in place of one that had it.
+        """Register a spec under its name; replaces an earlier one.
 
         Raises:
-            UsageError: A name that can't be used, or a key in clear.
-            NotFound: No such namespace, or a member of a pool that isn't there.
+            UsageError: An impossible name, or a key in clear text.
+            NotFound: No such namespace, or an unknown member of a pool.
         """
         self._check_name(spec.name)
         if spec.name in self._aliases:
@@ -130,7 +133,7 @@ class Registry:
         return spec
 
     def remove(self, name: str) -> None:
-        """Forget a registered backend and close its instance; aliases of it go too.
+        """Remove a registered backend and its aliases, and close its instance.
 
         Raises:
             NotFound: No such name.
@@ -179,9 +182,9 @@ class Registry:
         return dict(self._aliases)
 
     def resolve(self, text: str) -> BackendSpec:
-        """The whole spec of a registered name, an alias, ``namespace::model`` or a plain openai model.
+        """The complete spec of a registered name, an alias, ``namespace::model`` or a plain openai model.
 
-        What the user left open is filled from the settings: URL, key reference, options, limits.
+        What the user left open comes from the settings: URL, key reference, options, limits.
 
         Raises:
             NotFound: No such namespace, or a plain name that is neither registered nor like openai's.
@@ -215,18 +218,18 @@ class Registry:
         return dict(self._live)
 
     def replace(self, specs: Mapping[str, BackendSpec], aliases: Mapping[str, str]) -> None:
-        """Put back an earlier state as a whole (undo of a change that failed half way)."""
+        """Restore an earlier state (undo of a change that failed half way)."""
         self._specs, self._aliases = dict(specs), dict(aliases)
 
     def clear(self) -> None:
-        """Forget everything and close every instance."""
+        """Remove everything and close every instance."""
         self._specs.clear()
         self._aliases.clear()
         for name in list(self._live):
             self._drop(name)
 
     async def close(self) -> None:
-        """Close every live instance, on the loop they live on."""
+        """Close every live instance, on its loop."""
         gone, self._live = list(self._live.values()), {}
         for backend in gone:
             await backend.close()
@@ -237,7 +240,7 @@ class Registry:
             self.retire(gone)
 
     def _members_checked(self, spec: BackendSpec) -> BackendSpec:
-        """Members by the names that last: aliases become what they stand for."""
+        """The spec with its members' aliases resolved."""
         members = [self._aliases.get(member, member) for member in spec.options["members"]]
         for member in members:
             if member != spec.name:
@@ -278,9 +281,9 @@ class Registry:
             raise UsageError(f"{name!r} is {what}; give it another name.")
 
     def _check_spelling(self, name: str) -> None:
-        """A plain name is openai's only where it looks so.
+        """Raises NotFound for a plain name that doesn't look like one of openai's.
 
-        A slip, or a backend that was removed, must not send rows to a host the user didn't name.
+        A misspelt name, or that of a removed backend, must not send rows to a host the user didn't name.
         """
         if _OPENAI_NAMES.match(name) or self._url(DEFAULT_NAMESPACE).value:
             return
@@ -292,13 +295,13 @@ class Registry:
         )
 
     def _check_namespace(self, text: str) -> None:
-        """A registered name stands alone: it holds its model already."""
+        """Raises UsageError for a registered name with a model behind it."""
         name, colons, _ = text.partition("::")
         if colons and name not in namespaces() and (name in self._specs or name in self._aliases):
             raise NotFound(f"no backend namespace {name!r}.", hint=f"That is a registered name: -m {name}")
 
     def _filled(self, spec: BackendSpec) -> BackendSpec:
-        """``spec`` with what it leaves open taken from the settings and the keys."""
+        """``spec`` with its open fields filled from the settings and the keys."""
         if "client" in spec.options:  # a client of the user's own brings URL, key and headers
             return replace(spec, limits=self._limits(spec.limits))
         said = self._url(spec.namespace)
@@ -311,10 +314,10 @@ class Registry:
         )
 
     def _key(self, spec: BackendSpec, said: Setting) -> str:
-        """The reference of the namespace's own key, where its host may have it.
+        """The reference of the namespace's own key, where the host may have it.
 
-        A URL given with ``add``, or by a project's file, gets it only at the provider's own hosts: no
-        key reaches a host that the user did not name for it.
+        A URL given with ``add``, or by a project's file, gets it only at the provider's own hosts: no key
+        is sent to a host that the user did not name for it.
         """
         namespace, url = spec.namespace, spec.base_url or said.value or ""
         strange = bool(spec.base_url) or said.origin == "pyproject.toml"
@@ -343,7 +346,7 @@ class Registry:
         return {option: value for option, value in found.items() if value is not None}
 
     def _limits(self, limits: Limits) -> Limits:
-        """What the backend leaves at its default is the setting's."""
+        """The limits, with defaults replaced by the settings."""
         names = ("rpm", "tpm", "concurrency", "retries", "timeout")
         open_ones = [name for name in names if getattr(limits, name) == getattr(Limits(), name)]
         return replace(limits, **{name: self.config.value(name) for name in open_ones})

@@ -1,4 +1,4 @@
-"""What backends over a provider's SDK share: key and headers by reference, and fields that models refuse."""
+"""What backends over a provider's SDK share: keys and headers by reference, and fields that models refuse."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from llm_magics.settings.typed_keys import is_reference
 
 
 class SDKBackend(Backend):
-    """A backend with one client of an SDK, made by the first call.
+    """A backend with one SDK client, made by the first call.
 
-    ``key_variable`` is where its key is unless the spec says otherwise, ``key_page`` where one gets it.
-    ``refused`` are fields that the model has refused: left out from then on, and said in ``notes``.
+    ``key_variable`` names the variable of its key unless the spec says otherwise, ``key_page`` the page
+    to get one. ``refused`` are fields that the model has refused: they are left out from then on, with a
+    note.
     """
 
     key_variable: ClassVar[str] = ""
@@ -41,7 +42,7 @@ class SDKBackend(Backend):
         return key
 
     def _headers_given(self) -> dict[str, str]:
-        """The user's own headers, references resolved. Raises MissingKey for one that leads nowhere."""
+        """The user's own headers with references resolved. Raises MissingKey for one that can't be."""
         return {name: self._resolved(name, value) for name, value in self.spec.headers.items()}
 
     def _resolved(self, name: str, value: str) -> str:
@@ -57,7 +58,7 @@ class SDKBackend(Backend):
         return found
 
     def _learned(self, fields: Collection[str], sentence: str) -> bool:
-        """Leave these fields out from now on, and say so; False where there are none."""
+        """Leave these fields out from now on and note it; False where there are none."""
         if fields:
             self.refused.update(fields)
             self.notes = tuple(dict.fromkeys((*self.notes, f"{self.name} {sentence}.")))

@@ -1,9 +1,9 @@
-"""Choices as points in a vector space; a text's nearness to each, as a probability.
+"""Labels by similarity: choices are points in a vector space, nearness becomes a probability.
 
 How a choice becomes a point
-    A bare name is split into words and widened by the vocabulary's words nearest to it (Rocchio's
+    A bare name is split into words and expanded by the vocabulary's words nearest to it (Rocchio's
     query expansion: Manning, Raghavan, Schütze, Introduction to Information Retrieval, 9.2). A name
-    with a description is the two texts together, as they stand.
+    with a description is the two texts together.
 How examples count
     Multinomial logistic regression with the points as the mean of a Gaussian prior: a few examples
     move a choice a little, many decide; a counterexample lowers the probability of its choice.
@@ -12,11 +12,11 @@ How nearness becomes probability
     under 0.08 on four labelled sets with 2 to 21 choices, short texts and long, names and
     descriptions (``tests/benchmarks/embedded.py``); no other number was tuned on a set of its own.
 A choice that means "none of these"
-    It stands at the level that the best of so many unrelated choices reaches by chance, whatever its
+    It has the similarity that the best of so many unrelated choices reaches by chance, whatever its
     own words are near to.
 Several choices at once
-    Each choice stands against that level and half of the others' weight. Chosen is what reaches
-    0.3: with calibrated probabilities F1 is greatest at half the F1 that can be had, here 0.55
+    Each choice competes with that level and with half of the others' weight. A choice is taken from
+    0.3 on: with calibrated probabilities F1 is greatest at half the F1 that can be had, here 0.55
     (Lipton, Elkan, Naryanaswamy 2014, arXiv:1402.1892).
 """
 
@@ -55,7 +55,7 @@ NEIGHBOURS = 50
 PRIOR = 0.02
 OTHERS = 0.5
 UNRELATED = 0.05
-"""The spread of cosines between a text and choices that have nothing to do with it."""
+"""The standard deviation of cosines between a text and unrelated choices."""
 MANY_CUT = 0.3
 _STEPS = 200
 _ONE_THREAD = 2**18
@@ -64,7 +64,7 @@ _NONE_MEANS = re.compile(r"\bnone of (the|these|those|them)\b", re.IGNORECASE)
 
 
 class Space(Protocol):
-    """Where texts are points: unit vectors, and the temperature that suits their cosines."""
+    """A vector space of texts: unit vectors, and the temperature that suits their cosines."""
 
     temperature: float
 
@@ -72,27 +72,27 @@ class Space(Protocol):
         """Unit vectors of shape (n, d); zeros for a text without words."""
 
     def evidence(self, texts: Sequence[str]) -> Vectors:
-        """The same vectors with a length of at most 1: how much of each text is known here."""
+        """The same vectors with a length of at most 1, which tells how much of each text is known."""
 
     def neighbours(self, points: Vectors, n: int) -> Vectors:
         """Unit vectors, one a point: the direction of the n words nearest to it, or zeros."""
 
 
 def words(name: str) -> str:
-    """A label's name as words: ``card_arrival``, ``cardArrival`` and ``card-arrival`` alike."""
+    """A label's name as words: ``card_arrival``, ``cardArrival`` and ``card-arrival`` are equal."""
     apart = re.sub(r"(?<=[^\W\d_])(?<![A-Z])(?=[A-Z])", " ", name)
     return " ".join(re.sub(r"[_/\\\-.:|&]+", " ", apart).split()) or name
 
 
 def means_none(choice: Choice) -> bool:
-    """Whether the choice says that no other fits: such words are near to nothing by themselves."""
+    """Whether the choice means that no other one fits."""
     if choice.description:
         return bool(_NONE_MEANS.search(choice.description))
     return words(choice.name).lower() in _NONE_NAMES
 
 
 def hint(response_format: OneOf) -> str:
-    """What would make the labels better, where only bare names were given; empty otherwise."""
+    """What would improve the labels where only bare names were given; empty otherwise."""
     if any(choice.description or choice.examples for choice in response_format.choices):
         return ""
     return (
@@ -103,7 +103,7 @@ def hint(response_format: OneOf) -> str:
 
 @dataclass(frozen=True)
 class Prototypes:
-    """A linear rule over unit vectors: ``slopes`` (d, k) and ``levels`` (k,) give a logit a choice."""
+    """A linear model over unit vectors: ``slopes`` (d, k) and ``levels`` (k,) give a logit a choice."""
 
     names: tuple[str, ...]
     slopes: Vectors
@@ -112,7 +112,7 @@ class Prototypes:
 
     @classmethod
     def of(cls, choices: Sequence[Choice], space: Space) -> Prototypes:
-        """The rule for these choices; the same for every text, whatever stands beside it."""
+        """The model for these choices; it does not depend on the texts."""
         import numpy as np
 
         none = np.array([means_none(choice) for choice in choices])
@@ -127,7 +127,7 @@ class Prototypes:
         return _softmax(_product(vectors, self.slopes) + self.levels)
 
     def each(self, vectors: Vectors) -> Vectors:
-        """Shape (n, k), each choice's own probability where several may hold, or none."""
+        """Shape (n, k), the probability of each choice where several may hold, or none."""
         import numpy as np
 
         logits = _product(vectors, self.slopes) + self.levels
@@ -139,7 +139,7 @@ class Prototypes:
 
 
 def _greatest_by_chance(k: int) -> float:
-    """About how near a text comes to the nearest of k unrelated choices (extremes of a Gaussian)."""
+    """About how near a text is to the nearest of k unrelated choices (extremes of a Gaussian)."""
     return UNRELATED * math.sqrt(2 * math.log(max(2, k)))
 
 
@@ -161,7 +161,7 @@ def _points(choices: Sequence[Choice], space: Space) -> Vectors:
 
 @dataclass(frozen=True)
 class _Lessons:
-    """Example vectors (m, d), the choice each is about (m,), and whether it is one of its texts (m,)."""
+    """Example vectors (m, d), their choice (m,), and whether they are examples or counterexamples (m,)."""
 
     vectors: Vectors
     choices: NDArray[float32]
@@ -185,10 +185,10 @@ def _lessons(choices: Sequence[Choice], space: Space) -> _Lessons | None:
 
 
 def _learn(prior: Vectors, levels: Vectors, lessons: _Lessons | None) -> Vectors:
-    """The slopes (k, d) that best explain the examples without going far from ``prior``.
+    """The slopes (k, d) that best explain the examples while staying near ``prior``.
 
-    Gradient descent on the negative log-likelihood plus ``PRIOR / 2`` times the squared distance from
-    the prior, with the step that the curvature's bound allows. No chance is involved.
+    Gradient descent on the negative log-likelihood plus ``PRIOR / 2`` times the squared distance from the
+    prior, with the step that the curvature's bound allows. Deterministic.
     """
     import numpy as np
     from threadpoolctl import threadpool_limits
@@ -209,7 +209,7 @@ def _learn(prior: Vectors, levels: Vectors, lessons: _Lessons | None) -> Vectors
 
 
 def _away(chances: Vectors, target: Vectors) -> Vectors:
-    """The gradient of ``-log(1 - p)`` for the choice that a counterexample is not."""
+    """The gradient of ``-log(1 - p)`` for the choice of a counterexample."""
     import numpy as np
 
     own = (chances * target).sum(axis=1, keepdims=True)
@@ -220,10 +220,10 @@ def _away(chances: Vectors, target: Vectors) -> Vectors:
 
 
 def _product(vectors: Vectors, slopes: Vectors) -> Vectors:
-    """``vectors @ slopes`` a few rows at a time.
+    """``vectors @ slopes``, a few rows at a time.
 
-    OpenBLAS wakes its threads for products of more than 2^18 multiplications; for ones as small as
-    these that takes two to three times the processor time, most of all on a busy machine.
+    OpenBLAS starts its threads for products of more than 2^18 multiplications; for products as small as
+    these that takes two to three times the processor time, above all on a busy machine.
     """
     import numpy as np
 

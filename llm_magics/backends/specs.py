@@ -1,4 +1,4 @@
-"""A backend's description as plain data (profiles, TOML cells), checked to hold no secret."""
+"""Backend specs as plain data (profiles, TOML cells), checked to contain no secret."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TABLES = {"headers", "parameters", "limits", "price", "options"}
 
 
 def check(spec: BackendSpec) -> BackendSpec:
-    """``spec`` if it holds no key in clear and no parameter that can't be meant.
+    """``spec``, checked to hold no key in clear text and no impossible parameter.
 
     Raises:
         TypedKeyError: A key, a secret header or a URL with credentials; the value is not repeated.
@@ -32,7 +32,7 @@ def check(spec: BackendSpec) -> BackendSpec:
 
 
 def to_dict(spec: BackendSpec) -> dict[str, Any]:
-    """The spec as plain data, without what is empty or the default.
+    """The spec as plain data, without empty and default fields.
 
     Raises:
         UsageError: It holds Python objects of the notebook (functions, clients), which plain data can't.
@@ -49,10 +49,10 @@ def to_dict(spec: BackendSpec) -> dict[str, Any]:
 
 
 def from_dict(name: str, data: Mapping[str, Any]) -> BackendSpec:
-    """The spec that plain data describes; ``price`` may also be a table or ``"in/out"``.
+    """The spec of plain data; ``price`` may also be a table or ``"in/out"``.
 
     Raises:
-        UsageError: Something missing, unknown or in clear.
+        UsageError: A field is missing, unknown, or a key in clear text.
     """
     known = _FLAT | _TABLES
     if strange := [key for key in data if key not in known]:
@@ -102,7 +102,7 @@ def _price(name: str, data: Mapping[str, Any] | str | None) -> Price | None:
 
 
 def _listed(value: Any) -> Any:
-    """Tuples as lists and no None inside, as TOML wants them."""
+    """Tuples as lists and without None, for TOML."""
     if isinstance(value, Mapping):
         return {str(key): _listed(item) for key, item in value.items() if item is not None}
     return [_listed(item) for item in value] if isinstance(value, tuple | list) else value

@@ -1,4 +1,4 @@
-"""Blocking work beside an event loop: a daemon thread a call, so that nothing can hold the kernel."""
+"""Blocking calls beside an event loop, each in a daemon thread, so that none can hang the kernel."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ T = TypeVar("T")
 
 
 async def in_thread(work: Callable[[], T], name: str = "llm_magics call") -> T:
-    """``work()``'s result, made in a thread of its own; what it raises is raised here.
+    """The result of ``work()``, called in a thread of its own; its exception is raised here.
 
-    The thread sees the caller's context variables.
-    A cancelled wait returns at once: the thread ends when its work does and nobody listens. The
-    standard executors join their threads when the kernel exits, so one stuck call would hang it.
+    The thread has the caller's context variables. A cancelled wait returns at once: the thread ends with
+    its work and its result is dropped. The standard executors join their threads when the kernel exits,
+    so that one hanging call would hang it.
     """
     loop, context = asyncio.get_running_loop(), contextvars.copy_context()
     done: asyncio.Future[T] = loop.create_future()
@@ -47,10 +47,10 @@ async def in_thread(work: Callable[[], T], name: str = "llm_magics call") -> T:
 
 
 class Watched:
-    """An awaitable that notes whether its coroutine ever really waited.
+    """An awaitable that records whether its coroutine ever really waited.
 
-    A coroutine that never does is a blocking call in async clothes: on a shared loop such calls would
-    run one after another.
+    A coroutine that never waits is a blocking call: on a shared loop such calls would run one after
+    another.
     """
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
@@ -75,7 +75,7 @@ class Watched:
 class LoopThread:
     """A daemon thread with an event loop for a user's own async functions.
 
-    Whatever blocks in there holds up neither the engine nor an interrupt.
+    A function that blocks there delays neither the engine nor an interrupt.
     """
 
     def __init__(self, name: str) -> None:
@@ -83,7 +83,7 @@ class LoopThread:
         threading.Thread(target=self.loop.run_forever, name=name, daemon=True).start()
 
     async def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """The coroutine's result, made on this thread's loop; cancelling here cancels there."""
+        """The coroutine's result, computed on this thread's loop; cancelling here cancels there."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self.loop))
 
     def stop(self) -> None:

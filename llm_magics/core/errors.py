@@ -1,28 +1,28 @@
-"""What can go wrong, as a tree; each error says what happened and what to type next.
+"""The tree of errors. Each says what happened, what was available, and what to type next.
 
 LLMError
-├── UsageError                 what was typed can't be done (never sent)
+├── UsageError                 the input is not possible (nothing was sent)
 │   ├── NotFound               no such frame, column, backend, model, setting; names the near ones
 │   ├── MissingKey             a backend without its key
 │   ├── MissingPackage         an optional package that is not installed
 │   └── Unsupported            the backend can't do this task
-├── BackendError               the model's side said no
+├── BackendError               the host or the model failed
 │   ├── AuthError              401, 403: stops the run
 │   ├── ModelNotFound          404 on the model: stops the run
-│   ├── BadRequest             400, 422: this row will never pass
-│   │   ├── ContextOverflow    the prompt is longer than the model reads
+│   ├── BadRequest             400, 422: this row can never succeed
+│   │   ├── ContextOverflow    the prompt is longer than the model's context
 │   │   └── ContentFiltered    refused by the provider's filter
 │   ├── QuotaExhausted         429 for money or plan: stops the run
 │   ├── RateLimited            429: wait, costs no attempt           (retryable)
 │   ├── Overloaded             5xx, 529                              (retryable)
 │   ├── Timeout                no answer in time                     (retryable)
 │   ├── ConnectionLost         reset, refused, DNS                   (retryable)
-│   └── MalformedAnswer        a body that is not what was promised  (retryable)
-├── ModelLoadError             a local model that can't be loaded: stops the run
-├── AnswerError                the model answered, but not usably (asked once more, then null)
-├── BudgetExceeded             --max-cost would be passed
-└── StoreError                 the answer store can't be used
-Interrupted (KeyboardInterrupt)  the cell was stopped; what was answered is kept
+│   └── MalformedAnswer        a body of the wrong format            (retryable)
+├── ModelLoadError             a local model can't be loaded: stops the run
+├── AnswerError                an unusable answer (asked for once more, then null)
+├── BudgetExceeded             --max-cost would be exceeded
+└── StoreError                 the response store can't be used
+Interrupted (KeyboardInterrupt)  the cell was stopped; finished rows are kept
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ _SECRET = re.compile(
 
 
 _hidden: set[str] = set()
-"""Every key that was used in this process: whoever makes a message need not know of them."""
+"""Every key that was used in this process, so that no error message can contain one."""
 
 
 def hide(*secrets: str) -> None:
-    """Show these in no message from now on.
+    """Replace these keys in all error messages from now on.
 
-    Stand-ins such as ``EMPTY`` or ``ollama``, which local servers take for a key, are no secrets.
+    Placeholders such as ``EMPTY`` or ``ollama``, which local servers accept as a key, are not secrets.
     """
     _hidden.update(secret for secret in secrets if len(secret) >= 8)
 
 
 def redact(text: str) -> str:
-    """``text`` with anything that is hidden, or looks like a key, replaced by ``***``."""
+    """``text`` with every known key, and everything that looks like a key, replaced by ``***``."""
     for secret in sorted(_hidden, key=len, reverse=True):  # one may begin with another
         text = text.replace(secret, "***")
     return _SECRET.sub("***", text)
@@ -71,11 +71,11 @@ def near(word: str, known: Iterable[str], n: int = 3) -> list[str]:
 
 
 class LLMError(Exception):
-    """Base of every expected failure. ``hint`` is what to type next; ``retryable`` if it may pass."""
+    """The base of every expected error. ``hint`` says what to type next; ``retryable`` errors may pass."""
 
     retryable = False
     fatal = False
-    """True where every other row of the run would fail alike."""
+    """True where every other row of the run would fail in the same way."""
     debug = False
     """Set on this class by the magics: show the whole traceback."""
 
@@ -128,7 +128,7 @@ class MissingPackage(UsageError):
 
     @classmethod
     def of(cls, package: str, extra: str, what: str) -> MissingPackage:
-        """The one message for a missing extra."""
+        """The error for a missing extra, with the command that installs it."""
         return cls(f"{what} needs the package {package!r}.", hint=f'%pip install "llm_magics[{extra}]"')
 
 
@@ -167,11 +167,11 @@ class ModelNotFound(BackendError):
 
 
 class BadRequest(BackendError):
-    """This row's request will never pass."""
+    """The host refuses this row's request, and always will."""
 
 
 class ContextOverflow(BadRequest):
-    """The prompt is longer than the model reads."""
+    """The prompt is longer than the model's context."""
 
 
 class ContentFiltered(BadRequest):
@@ -191,7 +191,7 @@ class RateLimited(BackendError):
 
 
 class Overloaded(BackendError):
-    """The host is not well."""
+    """The host failed or has no capacity."""
 
     retryable = True
 
@@ -203,13 +203,13 @@ class Timeout(BackendError):
 
 
 class ConnectionLost(BackendError):
-    """The connection broke or never came about."""
+    """The connection failed or was never established."""
 
     retryable = True
 
 
 class MalformedAnswer(BackendError):
-    """A body that is not what was promised."""
+    """The host's body does not have the promised format."""
 
     retryable = True
 
@@ -221,7 +221,7 @@ class ModelLoadError(LLMError):
 
 
 class AnswerError(LLMError):
-    """The model answered, but not usably. ``answer`` is what it said."""
+    """The model's answer can't be used. ``answer`` is its text."""
 
     def __init__(self, message: str, *, answer: str = "", hint: str = "") -> None:
         super().__init__(message, hint=hint)

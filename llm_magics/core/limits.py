@@ -1,7 +1,8 @@
-"""How fast one backend may be asked: requests and tokens a minute, windows, adaptive concurrency.
+"""Rate limits of one backend: requests and tokens a minute, windows, adaptive concurrency.
 
-One ``Limiter`` a backend, shared by all cells and runs. Time is the running loop's own, so a loop with
-virtual time (``llm_magics.testing.clock``) makes every wait instant. Waiting holds no permit.
+All cells and runs share one ``Limiter`` a backend. Time is the event loop's own, so that a loop with
+virtual time (``llm_magics.testing.clock``) makes every wait instant. A request that waits holds no
+permit.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ from llm_magics.core.errors import Overloaded, RateLimited, Timeout
 from llm_magics.core.types import Limits
 
 START = 8
-"""What is in flight before a host has shown what it takes (unless the user said a number)."""
+"""Requests in flight before a host has shown its capacity, unless the user set a number."""
 
 LONGEST = 900.0
-"""Seconds of a Retry-After that are worth waiting for."""
+"""The longest Retry-After, in seconds, that is waited for."""
 
 BUSY = frozenset({None, 503, 504, 529})
-"""Server faults that tell of too much in flight, rather than of a bug over there."""
+"""Statuses of a host with too many requests in flight, rather than of a fault."""
 
 UNBOUNDED = float("inf")
 DEFAULTS = Limits()
 
 
 def over(limits: Limits, flags: Limits | None) -> Limits:
-    """``limits`` with every field that ``flags`` sets away from its default."""
+    """``limits`` with each field replaced that ``flags`` sets to something else than its default."""
     if flags is None:
         return limits
     names = (field.name for field in dataclasses.fields(Limits))
@@ -40,7 +41,7 @@ def over(limits: Limits, flags: Limits | None) -> Limits:
 
 
 def strictest(several: Iterable[Limits]) -> Limits:
-    """The smallest of each limit; of several windows the slowest."""
+    """The smallest of each limit, and the slowest of several windows."""
     several = list(several)
     windows = [limits.window for limits in several if limits.window]
     return Limits(
@@ -52,9 +53,9 @@ def strictest(several: Iterable[Limits]) -> Limits:
 
 
 class Bucket:
-    """A level that refills evenly and may not go below zero; infinite until a limit is known.
+    """A token bucket that refills evenly and never goes below zero; infinite until a limit is known.
 
-    The user's own limit and the host's (from its headers) hold side by side: the smaller one rules.
+    The user's limit and the host's (from its response headers) hold side by side: the smaller one counts.
     """
 
     def __init__(self) -> None:
@@ -79,9 +80,9 @@ class Bucket:
     def observe(
         self, now: float, limit: float, remaining: float, reset: float | None, in_flight: float
     ) -> None:
-        """Take the host's word where it is stricter than our own count.
+        """Take over the host's count where it is stricter than ours.
 
-        ``reset`` is the time until the quota is whole again; one far beyond a minute tells of a slower
+        ``reset`` is the time until the quota is full again; one far beyond a minute belongs to a slower
         quota (requests a day).
         """
         self.refill(now)
@@ -115,7 +116,7 @@ class Bucket:
 class Window:
     """At most ``n`` starts in any span of ``seconds`` (LLooM's rate_limit tuple).
 
-    The span is stretched by ``slack``: what leaves here evenly may arrive at the host unevenly.
+    The span is lengthened by ``slack``: requests that leave evenly may arrive at the host unevenly.
     """
 
     def __init__(self, n: int, seconds: float) -> None:
@@ -135,10 +136,10 @@ class Window:
 
 
 class Concurrency:
-    """How much may be in flight: TCP's slow start, additive increase, multiplicative decrease.
+    """The number of requests in flight: TCP's slow start, additive increase, multiplicative decrease.
 
-    Doubles a round trip until the first refusal, then grows by one a round trip (Jacobson 1988); a
-    refusal multiplies it by 0.7, at most once a round trip, and a 429 starts again at one.
+    It doubles each round trip until the first refusal, then grows by one a round trip (Jacobson 1988); a
+    refusal multiplies it by 0.7, at most once a round trip, and a 429 restarts it at one.
     """
 
     def __init__(self, cap: int, *, start: int = START) -> None:
@@ -148,18 +149,21 @@ class Concurrency:
         self.changed = 0.0
 
     def resize(self, cap: int, *, start: int | None = None) -> None:
-        """A new cap; ``start`` is where a number the user named takes hold at once."""
+        """Set a new cap; ``start`` takes effect at once where the user set the number."""
         self.cap = cap
         wanted = self.allowed if start is None or self.threshold is not UNBOUNDED else start
         self.allowed = float(max(1, min(cap, wanted)))
 
     def succeeded(self) -> None:
-        """One answer came: room for a little more."""
+        """Count a success, which allows a little more concurrency."""
         step = 1.0 if self.allowed < self.threshold else 1.0 / self.allowed
         self.allowed = min(float(self.cap), self.allowed + step)
 
     def refused(self, started: float, now: float, *, restart: bool) -> bool:
-        """The host is full. What started before the last decrease says nothing new (False)."""
+        """Lower the concurrency.
+
+        Returns False for a request from before the last decrease, which tells nothing new.
+        """
         if started < self.changed:
             return False
         self.changed = now
@@ -170,14 +174,14 @@ class Concurrency:
 
 @dataclass(slots=True)
 class Permit:
-    """One request in flight: when it started, what it was taken to weigh in tokens."""
+    """One request in flight: when it started, and its estimated tokens."""
 
     started: float
     tokens: float
 
 
 class Limiter:
-    """One backend's gate: ``acquire`` before a request, ``release`` after it."""
+    """The rate limiter of one backend: ``acquire`` before a request, ``release`` after it."""
 
     def __init__(self, cap: int = 64, *, start: int = START) -> None:
         self.cap = cap
@@ -194,7 +198,7 @@ class Limiter:
 
     @contextmanager
     def under(self, limits: Limits) -> Iterator[None]:
-        """Keep to ``limits`` for the length of a run; of runs side by side the strictest holds."""
+        """Apply ``limits`` for the duration of a run; of runs side by side the strictest limits hold."""
         self._active.append(limits)
         self._adopt()
         try:
@@ -219,17 +223,17 @@ class Limiter:
 
     @property
     def weighs(self) -> bool:
-        """Whether tokens are counted, so that an estimate is worth making."""
+        """Whether tokens are limited, so that an estimate of them is needed."""
         return self.tokens.capacity is not UNBOUNDED
 
     @property
     def crowded(self) -> bool:
-        """True where the host has said no before, and as many wait as it takes at once."""
+        """True where the host refused before and the queue is as long as its capacity."""
         refused = self.concurrency.threshold is not UNBOUNDED
         return refused and len(self._waiting) >= self.concurrency.allowed
 
     async def acquire(self, tokens: float = 0.0) -> Permit:
-        """Wait for a turn, first come, first served."""
+        """Wait for a permit, first come, first served."""
         now = asyncio.get_running_loop().time()
         if not self._waiting and self._delay(now, tokens) == 0.0:
             return self._grant(now, tokens)
@@ -245,7 +249,7 @@ class Limiter:
             raise
 
     def release(self, permit: Permit, tokens: float | None = None) -> None:
-        """The request ended; ``tokens`` it really took are settled against the estimate."""
+        """End a request; ``tokens`` it really used replace the estimate."""
         self.in_flight -= 1
         if tokens is not None and self.weighs:
             self.tokens.take(tokens - permit.tokens)
@@ -258,7 +262,7 @@ class Limiter:
         self.concurrency.succeeded()
 
     def heard(self, permit: Permit, fault: object) -> None:
-        """Steer by how a request went: a fault that may pass, or None where the host had room for it."""
+        """Adapt to the outcome of a request: a retryable error, or None for a success."""
         asked = float(getattr(fault, "retry_after", None) or 0.0)
         if fault is None:
             self.succeeded()
@@ -269,7 +273,7 @@ class Limiter:
             self.refused(permit, min(asked, LONGEST), restart=False)
 
     def refused(self, permit: Permit, pause: float | None, *, restart: bool) -> None:
-        """429 (``restart``), 503 or a timeout; ``pause`` in seconds holds everybody back."""
+        """Adapt to a 429 (``restart``), a 503 or a timeout; ``pause`` in seconds holds all requests back."""
         now = asyncio.get_running_loop().time()
         if self.concurrency.refused(permit.started, now, restart=restart) and restart:
             self.refusals += 1
@@ -277,7 +281,7 @@ class Limiter:
             self.paused_until = max(self.paused_until, now + pause)
 
     def observe(self, facts: Mapping[str, float]) -> None:
-        """Learn from the host's rate-limit headers (see ``Backend.observe``)."""
+        """Take over the host's rate-limit headers (see ``Backend.observe``)."""
         now = asyncio.get_running_loop().time()
         for kind, bucket in (("requests", self.requests), ("tokens", self.tokens)):
             limit, remaining = facts.get(f"limit_{kind}"), facts.get(f"remaining_{kind}")
@@ -286,7 +290,7 @@ class Limiter:
                 bucket.observe(now, limit, remaining, facts.get(f"reset_{kind}"), in_flight)
 
     def _delay(self, now: float, tokens: float) -> float:
-        """Seconds until the next may start, infinite while only an end of another can make room."""
+        """Seconds until the next request may start, infinite while only the end of another one allows it."""
         if self.in_flight >= int(self.concurrency.allowed):
             return UNBOUNDED
         if self.paused_until > now:
@@ -307,7 +311,7 @@ class Limiter:
         return Permit(now, tokens)
 
     def _pump(self) -> None:
-        """Let through all who may go; set one timer for the next."""
+        """Grant all permits that are possible now, and set a timer for the next."""
         loop = asyncio.get_running_loop()
         if self._timer is not None:
             self._timer.cancel()
@@ -326,7 +330,7 @@ class Limiter:
 
 
 def _shape(window: tuple[int, float]) -> tuple[int, float]:
-    """What a ``Window`` over ``window`` looks like."""
+    """The key that is equal for equal windows."""
     like = Window(*window)
     return like.n, like.span
 

@@ -1,4 +1,4 @@
-"""The generation parameters that go by one name everywhere, and what each may be."""
+"""The generation parameters that have one name in all backends, and their allowed values."""
 
 from __future__ import annotations
 
@@ -43,11 +43,13 @@ KNOWN: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "seed": (_whole(-math.inf), "a whole number"),
     "prompt_format": (_text, "a name such as chatml"),
 }
-"""Name -> whether a value will do, and in words what would. Any other parameter is passed on as it is."""
+"""Name -> a check of the value, and the allowed values in words. Other parameters are passed on
+unchecked.
+"""
 
 
 def check(given: Mapping[str, Any]) -> None:
-    """Raises NotFound for a slip of a known name, UsageError for a value that can't be meant."""
+    """Raises NotFound for a misspelt parameter name, UsageError for an impossible value."""
     for name, value in given.items():
         close = near(name, KNOWN, 1)
         if name not in KNOWN:

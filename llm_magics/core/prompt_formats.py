@@ -1,7 +1,7 @@
-"""Prompts as a model reads them: named formats for raw text, and the user's own formatting function.
+"""Prompt formats: named formats that turn messages into raw text, and the user's own formatting function.
 
-By default messages go to a model as messages and its own chat template makes text of them. The names
-here are distilabel's (0.x), for models that come without a template or were trained on another one.
+By default messages are sent as messages and the model's own chat template formats them. The named formats
+are distilabel's (0.x), for models without a template or trained on another one.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from llm_magics.core.errors import NotFound, UsageError
 from llm_magics.core.types import Message, Request
 
 Rendered: TypeAlias = str | tuple[Message, ...]
-"""Raw text that goes to the model as it is, or messages for the model's own chat template."""
+"""Raw text that is sent as it is, or messages for the model's own chat template."""
 
 
 class Prompt(list[dict[str, str]]):
-    """What a ``prompt_formatting_fn`` is given: the messages as ``{"role", "content"}`` dicts.
+    """The argument of a ``prompt_formatting_fn``: the messages as ``{"role", "content"}`` dicts.
 
     ``system_prompt`` and ``formatted_prompt`` are distilabel's names for the two texts of one turn.
     """
@@ -41,10 +41,10 @@ class Prompt(list[dict[str, str]]):
 
 
 class FormattingFn:
-    """A ``prompt_formatting_fn`` with a name that changes with its code and nothing else.
+    """A ``prompt_formatting_fn`` with a name that changes when its code changes.
 
-    Its ``repr`` stands in a request's key: an answer made with another function is another answer,
-    and the same function in tomorrow's kernel is the same one. Values the function takes from outside
+    The ``repr`` is part of a request's key: the answer to another function's prompt is a different one,
+    and the same function in a later kernel has the same key. Values that the function reads from outside
     (globals, closures) are not part of it.
     """
 
@@ -52,7 +52,7 @@ class FormattingFn:
         self.fn = fn
 
     def __call__(self, messages: Iterable[Message]) -> Rendered:
-        """What the function makes of the messages; raises UsageError where it fails, or that is no prompt."""
+        """The function's result; raises UsageError where the function fails or returns no prompt."""
         try:
             answer = self.fn(Prompt(dicts(messages)))
         except Exception as error:
@@ -67,10 +67,10 @@ class FormattingFn:
 
 
 def prompt_of(request: Request) -> Rendered:
-    """What is sent for ``request``: its ``prompt_formatting_fn``'s answer, else its ``prompt_format``'s.
+    """The prompt that is sent for ``request``, by its ``prompt_formatting_fn`` or ``prompt_format``.
 
-    Both stand in ``request.parameters``; without them the messages stay messages. Raises NotFound for
-    an unknown format and UsageError for a function that returns no prompt.
+    Both are ``request.parameters``; without them the messages stay messages. Raises NotFound for an
+    unknown format and UsageError for a function that returns no prompt.
     """
     fn = request.parameters.get("prompt_formatting_fn")
     if fn is not None:
@@ -92,12 +92,12 @@ def formatting_fn(fn: Any) -> FormattingFn:
 
 
 def as_messages(rendered: Rendered) -> tuple[Message, ...]:
-    """Messages for an API that takes nothing else: raw text becomes one user message."""
+    """Messages for an API that takes only messages: raw text becomes one user message."""
     return (Message("user", rendered),) if isinstance(rendered, str) else rendered
 
 
 def joined(several: Sequence[Rendered]) -> str | list[dict[str, str]]:
-    """Prompts as one to show: the messages of all in order, or the texts where they are texts."""
+    """Several prompts as one for display: the messages of all in order, or the texts."""
     if any(isinstance(each, str) for each in several):
         return "\n\n".join(message.content for each in several for message in as_messages(each))
     return [turn for each in several for turn in dicts(as_messages(each))]
@@ -116,7 +116,7 @@ def dicts(messages: Iterable[Message]) -> list[dict[str, str]]:
 
 
 def fingerprint(*functions: Any) -> str:
-    """Twelve hex digits that change when a function's code, names, constants or defaults do."""
+    """Twelve hex digits that change when a function's code, names, constants or defaults change."""
     digest = hashlib.sha256()
     for function in functions:
         _feed(digest.update, function)
@@ -124,7 +124,7 @@ def fingerprint(*functions: Any) -> str:
 
 
 def _feed(update: Callable[[bytes], None], function: Any) -> None:
-    """Hash what a callable is: its code where it has one, its name where it is built in."""
+    """Hash a callable: its code, or the name of a built-in."""
     code = getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
     if code is None:
         update(
@@ -136,7 +136,7 @@ def _feed(update: Callable[[bytes], None], function: Any) -> None:
 
 
 def _feed_code(update: Callable[[bytes], None], code: CodeType) -> None:
-    """Hash a code object without its file and line numbers, which move with the cell."""
+    """Hash a code object without its file and line numbers, which change when a cell moves."""
     update(code.co_code)
     update(repr((code.co_names, code.co_varnames, code.co_freevars)).encode())
     for constant in code.co_consts:
@@ -147,7 +147,7 @@ def _feed_code(update: Callable[[bytes], None], code: CodeType) -> None:
 
 
 def _rendered(answer: Any, fn: FormattingFn) -> Rendered:
-    """A function's answer as text or messages."""
+    """A function's result as text or messages."""
     if isinstance(answer, str):
         return answer
     if isinstance(answer, Sequence) and answer:
@@ -161,7 +161,7 @@ def _rendered(answer: Any, fn: FormattingFn) -> Rendered:
 
 
 def _message(turn: Any) -> Message | None:
-    """One turn as a Message, or None where it is none."""
+    """One turn as a Message, None where it has no role and content."""
     if isinstance(turn, Mapping) and {"role", "content"} <= turn.keys():
         return Message(str(turn["role"]), str(turn["content"]))
     if isinstance(turn, tuple) and len(turn) == 2:

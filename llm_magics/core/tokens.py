@@ -1,9 +1,10 @@
-"""How many tokens a text has, near enough to estimate; any model name will do.
+"""Token counts that are good enough for estimates, for any model name.
 
-Without a tokenizer the count is a sum over what the text is made of. The weights are a least-squares fit
-to OpenAI's o200k_base on seven labelled sets in English, Python source and sentences in nine other
-languages: a median of 3 to 5 % off a text in English, up to 18 % in the others (``tests/test_tokens.py``).
-Models with older vocabularies take more: up to a quarter in English, up to twice as many elsewhere.
+Without a tokenizer the count is a weighted sum over the characters of a text. The weights are a least-
+squares fit to OpenAI's o200k_base on seven labelled sets in English, Python source and sentences in nine
+other languages: the median error is 3 to 5 % a text in English, up to 18 % in the others
+(``tests/core/test_tokens.py``). Models with older vocabularies use more tokens: up to a quarter more in
+English, up to twice as many elsewhere.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ _FOREIGN: tuple[tuple[float, re.Pattern[str]], ...] = (
 
 
 def count(text: str, model: str = "") -> int:
-    """Tokens of ``text``: tiktoken's where it is installed and its table is on disk, else by length.
+    """Tokens of ``text``: by tiktoken where it is installed and its table is on disk, else estimated.
 
-    Never fails, never reaches for the network.
+    Never raises and never connects to the network.
     """
     if not text:
         return 0
@@ -88,7 +89,7 @@ def _encoding(model: str) -> Any:
 
 
 def _on_disk(name: str) -> bool:
-    """True where tiktoken has the table already: it would fetch it from the network otherwise."""
+    """True where tiktoken's table is on disk; otherwise tiktoken would download it."""
     url = f"https://openaipublic.blob.core.windows.net/encodings/{name}.tiktoken"
     default = Path(tempfile.gettempdir()) / "data-gym-cache"
     folder = os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR") or default

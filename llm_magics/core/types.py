@@ -1,4 +1,8 @@
-"""The words every floor speaks: frozen records, no imports of ours, nothing heavy."""
+"""Requests, responses, response formats, limits and prices: the frozen records that all folders share.
+
+Nothing of ours and nothing heavy is imported here. The fields of a ``Request`` and of the response
+formats stand in the keys of the response store: renaming one would lose stored answers.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ ROLES: tuple[str, ...] = (
     "concepts.synthesize",
     "concepts.score",
 )
-"""What a backend is used for; each role falls back to ``default``."""
+"""The purposes a backend can be bound to; a role without a backend of its own uses ``default``."""
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 
@@ -47,13 +51,13 @@ class Choice:
 
 
 class Format:
-    """What an answer may be; the base of the response formats."""
+    """The base class of the response formats."""
 
     kind = ""
 
     @cached_property
     def canonical(self) -> str:
-        """One JSON text per meaning; made once for all rows of a run."""
+        """The format as JSON, equal for equal formats; computed once and shared by all rows of a run."""
         return _encode({"kind": self.kind, **_plain(self)})
 
 
@@ -106,13 +110,13 @@ TEXT = Text()
 
 @dataclass(frozen=True)
 class Request:
-    """What one row asks of a model.
+    """What is asked of a model about one row.
 
-    ``backend`` is the namespace and ``base_url`` the host, so that one model name on two hosts is two
-    things and a renamed backend is still the same one. ``subject`` is the row's own text inside
-    ``messages``: embeddings compare it, and a prompt that is too long is cut there and nowhere else.
-    ``sample`` tells the n-th generation of one prompt from the first, ``together`` how many rows may share
-    one request with it. No secret ever stands here.
+    ``backend`` is the namespace and ``base_url`` the host, so that equal model names on two hosts are
+    different, and a backend that was renamed is still the same one. ``subject`` is the row's own text
+    inside ``messages``: embeddings are made of it, and a prompt that is too long is truncated there and
+    nowhere else. ``sample`` numbers the generations of one prompt, ``rows_per_request`` says how many
+    rows may share one request. A request never contains a secret.
     """
 
     backend: str
@@ -127,11 +131,11 @@ class Request:
 
     @cached_property
     def key(self) -> str:
-        """Sha256 of the canonical JSON of everything that decides the answer."""
+        """The key in the response store: SHA-256 of the JSON of everything that decides the answer."""
         return hashlib.sha256(self.canonical().encode("utf-8", "surrogatepass")).hexdigest()
 
     def canonical(self) -> str:
-        """One JSON text per meaning: sorted keys, no spaces, tuples as lists."""
+        """The request as JSON with sorted keys and no spaces, equal for equal requests."""
         whole = {
             "backend": self.backend,
             "base_url": self.base_url,
@@ -146,7 +150,7 @@ class Request:
 
 
 def _plain(value: Any) -> Any:
-    """A record as its declared fields, a mapping as a dict, anything else as its text."""
+    """Turn a record into a dict of its fields, and anything else that JSON lacks into its text."""
     if isinstance(value, Mapping):
         return dict(value)
     names = getattr(value, "__dataclass_fields__", None)
@@ -158,7 +162,7 @@ _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_plain
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens one answer took; ``cost`` in US dollars, None where the price is unknown."""
+    """The tokens of one answer; ``cost`` is in US dollars, None where the price is unknown."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -174,12 +178,12 @@ NO_USAGE = Usage()
 class Response:
     """A model's answer.
 
-    ``parsed`` is the value where the backend served the format natively (a label, a list of labels,
-    the JSON value), else None and the task parses ``text``. ``scores`` are probabilities over the
-    choices, ``method`` how they came about (``logprobs``, ``trie``, ``similarity``, ``votes``).
-    ``vector`` is a float32 array of shape (d,). ``notes`` are sentences the user is told once a run.
-    ``latency`` in seconds. ``cut_to`` is the context, in tokens, that the row's own text was cut to fit;
-    0 where the model saw all of it.
+    ``parsed`` is the value where the backend enforced the format itself (a label, a list of labels, a
+    JSON value), else None, and the task parses ``text``. ``scores`` are probabilities of the choices,
+    ``method`` names how they were computed (``logprobs``, ``trie``, ``similarity``, ``votes``).
+    ``vector`` is a float32 array of shape (d,). ``notes`` are sentences shown once a run. ``latency`` is
+    in seconds. ``cut_to`` is the context size in tokens that the row's text was truncated to, 0 where the
+    model read all of it.
     """
 
     text: str = ""
@@ -199,7 +203,7 @@ class Response:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one row: its values by column, or the reason there are none."""
+    """The outcome of one row: its values by column, or the error in their place."""
 
     index: int
     status: Status
@@ -213,11 +217,12 @@ class Result:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a backend may be asked for.
+    """The limits of a backend.
 
-    ``rpm`` and ``tpm`` per minute; ``window`` = at most n requests in any span of that many seconds
-    (LLooM's tuple); ``concurrency`` caps what is in flight; ``retries`` per row for faults that may
-    pass; ``timeout`` in seconds for one attempt.
+    ``rpm`` and ``tpm`` are requests and tokens a minute; ``window`` = (n, seconds) allows at most n
+    requests in any span of that length (LLooM's tuple); ``concurrency`` limits the requests in flight;
+    ``retries`` counts per row and only for errors that may pass; ``timeout`` is in seconds for one
+    attempt.
     """
 
     rpm: float | None = None
@@ -244,12 +249,12 @@ FREE = Price(0.0, 0.0, 0.0, source="runs on this machine")
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a backend serves natively, and how it likes to be asked.
+    """What a backend can do by itself, and how the engine should call it.
 
-    ``max_concurrency`` is where adaptive concurrency stops. ``batch_size`` > 1: the engine hands
-    over that many requests at once (``complete_many``); ``embed_batch`` are the texts of one ``embed``.
-    ``stored`` False: answers are
-    cheaper to make again than to keep. ``parameters``: those it takes, None for "passes all on".
+    ``max_concurrency`` is the upper end of adaptive concurrency. With ``batch_size`` > 1 the engine hands
+    over that many requests at once (``complete_many``); ``embed_batch`` is the number of texts of one
+    ``embed``. ``stored`` is False where answers are cheaper to compute again than to store.
+    ``parameters`` are the names that the backend takes; None passes all of them on.
     """
 
     text: bool = True
@@ -267,12 +272,14 @@ class Capabilities:
 
 @dataclass(frozen=True)
 class BackendSpec:
-    """A backend as the user described it; what a registry keeps and a profile saves. No secret.
+    """A backend as the user described it.
+
+    A registry holds it, a profile stores it; it contains no secret.
 
     ``key`` and the values of ``headers`` may be references (``env:NAME``, ``keyring:NAME``,
-    ``session:NAME``), resolved late and only for this backend's own host. ``base_url`` is a URL, an
-    Azure endpoint, or empty for the namespace's own. ``options`` is what one family alone knows
-    (``api_version``, ``context``, ``gpu_layers``, ``fn``, ``members``, ...).
+    ``session:NAME``), which are resolved at the time of a call and sent to this backend's own host only.
+    ``base_url`` is a URL, an Azure endpoint, or empty for the namespace's default. ``options`` belong to
+    one family of backends (``api_version``, ``context``, ``gpu_layers``, ``fn``, ``members``, ...).
     """
 
     namespace: str
@@ -301,9 +308,9 @@ class Embedding:
 class Concept:
     """A pattern that texts may show.
 
-    ``criterion`` is a yes/no question about one text; it alone decides the scores, so a renamed
-    concept keeps them. ``examples`` are row numbers of texts that show it, ``seed`` the topic it was
-    induced for. ``locked`` keeps it from being changed, ``selected`` is its tick.
+    ``criterion`` is a yes/no question about one text; scores belong to the criterion, so that a renamed
+    concept keeps them. ``examples`` are row numbers of texts that show the concept, ``seed`` is the topic
+    it was induced for. A ``locked`` concept can't be changed, a ``selected`` one is ticked.
     """
 
     id: str

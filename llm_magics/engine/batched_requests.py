@@ -1,8 +1,8 @@
-"""Several rows' requests as one, and its answer taken apart: each row gets what stands under its own id.
+"""Several rows in one request (``--rows-per-request``): batched, answered, and taken apart again.
 
-Rows go out as one JSON object, id -> text, so that nothing in a text can pass for another row, and come
-back as one, id -> answer. An id that is missing, stands there twice, or was never given answers nobody.
-(Batch prompting: Cheng, Kasai, Yu 2023, arXiv 2301.08721.)
+The rows are sent as one JSON object, id -> text, so that no text can pass for another row, and come back
+as one, id -> answer. A missing, repeated or unknown id answers no row; such rows are asked alone. (Batch
+prompting: Cheng, Kasai, Yu 2023, arXiv 2301.08721.)
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ RULE = (
     "as if there were no other. The answer is one JSON object with exactly the same ids, id -> answer to "
     "that case, and nothing else."
 )
-"""What the instructions of several rows end with."""
+"""The end of the instructions of a batched request."""
 
 MANY_NAMES = 500
-"""More label names than this go without an enum, as in a request of one row."""
+"""With more label names than this the schema has no enum, as in a request of one row."""
 
 OVERHEAD = 8
-"""Output tokens that an id and its punctuation take, on the high side."""
+"""Output tokens of an id and its punctuation, estimated on the high side."""
 
 _CUT = ("length", "max_tokens")
 _ENTRY = re.compile(r'\s*"([^"\\]{1,20})"\s*:\s*')
@@ -44,7 +44,7 @@ _AFTER = re.compile(r"\s*[,}]")
 
 @dataclass(frozen=True)
 class BatchedRequest:
-    """Requests that differ in their last message alone, in the order of their ids 1, 2, 3, ..."""
+    """Requests that differ in their last message only, in the order of their ids 1, 2, 3, ..."""
 
     requests: tuple[Request, ...]
 
@@ -55,7 +55,10 @@ class BatchedRequest:
 
     @cached_property
     def request(self) -> Request:
-        """All of them as one; instructions and examples stand in front and are the same for every bundle."""
+        """All of them as one request.
+
+        Instructions and examples come first and are the same in every batch.
+        """
         first = self.requests[0]
         cases = _json({mark: r.messages[-1].content for mark, r in zip(self.ids, self.requests, strict=True)})
         return replace(
@@ -68,7 +71,10 @@ class BatchedRequest:
         )
 
     def read(self, response: Response) -> list[Response | None]:
-        """Each row's own answer, None for a row without one; usage, model and request id are the whole's."""
+        """Each row's own response, None for a row without one.
+
+        Usage, model and request id are the whole's.
+        """
         found = answers_by_id(response.text)
         if not found and isinstance(response.parsed, Mapping):
             found = [(str(mark), value) for mark, value in response.parsed.items()]
@@ -79,7 +85,7 @@ class BatchedRequest:
 
 
 def batch_requests(requests: Sequence[Request]) -> BatchedRequest | None:
-    """The requests as a bundle; None where they are not of one kind, or fewer than two."""
+    """The requests as one; None where they differ in more than their text, or are fewer than two."""
     first = requests[0]
     alike = all(
         r.messages[:-1] == first.messages[:-1]
@@ -93,7 +99,7 @@ def batch_requests(requests: Sequence[Request]) -> BatchedRequest | None:
 
 
 def requests_sent(requests: Iterable[Request], rows_per_request: int) -> Iterator[Request]:
-    """What goes out for these requests where ``together`` share one."""
+    """The requests that are really sent where ``rows_per_request`` rows share one."""
     waiting = iter(requests)
     while part := list(islice(waiting, rows_per_request)):
         bundle = batch_requests(part)
@@ -104,7 +110,7 @@ def requests_sent(requests: Iterable[Request], rows_per_request: int) -> Iterato
 
 
 def _head(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """Instructions with the rule at their end; earlier turns as one turn of the same shape."""
+    """The instructions with the rule at their end; earlier turns become one turn of the same shape."""
     said = [m.content for m in messages if m.role == "system"]
     turns = [m for m in messages if m.role != "system"]
     head = Message("system", "\n\n".join([*said, RULE]))
@@ -119,7 +125,7 @@ def _head(messages: tuple[Message, ...]) -> tuple[Message, ...]:
 
 
 def _value(text: str) -> Any:
-    """An earlier answer as JSON: itself where it is JSON, else a string."""
+    """An earlier answer as JSON: the value where it is JSON, else a string."""
     try:
         return json.loads(text) if text[:1] in "{[" else text
     except ValueError:
@@ -131,7 +137,7 @@ def _json(value: Any) -> str:
 
 
 def _answers(ids: Sequence[str], form: ResponseFormat) -> Schema:
-    """One answer an id; what an answer may be stands there once."""
+    """The schema of one answer an id; the schema of an answer is written once."""
     one, definitions = _answer(form), {}
     if isinstance(form, Schema):
         definitions = dict(one.pop("$defs", {}))
@@ -166,7 +172,7 @@ def _most(form: OneOf) -> dict[str, Any]:
 
 
 def _parameters(given: Mapping[str, Any], rows: int) -> Mapping[str, Any]:
-    """A limit on one answer's tokens, for all of them together."""
+    """The parameters, with the token limit multiplied for all rows."""
     limits = {
         name: (given[name] + OVERHEAD) * rows
         for name in ("max_new_tokens", "max_tokens")
@@ -179,9 +185,9 @@ def _parameters(given: Mapping[str, Any], rows: int) -> Mapping[str, Any]:
 
 
 def answers_by_id(text: str) -> list[tuple[str, Any]]:
-    """The entries of the answer's object in order, an id that stands there twice twice.
+    """The entries of the answer's object in order, repeated ids included.
 
-    Of an answer that breaks off, those that are whole.
+    Of an answer that is cut off, the complete entries.
     """
     answer = visible(text)
     found, value = loose_json(answer, _Entries)
@@ -194,7 +200,7 @@ def answers_by_id(text: str) -> list[tuple[str, Any]]:
 
 
 class _Entries(dict[str, Any]):
-    """A JSON object that remembers its entries as they stood there."""
+    """A JSON object that remembers its entries in order, repeated keys included."""
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
@@ -217,7 +223,7 @@ def _whole_entries(answer: str) -> Iterator[tuple[str, Any]]:
 
 
 def _own(response: Response, form: ResponseFormat, value: Any) -> Response:
-    """One row's share of the answer, as its backend would have given it alone."""
+    """One row's part of the response, as the backend would have answered it alone."""
     text = value if isinstance(value, str) else _json(value)
     parsed = value if isinstance(form, Schema) and isinstance(value, dict | list) else None
     finish = "stop" if response.finish_reason in _CUT else response.finish_reason
@@ -225,7 +231,7 @@ def _own(response: Response, form: ResponseFormat, value: Any) -> Response:
 
 
 GIVE_UP_AFTER = 3
-"""So many first answers without one row in them, and rows are asked alone from there on."""
+"""After this many first batches without one usable row, rows are asked alone."""
 
 LEFT_OUT = (
     "some rows were missing in an answer to several, and were asked alone (attempts in llm.last.outputs)"
@@ -234,10 +240,10 @@ GIVEN_UP = "the model doesn't answer several rows by their ids; they were asked 
 
 
 class BatchedRetrier(Retrier):
-    """Asks for several rows at once; what comes back for a row is that row's, or the row is asked alone.
+    """Sends several rows in one request; a row without an answer in it is asked alone.
 
-    Each answer is kept under its own row's key. What the shared request took is shared out over its rows
-    by length, those that it left out included, and adds up exactly.
+    Each answer is stored under its own row's key. The usage of a shared request is split over all of its
+    rows by length, and adds up exactly.
     """
 
     useless = 0
@@ -254,7 +260,7 @@ class BatchedRetrier(Retrier):
         return [reply for _, reply in sorted(zip(order, replies, strict=True), key=lambda pair: pair[0])]
 
     async def _one_kind(self, requests: Sequence[Request], keep: OnOutcomes) -> list[Reply]:
-        """Requests that may share one; asked in halves where that is refused, alone where it is but one."""
+        """Send requests that may share one; halve the batch where it is refused."""
         bundle = batch_requests(requests)
         if bundle is None:
             return await self._apart(requests, keep)
@@ -291,7 +297,7 @@ class BatchedRetrier(Retrier):
         return [missed[i] if i in missed else Reply(own[i], attempts) for i in range(len(requests))]
 
     async def _apart(self, requests: Sequence[Request], keep: OnOutcomes, note: str = "") -> list[Reply]:
-        """Each request alone, side by side; ``note`` is said with their answers."""
+        """Send each request alone, side by side; ``note`` is added to their responses."""
         found = await asyncio.gather(*(self._alone(request, keep) for request in requests))
         return [reply._replace(outcome=_noted(reply.outcome, note)) for reply in found]
 
@@ -301,11 +307,11 @@ class BatchedRetrier(Retrier):
 
 
 def _nowhere(requests: Sequence[Request], outcomes: Sequence[Outcome]) -> None:
-    """The answer to several is kept once it is taken apart."""
+    """Store nothing yet: a batched response is stored once it is taken apart."""
 
 
 def _alike(requests: Sequence[Request]) -> list[list[int]]:
-    """Places of the requests that have all but their last message in common."""
+    """Groups of requests that have all but their last message in common."""
     kinds: dict[tuple[Message, ...], list[int]] = {}
     for place, request in enumerate(requests):
         kinds.setdefault(request.messages[:-1], []).append(place)

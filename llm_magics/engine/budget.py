@@ -1,4 +1,4 @@
-"""What a run may spend: nothing is sent that could pass the limit."""
+"""The budget of a run: no request is sent that could exceed it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from llm_magics.core.errors import BudgetExceeded
 from llm_magics.core.types import Price, Request, Usage
 
 GUESS = 256
-"""Output tokens of a request that names no maximum, before any answer has shown better."""
+"""Output tokens of a request without a maximum, before any response was seen."""
 
 
 def input_tokens(request: Request) -> int:
-    """Roughly the tokens of the prompt, with a few a message; the subject's where there are none."""
+    """Estimated tokens of the prompt, a few added for each message; of an embedding, those of the text."""
     if not request.messages:
         return tokens.by_length(request.subject)
     return sum(tokens.by_length(message.content) + 4 for message in request.messages)
 
 
 class TokenEstimator:
-    """How many tokens the next request takes, learned from the answers so far."""
+    """Estimates the tokens of the next request from the responses so far."""
 
     def __init__(self) -> None:
         self.output = 0
@@ -31,22 +31,22 @@ class TokenEstimator:
         self.mean = 0.0
 
     def learn(self, usage: Usage) -> None:
-        """Remember the longest answer and the mean."""
+        """Take in a response's output tokens: the longest and the mean."""
         self.seen += 1
         self.output = max(self.output, usage.output_tokens)
         self.mean += (usage.output_tokens - self.mean) / self.seen
 
     def compare(self, request: Request, usage: Usage) -> None:
-        """Remember how far the guess of the prompt was off."""
+        """Take in how far the estimate of a prompt was off."""
         if usage.input_tokens and not usage.estimated:
             self.ratio = max(self.ratio, usage.input_tokens / max(1, input_tokens(request)))
 
     def tokens(self, request: Request) -> tuple[float, float]:
-        """Input and output tokens, on the high side."""
+        """Input and output tokens of a request, estimated on the high side."""
         return input_tokens(request) * self.ratio, self.output if self.seen else self._guess(request)
 
     def likely(self, request: Request) -> float:
-        """Input and output tokens together, as they most likely are; quick, for tokens a minute."""
+        """Input and output tokens together, most likely; cheap, for tokens a minute."""
         output = self.mean if self.seen else min(self._guess(request), GUESS)
         characters = sum(len(content) for _, content in request.messages) or len(request.subject)
         return characters / 4 + 4 * len(request.messages) + output
@@ -58,7 +58,7 @@ class TokenEstimator:
 
 
 class Budget:
-    """Money spent, money reserved for what is in flight, and the limit for both."""
+    """Money spent, money reserved for requests in flight, and the limit for both."""
 
     def __init__(self, limit: float | None, price: Price | None) -> None:
         self.limit = limit
@@ -71,9 +71,9 @@ class Budget:
         self._settled = asyncio.Event()
 
     async def reserve(self, requests: Sequence[Request]) -> float:
-        """Set aside what ``requests`` will cost; waits where answers under way may free money.
+        """Reserve the estimated cost of ``requests``; waits where requests in flight may free money.
 
-        Raises BudgetExceeded where it would pass the limit.
+        Raises BudgetExceeded where the limit would be exceeded.
         """
         if self.limit is None:
             return 0.0
@@ -91,14 +91,14 @@ class Budget:
             await self._settled.wait()
 
     def settle(self, reserved: float) -> None:
-        """What was reserved is no longer in flight."""
+        """Release a reservation."""
         if self.limit is not None:
             self.reserved = max(0.0, self.reserved - reserved)
             self.in_flight -= 1
             self._settled.set()
 
     def spend(self, request: Request, usage: Usage) -> None:
-        """Count an answer; one of unknown price costs nothing here."""
+        """Count a response; one without a known price counts nothing."""
         self.expects.learn(usage)
         if self.limit is not None:
             self.expects.compare(request, usage)

@@ -1,4 +1,4 @@
-"""Rows drawn as workers ask for them: made into requests, looked up, equal ones joined."""
+"""Rows become requests: rows are read lazily, equal requests are sent once, stored ones not at all."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from llm_magics.engine.task import Row, Target, Task
 from llm_magics.store.responses import ResponseStore
 
 CHUNK = 256
-"""Rows drawn and looked up at a time; what stands ready is never more."""
+"""Rows that are read and looked up at a time, and the most that are held ready."""
 
 
 class WorkItem(NamedTuple):
-    """One row to ask about: its place in the results, its values, which generation of it."""
+    """One row and generation of a run: its index in the results, its values, its sample number."""
 
     index: int  # type: ignore[assignment] # hides tuple.index, which nobody calls on an Ask
     row: Row
@@ -26,7 +26,7 @@ class WorkItem(NamedTuple):
 
 
 class PendingRequest:
-    """A request to be answered, and the rows that wait for the same answer."""
+    """A request that needs an answer, and the rows that wait for the same answer."""
 
     __slots__ = ("followers", "index", "request", "stored")
 
@@ -39,9 +39,10 @@ class PendingRequest:
 
 @dataclass(frozen=True)
 class RequestSource:
-    """How rows become requests. ``keyed`` False skips keys, and with them store and duplicates.
+    """How rows become requests.
 
-    ``outgrown`` says of a stored answer that it must be asked for again.
+    Without ``keyed`` no key is computed, and nothing is looked up or deduplicated. ``outgrown`` tells of
+    a stored response whether it has to be asked for again.
     """
 
     task: Task
@@ -54,7 +55,7 @@ class RequestSource:
 
 
 class RequestQueue:
-    """The rows of a run, drawn lazily; ``deliver`` gets those with nothing to ask."""
+    """The requests of a run, made lazily; ``deliver`` gets the results of rows that need no request."""
 
     def __init__(
         self, work_items: Iterable[WorkItem], draw: RequestSource, deliver: Callable[[Result], None]
@@ -68,7 +69,7 @@ class RequestQueue:
         self._asking = 0
 
     async def take(self, n: int) -> list[PendingRequest]:
-        """Up to ``n`` requests to send, with any stored ones before them; empty when all are out."""
+        """Up to ``n`` requests to send, and the stored ones in between; empty when there are no more."""
         ready = self._ready
         # A batch is made full; what stands ready stays bounded where nearly all of it is stored.
         while not self.exhausted and self._asking < n and len(ready) < self.draw.chunk:
@@ -83,12 +84,12 @@ class RequestQueue:
         return taken
 
     def done(self, pending: PendingRequest) -> None:
-        """Its answer is out: an equal row from now on is looked up again."""
+        """Forget a request that was answered: an equal row from now on is looked up in the store."""
         if self.draw.keyed:
             self._open.pop(pending.request.key, None)
 
     def _draw_more(self) -> None:
-        """Make the next rows into requests."""
+        """Read the next rows and make their requests."""
         make, target = self.draw.task.request, self.draw.target
         drawn = list(islice(self._asks, self.draw.chunk))
         fresh: list[PendingRequest] = []
@@ -104,7 +105,7 @@ class RequestQueue:
         self._asking += sum(pending.stored is None for pending in fresh)
 
     def _joins(self, request: Request, index: int) -> bool:
-        """Whether an equal request is already under way, and now answers this row too."""
+        """Whether an equal request is in flight; its answer will serve this row too."""
         leader = self._open.get(request.key) if self.draw.keyed else None
         if leader is None:
             return False

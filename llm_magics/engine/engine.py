@@ -1,4 +1,4 @@
-"""Rows in, results out: one limiter a backend, one pass a run.
+"""The engine: rows in, results out, with one limiter a backend and one worker pool a run.
 
 Nothing here knows a task or a backend by name.
 """
@@ -22,9 +22,9 @@ from llm_magics.store.responses import ResponseStore
 
 
 class Engine:
-    """Runs tasks over rows; keeps one limiter a backend for all runs. Used on one loop only.
+    """Runs tasks over rows and holds the limiter of each backend. Used on one event loop only.
 
-    ``store`` None keeps nothing.
+    Without a ``store`` nothing is stored.
     """
 
     def __init__(self, store: ResponseStore | None = None) -> None:
@@ -32,7 +32,7 @@ class Engine:
         self._limiters: dict[tuple[str, str, str], Limiter] = {}
 
     def limiter(self, backend: Backend) -> Limiter:
-        """The backend's gate, the same one for all runs."""
+        """The backend's limiter, the same one for all runs."""
         name = (backend.namespace, backend.base_url, backend.name)
         if name not in self._limiters:
             cap = backend.capabilities.max_concurrency
@@ -49,10 +49,11 @@ class Engine:
         options: Options,
         deliver: Callable[[Result], None],
     ) -> None:
-        """Deliver one Result an ask, as they come, in any order; always on this loop.
+        """Deliver one Result for each work item, in any order, on this loop.
 
         A row that fails is a Result with its error. Raises what stops a run: a fatal error, the first
-        rows all failing alike, with ``on_error="raise"`` the first failure, and errors in the task.
+        rows all failing in the same way, with ``on_error="raise"`` the first failure, and errors in the
+        task.
         """
         limits = over(backend.limits, options.limits)
         if options.retries is not None:

@@ -1,4 +1,4 @@
-"""Work on the loop thread, seen from outside it: wait for it, await it, cancel it."""
+"""Jobs: work on the loop thread, seen from other threads: wait for it, await it, cancel it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from typing import Any, Literal, Protocol
 from llm_magics.core.errors import Interrupted
 
 POLL = 0.1
-"""Seconds between looks at work under way: signals wake a wait on no platform for certain."""
+"""Seconds between checks of running work: no platform reliably interrupts a wait by a signal."""
 
 
 loop_thread = threading.local()
-"""``loop_thread.here`` is True on a loop thread, where waiting would stop what is waited for."""
+"""``loop_thread.here`` is True on a loop thread, where waiting would deadlock."""
 
 
 class Tracked(Protocol):
-    """What a job shows of its run while it goes on."""
+    """What a job shows of its run."""
 
     @property
     def df(self) -> Any:
@@ -30,13 +30,13 @@ class Tracked(Protocol):
 
     @property
     def meter(self) -> Any:
-        """Its count; ``line()`` is one line of text."""
+        """The run's progress; ``line()`` is one line of text."""
 
 
 class Job:
-    """Work going on in the background. It always ends: with a result, an error, or cancelled.
+    """Work in the background. It always ends: with a result, an error, or cancelled.
 
-    ``await job`` in a cell, or ``job.result()``, waits; ``job.df`` is the partial frame.
+    ``await job`` in a cell, or ``job.result()``, waits for it; ``job.df`` is the partial frame.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Job:
 
     @property
     def status(self) -> Literal["running", "done", "failed", "cancelled"]:
-        """How it stands."""
+        """``running``, ``done``, ``failed`` or ``cancelled``."""
         if not self._future.done():
             return "running"
         if self._future.cancelled():
@@ -72,7 +72,7 @@ class Job:
 
     @property
     def error(self) -> BaseException | None:
-        """What it failed with."""
+        """The exception it failed with."""
         return self._future.exception() if self.status == "failed" else None
 
     def result(self, timeout: float | None = None) -> Any:
@@ -88,7 +88,7 @@ class Job:
         return outcome(self._future)
 
     def cancel(self) -> bool:
-        """Ask it to stop; True if it was still running. What was answered is kept."""
+        """Ask the job to stop; True if it was still running. Finished rows are kept."""
         running = not self._future.done()
         if running:
             self._stop()
@@ -143,10 +143,10 @@ def outcome(future: concurrent.futures.Future[Any]) -> Any:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """The first SIGINT within raises KeyboardInterrupt, whatever handler stood before; more do nothing.
+    """Within this context the first SIGINT raises KeyboardInterrupt; further ones are ignored.
 
-    ipykernel puts in a handler of its own for cells with a top-level ``await``, which would leave a
-    blocking wait deaf. Signals reach the main thread alone; elsewhere this does nothing.
+    ipykernel installs a handler of its own for cells with a top-level ``await``, under which a blocking
+    wait would miss the signal. Signals reach the main thread only; elsewhere this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

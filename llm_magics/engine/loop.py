@@ -1,4 +1,4 @@
-"""One daemon thread with one event loop, where clients, limiters and connections live."""
+"""The loop thread: one daemon thread with one event loop, on which clients, limiters and connections live."""
 
 from __future__ import annotations
 
@@ -23,11 +23,14 @@ from llm_magics.engine.jobs import (
 T = TypeVar("T")
 
 GRACE = 2.0
-"""Seconds that stopped work gets to clean up."""
+"""Seconds that cancelled work gets to clean up."""
 
 
 class LoopThread:
-    """Runs coroutines for threads that have no loop, or whose loop is busy. Starts with the first one."""
+    """Runs coroutines for threads without a loop or with a busy one.
+
+    The thread starts with the first one.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -38,13 +41,13 @@ class LoopThread:
 
     @property
     def running(self) -> bool:
-        """Whether the thread is there."""
+        """Whether the thread is alive."""
         return self._thread is not None and self._thread.is_alive()
 
     def run(self, work: Coroutine[Any, Any, T], tick: Callable[[], object] | None = None) -> T:
         """Wait for ``work``; ``tick`` is called about ten times a second on the calling thread.
 
-        An interrupt cancels it, waits up to two seconds for it to clean up, and raises Interrupted.
+        An interrupt cancels the work, waits up to two seconds for it to clean up, and raises Interrupted.
         """
         try:
             refuse_on_loop_thread()
@@ -66,7 +69,7 @@ class LoopThread:
         return result
 
     def submit(self, work: Coroutine[Any, Any, Any], id: str = "", run: Tracked | None = None) -> Job:  # noqa: A002 - a Job's own word
-        """Start ``work`` and return at once. Its output goes to the cell that called."""
+        """Start ``work`` and return its Job at once. Its output goes to the calling cell."""
         future: concurrent.futures.Future[Any] = concurrent.futures.Future()
         tasks: list[asyncio.Task[Any]] = []
         loop = self._start()
@@ -85,7 +88,7 @@ class LoopThread:
         return Job(future, lambda: _tell(loop, stop), id, run)
 
     def close(self) -> None:
-        """Cancel what runs, give it two seconds, end the thread. The next call starts a new one."""
+        """Cancel all work, wait up to two seconds, end the thread. The next call starts a new one."""
         with self._lock:
             loop, thread = self._loop, self._thread
             self._loop = self._thread = None
@@ -107,7 +110,7 @@ class LoopThread:
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
-    """The thread: run until stopped, then cancel what is left and let it end."""
+    """The thread's function: run until stopped, then cancel the remaining work."""
     loop_thread.here = True
     asyncio.set_event_loop(loop)
     try:
@@ -123,7 +126,7 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:
-    """Run until told to stop; a SystemExit out of somebody's function ends its own work only."""
+    """Run the loop until it is stopped; a SystemExit in a user's function ends its own work only."""
     while True:
         try:
             loop.run_forever()
@@ -133,7 +136,7 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _transfer(task: asyncio.Task[Any], future: concurrent.futures.Future[Any]) -> None:
-    """What became of the task, to whoever waits outside; nothing is ever left waiting."""
+    """Pass the task's outcome on to the future that another thread waits for."""
     if task.cancelled():
         future.cancel()
         future.set_running_or_notify_cancel()
@@ -144,6 +147,6 @@ def _transfer(task: asyncio.Task[Any], future: concurrent.futures.Future[Any]) -
 
 
 def _tell(loop: asyncio.AbstractEventLoop, what: Callable[[], object]) -> None:
-    """Call on the loop, if it is still there."""
+    """Call a function on the loop, if it is still alive."""
     if not loop.is_closed():
         loop.call_soon_threadsafe(what)

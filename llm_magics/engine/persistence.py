@@ -1,4 +1,4 @@
-"""Answers on their way to the disk: those that arrive in one turn of the loop share a commit."""
+"""Committing responses to the store: those that arrive in one turn of the loop share a transaction."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from llm_magics.core.types import Request, Response
 from llm_magics.store.responses import ResponseStore
 
 MAX_WAITING = 10_000
-"""Answers that wait in memory for a store that can't be written."""
+"""Responses that wait in memory while the store can't be written."""
 
 RETRY_AFTER = 5.0
 """Seconds before a store that failed is tried again: a lock or a full disk may pass."""
 
 
 class CommitQueue:
-    """Writes to a store; says once where that fails, lets the answers go on, and writes them later."""
+    """Queues responses for the store.
+
+    Where it fails, the run goes on and the responses are written later.
+    """
 
     def __init__(self, store: ResponseStore | None) -> None:
         self.store = store
@@ -31,7 +34,7 @@ class CommitQueue:
         self._not_before = 0.0
 
     def add(self, pairs: Iterable[tuple[Request, Response]]) -> None:
-        """Write in this turn of the loop, with what else comes in it; nobody waits for the disk."""
+        """Queue responses for the commit of this turn of the loop; nobody waits for the disk."""
         if self.store is None:
             return
         self._pairs.extend(pairs)
@@ -41,9 +44,9 @@ class CommitQueue:
             loop.call_soon(self.commit)
 
     def after_commit(self, what: Callable[[], None]) -> None:
-        """Call once what has been kept so far is on disk: at once where it is.
+        """Call ``what`` once the queued responses are on disk: at once where nothing is queued.
 
-        What one call raised, the next ``then`` or ``check`` raises.
+        An exception of one call is raised by the next ``after_commit`` or ``raise_errors``.
         """
         self.raise_errors()
         if self._due:
@@ -52,7 +55,7 @@ class CommitQueue:
             what()
 
     def commit(self) -> None:
-        """Commit what has come together, and what is late."""
+        """Write everything that is queued."""
         self._due = False
         try:
             if self.store is not None and self._pairs:
@@ -69,12 +72,12 @@ class CommitQueue:
                 self._broken = self._broken or error
 
     def raise_errors(self) -> None:
-        """Raise what a call raised, if one did."""
+        """Raise the exception of an earlier call."""
         if self._broken is not None:
             raise self._broken
 
     def problem(self) -> str:
-        """What is wrong with the store, the first time that something is; else nothing."""
+        """What is wrong with the store, told once; else an empty text."""
         if self._fault is None or self._said:
             return ""
         self._said = True

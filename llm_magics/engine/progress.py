@@ -1,4 +1,4 @@
-"""How far a run is: one count, one line, one display, whose last state is the permanent footer."""
+"""Progress of a run: one counter, one status line, one display, which ends as the footer."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _ids = itertools.count(1)
 
 
 class Meter:
-    """Counts the results of a run of ``total`` asks, ``samples`` a row; read from any thread.
+    """Counts the results of a run of ``total`` work items, ``samples`` a row; readable from any thread.
 
-    ``cost`` is in US dollars, of what this run paid; ``unpriced`` where some answer's price is unknown.
+    ``cost`` is in US dollars, of what this run paid for; ``unpriced`` is True where a price is unknown.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Meter:
 
     @property
     def usage(self) -> Usage:
-        """What this run paid for; cost None where a price was unknown."""
+        """What this run paid for; the cost is None where a price is unknown."""
         cost = None if self.unpriced else self.cost
         return Usage(self.input_tokens, self.output_tokens, self.cached_input_tokens, cost, self.estimated)
 
@@ -82,31 +82,31 @@ class Meter:
         return (self._clock() if self._stopped is None else self._stopped) - self._started
 
     def stop(self) -> None:
-        """The run is over, with all of its rows or without: time stands still from here."""
+        """End the clock: the run is over, complete or not."""
         if self._stopped is None:
             self._stopped = self._clock()
 
     @property
     def rate(self) -> float:
-        """Rows a second, lately."""
+        """Rows a second over the last hundred marks."""
         (then, before, _), now = self._marks[0], self._clock()
         return (self.done - before) / (now - then) if now > then else 0.0
 
     @property
     def eta(self) -> float | None:
-        """Seconds left, None while nothing tells."""
+        """Seconds left, None while they can't be estimated."""
         # Stored answers come at once and often first: what is left is taken to be asked for.
         (then, _, before), now = self._marks[0], self._clock()
         asked = self.done - self.cached - before
         return (self.total - self.done) * (now - then) / asked if asked > 0 and now > then else None
 
     def mark(self) -> None:
-        """Remember how far it is now; the rate is measured over the last hundred marks."""
+        """Record the progress now; the rate is computed from the last hundred records."""
         if self._stopped is None:
             self._marks.append((self._clock(), self.done, self.done - self.cached))
 
     def line(self) -> str:
-        """All of it as one line of plain text."""
+        """The progress as one line of plain text."""
         self.mark()
         rows = f"{self.task}: {self.rows}" if self.task else self.rows
         parts = [rows, *self._faults(), *self._spent(), seconds(self.elapsed)]
@@ -119,7 +119,7 @@ class Meter:
 
     @property
     def rows(self) -> str:
-        """How far it is: ``20/100 rows``, at the end ``100 rows``; ``100 rows x 2`` of two samples each."""
+        """The rows: ``20/100 rows``, at the end ``100 rows``; ``100 rows x 2`` for two samples each."""
         number = self.total // self.samples
         rows = f"{number:,} row" if number == 1 else f"{number:,} rows"
         if self.samples > 1:
@@ -144,7 +144,7 @@ class Meter:
 
 
 def count(n: float) -> str:
-    """A number in three figures: 812, 41k, 6.2M."""
+    """A number with three digits: 812, 41k, 6.2M."""
     for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if n >= 0.9995 * size:
             return f"{n / size:.3g}{unit}"
@@ -152,12 +152,12 @@ def count(n: float) -> str:
 
 
 def dollars(cost: float) -> str:
-    """Money, with figures enough to see a small sum."""
+    """An amount of money with enough digits for a small sum."""
     return f"${cost:.2f}" if cost >= 0.1 else f"${cost:.2g}" if cost >= 0.0001 else "<$0.0001"
 
 
 def seconds(span: float) -> str:
-    """A span of time: 0.4 s, 18 s, 3 min, 1 h 20 min."""
+    """A duration: 0.4 s, 18 s, 3 min, 1 h 20 min."""
     if span < 10:
         return f"{span:.1f} s"
     if span < 100:
@@ -167,10 +167,12 @@ def seconds(span: float) -> str:
 
 
 class Display:
-    """Shows a meter: one updating output in a kernel, one rewritten line in a terminal, else the end only.
+    """Shows the progress of a run.
 
-    ``show`` False shows nothing at all. In a kernel ``answer`` takes the meter's place as soon as it gives
-    some text. Call ``tick``, ``leave`` and ``close`` on the thread that runs the cell.
+    In a kernel it is one updating output, in a terminal one rewritten line, elsewhere only the end.
+
+    With ``show`` False nothing is shown. In a kernel ``answer`` replaces the progress as soon as it
+    returns text. Call ``tick``, ``leave`` and ``close`` on the thread that runs the cell.
     """
 
     def __init__(self, meter: Meter, *, show: bool = True, answer: Callable[[], str] = lambda: "") -> None:
@@ -182,7 +184,7 @@ class Display:
         self._draw = _place() if show else None
 
     def tick(self) -> None:
-        """Draw, unless that was done within the last 0.2 s, or the run is only just starting."""
+        """Draw, at most five times a second, and not in the first moments of a run."""
         now = time.monotonic()
         if self._draw is None or now - max(self._drawn, self._began) < INTERVAL:
             return
@@ -190,20 +192,20 @@ class Display:
         self._show(self.meter.line(), self.meter.done / max(1, self.meter.total), self.answer())
 
     def leave(self) -> None:
-        """Leave the answer so far as it is."""
+        """Keep the partial answer on the screen."""
         if self._draw is not None:
             self._show(self.meter.line(), None, self.answer())
             self._draw = None
 
     def close(self, text: str | None = None) -> None:
-        """Leave ``text`` (which may be several lines) as the last state; None leaves nothing."""
+        """Show ``text`` (several lines, perhaps) as the final state; None removes the display."""
         if self._draw is None or (text is None and not self.updates):
             return
         self._show(text or "", None)
         self._draw = None
 
     def _show(self, text: str, share: float | None, answer: str = "") -> None:
-        """Draw; what can't be drawn any more (a closed stream) must not stop what is paid for."""
+        """Draw; a stream that was closed must not stop a run that is paid for."""
         assert self._draw is not None
         self.updates += 1
         try:
@@ -213,7 +215,7 @@ class Display:
 
 
 Draw = Callable[[str, float | None, str], None]
-"""Draws a text and, while it goes on, the done share of it, or the answer so far in its place."""
+"""Draws a text with, while the run goes on, the share that is done or the answer so far."""
 
 
 def _place() -> Draw:
@@ -241,7 +243,7 @@ def _kernel() -> Draw:
 
 
 def mime_bundle(text: str, share: float | None) -> Mapping[str, Any]:
-    """The text as mime types; everything in it is escaped."""
+    """The text as MIME types; everything in it is escaped."""
     bar = "" if share is None else f'<progress value="{share:.3f}" max="1" style="width:8em"></progress> '
     lines = "<br>".join(html.escape(line) for line in text.splitlines())
     return {
@@ -253,12 +255,12 @@ def mime_bundle(text: str, share: float | None) -> Mapping[str, Any]:
 
 
 def markdown(text: str) -> Mapping[str, Any]:
-    """A model's text as mime types: Markdown that holds no HTML of its own."""
+    """A model's text as MIME types: Markdown without any HTML of its own."""
     return {"text/markdown": html.escape(text, quote=False), "text/plain": text}
 
 
 def _terminal(text: str, share: float | None, _answer: str) -> None:
-    """Over the last line; the final state stays."""
+    """Rewrite the last line of a terminal."""
     import shutil
 
     if share is not None:
@@ -268,6 +270,6 @@ def _terminal(text: str, share: float | None, _answer: str) -> None:
 
 
 def _stream(text: str, share: float | None, _answer: str) -> None:
-    """Not interactive: the end only."""
+    """Without a terminal, print the final state only."""
     if share is None and text:
         sys.stderr.write(text + "\n")

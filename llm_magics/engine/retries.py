@@ -1,4 +1,4 @@
-"""Requests until they are answered or their fault stays: turns, deadlines, retries."""
+"""Sending requests to one backend: rate limits, deadlines, budget, and retries with backoff."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from llm_magics.core.types import NO_USAGE, Embedding, Limits, Request, Response
 from llm_magics.engine.budget import Budget
 
 MAX_PAUSES = LONGEST
-"""Seconds of pauses after which a request is given up."""
+"""Seconds of backoff in all after which a request fails."""
 
 EXTRA_RETRIES = 3
-"""Tries beyond the default number for a row that alone has bad luck."""
+"""Retries beyond the default number for a row, where the backend has answered others."""
 
 Outcome: TypeAlias = Response | Exception
 
 
 class Reply(NamedTuple):
-    """What came of a request, how often it was sent, what that took beside the outcome's own usage."""
+    """The outcome of a request, its number of attempts, and the usage beyond the outcome's own."""
 
     outcome: Outcome
     attempts: int
@@ -33,11 +33,11 @@ class Reply(NamedTuple):
 
 
 OnOutcomes: TypeAlias = Callable[[Sequence[Request], Sequence[Outcome]], None]
-"""Told of each round of outcomes at once, before anything else is done with them."""
+"""Called with each round of outcomes at once, before anything else happens to them."""
 
 
 class Retrier:
-    """Asks one backend for one run."""
+    """Sends the requests of one run to one backend, and retries them."""
 
     def __init__(self, backend: Backend, limiter: Limiter, limits: Limits, budget: Budget) -> None:
         self.backend = backend
@@ -50,7 +50,7 @@ class Retrier:
         self.deadline = None if timed else limits.timeout
 
     async def ask(self, requests: Sequence[Request], keep: OnOutcomes) -> list[Reply]:
-        """An answer or the last fault for each request, in order; ``keep`` gets each round as it comes."""
+        """A response or the last error for each request, in order; ``keep`` gets each round of outcomes."""
         outcomes = await self._once(requests, keep)
         if len(requests) > 1 and _refused_whole(outcomes):
             middle = len(requests) // 2
@@ -64,7 +64,7 @@ class Retrier:
     async def _again(
         self, requests: Sequence[Request], replies: list[Reply], left: list[int], keep: OnOutcomes
     ) -> None:
-        """Ask again for the faults that may pass, as long as that makes sense."""
+        """Retry the requests with retryable errors, as long as the policy allows."""
         patience = RetryPolicy(self.limits.retries)
         while left:
             pause = patience.pause([replies[i].outcome for i in left], alive=self.answered > 0)
@@ -77,7 +77,7 @@ class Retrier:
             left = [i for i in left if is_retryable(replies[i].outcome)]
 
     async def _once(self, requests: Sequence[Request], keep: OnOutcomes) -> Sequence[Outcome]:
-        """Send once, in turn and in time; a fault of the whole stands for each."""
+        """Send once, within rate limits and deadline; an error of the whole call counts for each request."""
         try:
             reserved = await self.budget.reserve(requests)
         except BudgetExceeded as error:
@@ -109,7 +109,7 @@ class Retrier:
             return [error] * len(requests)
 
     async def _call(self, requests: Sequence[Request]) -> list[Outcome]:
-        """The one place that talks to a backend."""
+        """Call the backend; this is the only place that does."""
         if isinstance(requests[0].response_format, Vector):
             return embedding_responses(await self.backend.embed([r.subject for r in requests]), requests)
         if len(requests) == 1:
@@ -122,7 +122,7 @@ class Retrier:
         return outcomes
 
     def _spend(self, requests: Sequence[Request], outcomes: list[Outcome]) -> float | None:
-        """Put a price on the answers and count it; the tokens they took, None without an answer."""
+        """Price the responses and count them; returns their tokens, None without a response."""
         used = None
         for i, outcome in enumerate(outcomes):
             if not isinstance(outcome, Response):
@@ -140,7 +140,7 @@ class Retrier:
         return used
 
     def _steer(self, permit: Permit, outcomes: Sequence[Outcome]) -> None:
-        """Tell the limiter how it went."""
+        """Report the outcome to the limiter."""
         facts = self.backend.observe()
         if facts:
             self.limiter.observe(facts)
@@ -148,11 +148,11 @@ class Retrier:
 
 
 class RetryPolicy:
-    """How long to go on with a request: pauses that grow, tries that end.
+    """How long a request is retried, and with which pauses.
 
-    A backend that has answered others is alive, and its faults are chance: then a row gets ``MORE``
-    tries than the default number, so that of thousands none is lost to a run of bad luck. A number that
-    the user named holds as it is.
+    A backend that has answered other requests is alive, and its errors are chance: then a row gets
+    ``EXTRA_RETRIES`` more than the default number, so that no row of thousands is lost to a series of
+    errors. A number that the user set is kept to.
     """
 
     def __init__(self, retries: int) -> None:
@@ -161,7 +161,7 @@ class RetryPolicy:
         self.last = self.waited = 0.0
 
     def pause(self, faults: Sequence[Outcome], *, alive: bool) -> float | None:
-        """Seconds to wait before the next try, None to give up."""
+        """Seconds to wait before the next attempt, None to give up."""
         free = all(isinstance(fault, RateLimited) for fault in faults)
         asked = max(map(_retry_after, faults))
         # Never sooner than last time: jitter alone may draw a short wait after a long one.
@@ -178,12 +178,12 @@ class RetryPolicy:
 
 
 def is_retryable(outcome: Outcome) -> bool:
-    """Whether this is a fault that may pass."""
+    """Whether an outcome is an error that may pass."""
     return not isinstance(outcome, Response) and isinstance(outcome, LLMError) and outcome.retryable
 
 
 def embedding_responses(embedding: Embedding, requests: Sequence[Request]) -> list[Outcome]:
-    """One response a text; the usage of the one call is shared out by length, and adds up exactly."""
+    """One response a text; the usage of the call is split by text length and adds up exactly."""
     if len(embedding.vectors) != len(requests):
         raise MalformedAnswer(f"{len(embedding.vectors)} vectors came for {len(requests)} texts.")
     shares = split_usage(embedding.usage, [len(request.subject) for request in requests])
@@ -212,13 +212,13 @@ def split_usage(usage: Usage, weights: Sequence[int]) -> list[Usage]:
 
 
 def _parts(whole: int, upto: Sequence[int], total: int) -> list[int]:
-    """Whole numbers that add up to ``whole``, by the running sums ``upto`` of ``total``."""
+    """Integers that add up to ``whole``, by the running sums ``upto`` of ``total``."""
     marks = [0, *(round(whole * mark / total) for mark in upto)]
     return [b - a for a, b in itertools.pairwise(marks)]
 
 
 def _refused_whole(outcomes: Sequence[Outcome]) -> bool:
-    """Whether a batch was refused as one, perhaps for the sake of one row in it."""
+    """Whether a batch was refused as a whole, perhaps because of one row in it."""
     return isinstance(outcomes[0], BadRequest) and all(outcome is outcomes[0] for outcome in outcomes)
 
 

@@ -1,4 +1,4 @@
-"""A task is pure: a row becomes a Request, a Response becomes values."""
+"""The task protocol: a row becomes a Request, a Response becomes values. Tasks have no side effects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from llm_magics.core.types import TEXT, Message, Request, Response, ResponseForm
 from llm_magics.text.loose_json import loose_json, visible
 
 Row: TypeAlias = Mapping[str, Any]
-"""One row's values by column name, only the columns the task named."""
+"""One row's values by column name; only the columns that the task reads."""
 
 
 class Part(NamedTuple):
@@ -23,9 +23,9 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Target:
-    """Where a request goes: the parts of a Request that come from the backend, not the task.
+    """The parts of a Request that come from the backend, not from the task.
 
-    ``together`` rows share one request.
+    ``rows_per_request`` rows share one request.
     """
 
     backend: str
@@ -37,7 +37,7 @@ class Target:
     def request(
         self, messages: tuple[Message, ...], subject: str, form: ResponseFormat = TEXT, sample: int = 0
     ) -> Request:
-        """These messages, addressed here. ``subject`` is the row's own text in them."""
+        """A Request with these messages. ``subject`` is the row's own text in them."""
         return Request(
             *(self.backend, self.model, messages, form, self.parameters, self.base_url, subject, sample),
             rows_per_request=self.rows_per_request,
@@ -46,7 +46,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Parsed:
-    """Values by output column; ``status`` is ``ok`` unless the answer had to be mended."""
+    """Values by output column; ``status`` is ``repaired`` where the answer had to be corrected."""
 
     values: Mapping[str, Any]
     status: Status = "ok"
@@ -58,23 +58,23 @@ class Task(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called in footers and manifests."""
+        """The name in footers and manifests."""
 
     @property
     def role(self) -> str:
-        """The role whose backend answers it."""
+        """The role whose backend answers the task."""
 
     def request(self, row: Row, target: Target, sample: int = 0) -> Request | None:
-        """The row as a Request; None where there is nothing to ask (an empty row)."""
+        """The row as a Request; None for a row that needs no answer, such as an empty text."""
 
     def parse(self, request: Request, response: Response) -> Parsed:
-        """The response as values. Raises AnswerError where it is not usable."""
+        """The response as values. Raises AnswerError where it can't be used."""
 
     def reask(self, request: Request, response: Response, error: AnswerError) -> Request | None:
         """A new Request that tells the model what was wrong, or None to give up."""
 
     def default(self, request: Request) -> Parsed | None:
-        """The values of a row whose answer stayed unusable; None leaves it null and ``failed``."""
+        """The values of a row without a usable answer; None makes the row null and ``failed``."""
 
 
 @runtime_checkable
@@ -83,7 +83,7 @@ class ColumnTask(Task, Protocol):
 
     @property
     def output(self) -> str:
-        """The name of its column (the prefix of several)."""
+        """The name of the column, or the prefix of several."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -107,17 +107,20 @@ class MergeableTask(ColumnTask, Protocol):
 
 
 def retry_request(request: Request, response: Response, error: AnswerError, wanted: str) -> Request:
-    """The conversation so far, what was wrong with the answer, and how one is ``wanted``."""
+    """The request with the unusable answer, what was wrong with it, and what is ``wanted`` appended."""
     said = Message("assistant", response.text or "(no answer)")
     why = Message("user", f"That can't be used: {error.message}. {wanted}")
     return replace(request, messages=(*request.messages, said, why))
 
 
 def is_retry(request: Request) -> bool:
-    """Whether this request is a second try; for tasks that show no examples as earlier answers."""
+    """Whether this request asks for an answer again; for tasks that show no examples as earlier answers."""
     return any(message.role == "assistant" for message in request.messages)
 
 
 def answer_json(response: Response) -> Any:
-    """The JSON value of an answer: the backend's own, or what stands in the text; None where none does."""
+    """The JSON value of an answer, enforced by the backend or found in the text.
+
+    None where there is none.
+    """
     return response.parsed if response.parsed is not None else loose_json(visible(response.text))[1]

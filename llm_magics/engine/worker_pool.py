@@ -1,7 +1,10 @@
-"""One pass of a task over rows: bounded workers answer each request once and deliver what came of it.
+"""A bounded pool of workers runs a task over rows: each request is answered once, stored, parsed, delivered.
 
-Per row: stored answer or one call (equal rows share it), on disk before anyone sees it, parsed, asked
-once more where the answer was not usable, delivered.
+A row's answer comes from the store or from one request (equal rows share it). It is committed to disk
+before it is parsed and delivered; an unusable answer is asked for once more.
+
+A row's answer comes from the store or from one request (equal rows share it). It is committed to disk
+before it is parsed and delivered; an unusable answer is asked for once more.
 """
 
 from __future__ import annotations
@@ -24,16 +27,16 @@ from llm_magics.engine.task import Target, Task
 from llm_magics.store.responses import ResponseStore
 
 ALIKE = 5
-"""So many first rows failing alike, without one answer, end a run."""
+"""A run stops when this many first rows fail in the same way and none was answered."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a run goes.
+    """The options of a run for the engine.
 
-    ``limits`` are the flags', over the backend's own where they differ from the defaults; ``max_cost``
-    in US dollars; ``refresh`` asks again for what was stored before the run; ``on_error="raise"`` ends
-    the run with the first row that fails.
+    ``limits`` are the flags' and override the backend's where they differ from the defaults; ``max_cost``
+    is in US dollars; ``refresh`` ignores responses stored before the run; ``on_error="raise"`` stops the
+    run at the first row that fails.
     """
 
     retries: int | None = None
@@ -42,13 +45,13 @@ class Options:
     on_error: Literal["null", "raise"] = "null"
     limits: Limits | None = None
     use_store: bool = True
-    """False reads nothing from the store and leaves nothing there (``--no-store``)."""
+    """False neither reads the store nor writes to it (``--no-store``)."""
     batch: int | None = None
-    """Requests handed over at once, where the backend's own number isn't meant."""
+    """Requests handed over at once, in place of the backend's own number."""
 
 
 class ActiveRequest:
-    """A pending request on its way: the newest response or fault, what it took, why it is not usable."""
+    """A pending request while it is answered: its newest response or error, its usage, why it is unusable."""
 
     __slots__ = ("attempts", "fault", "pending", "request", "response", "unusable", "usage")
 
@@ -62,7 +65,7 @@ class ActiveRequest:
         self.usage = NO_USAGE
 
     def take(self, reply: Reply) -> None:
-        """What came of asking."""
+        """Take in the outcome of sending."""
         self.attempts += reply.attempts
         self._pay(reply.usage)
         if isinstance(reply.outcome, Response):
@@ -77,7 +80,7 @@ class ActiveRequest:
 
 
 class WorkerPool:
-    """One run's rows through one backend. ``store`` None, or a backend not worth it, keeps nothing."""
+    """Runs one task over rows with one backend. Without a ``store``, nothing is stored."""
 
     def __init__(
         self,
@@ -110,7 +113,7 @@ class WorkerPool:
             self.note = f"--max-cost: the price of {name} is unknown; only costs it reports itself count."
 
     async def run(self, work_items: Iterable[WorkItem]) -> None:
-        """Work through all asks; whatever ends the pass early leaves nothing running."""
+        """Work through all rows; whatever stops it early leaves no task behind."""
         keyed = self.store is not None or self.batch == 1
         chunk, outgrown = max(CHUNK, self.batch), self.attempts.backend.outgrown
         draw = RequestSource(self.task, self.target, self.store, self.newer_than, keyed, chunk, outgrown)
@@ -139,7 +142,7 @@ class WorkerPool:
                 await self._ask_again(unusable)
 
     async def _ask(self, cases: Sequence[ActiveRequest]) -> list[ActiveRequest]:
-        """Answer each case and deliver; those whose answer is not usable come back."""
+        """Send the requests and deliver their rows; returns those with an unusable answer."""
         replies = await self.attempts.ask([case.request for case in cases], self._keep)
         for case, reply in zip(cases, replies, strict=True):
             case.take(reply)
@@ -150,7 +153,7 @@ class WorkerPool:
         return unusable
 
     def _keep(self, requests: Sequence[Request], outcomes: Sequence[Response | Exception]) -> None:
-        """Put the answers on disk; a store that fails is said once, and the answers go on."""
+        """Queue the responses for the store; a store that fails does not stop the run."""
         pairs = zip(requests, outcomes, strict=True)
         answered = [(request, outcome) for request, outcome in pairs if isinstance(outcome, Response)]
         if answered:
@@ -158,7 +161,7 @@ class WorkerPool:
             self.commits.add(answered)
 
     def _usable(self, case: ActiveRequest) -> bool:
-        """Parse and deliver; False where the answer is not usable."""
+        """Parse and deliver a response; False where it is unusable."""
         assert case.response is not None
         try:
             parsed = self.task.parse(case.request, case.response)
@@ -170,7 +173,7 @@ class WorkerPool:
         return True
 
     async def _ask_again(self, cases: Sequence[ActiveRequest]) -> None:
-        """Ask once more where the task knows how; what stays unusable gets the task's default."""
+        """Ask once more for unusable answers; what stays unusable gets the task's default."""
         asking = []
         for case in cases:
             assert case.response is not None
@@ -188,7 +191,7 @@ class WorkerPool:
             self._give_up(case)
 
     def _look_up_again(self, cases: Sequence[ActiveRequest]) -> None:
-        """Look the second requests up too."""
+        """Look up the corrected requests in the store."""
         found: Mapping[str, Response] = EMPTY
         if self.store is not None and cases:
             found = self.store.get_many([case.request.key for case in cases], self.newer_than)
@@ -206,7 +209,7 @@ class WorkerPool:
             raise case.unusable
 
     def _fail(self, case: ActiveRequest, error: BaseException) -> None:
-        """A row without an answer. Raises what ends the run."""
+        """Deliver a failed row. Raises where the failure stops the run."""
         self._finish(case, "failed", error=error)
         if isinstance(error, BudgetExceeded) and self.options.on_error == "null":
             return
@@ -224,13 +227,13 @@ class WorkerPool:
         values: Mapping[str, Any] = EMPTY,
         error: BaseException | None = None,
     ) -> None:
-        """Deliver once the answer is on disk; the worker goes on to its next row meanwhile."""
+        """Deliver once the response is on disk; the worker goes on meanwhile."""
         self.commits.after_commit(partial(self._deliver_result, case, status, values, error))
 
     def _deliver_result(
         self, case: ActiveRequest, status: Status, values: Mapping[str, Any], error: BaseException | None
     ) -> None:
-        """Deliver to the row that asked and, for nothing more, to the equal ones that waited."""
+        """Deliver to the row that asked, and to the equal rows that waited, at no further cost."""
         pending, response = case.pending, case.response
         self.queue.done(pending)
         self.note = self.note or self.commits.problem()
@@ -246,7 +249,7 @@ class WorkerPool:
 
 
 class EarlyFailures:
-    """The first failures: where they are all alike and nothing was answered, so will the rest be."""
+    """Tells a run to stop where the first rows all fail in the same way and none was answered."""
 
     def __init__(self) -> None:
         self.answered = False
@@ -254,7 +257,7 @@ class EarlyFailures:
         self._count = 0
 
     def should_stop(self, error: BaseException) -> bool:
-        """Count a failure; True where it is time to stop."""
+        """Count a failure; True where the run should stop."""
         if self.answered or isinstance(error, ContextOverflow | ContentFiltered):
             return False
         kind = (type(error), str(error))
@@ -264,4 +267,4 @@ class EarlyFailures:
 
 
 UNLIKE = 1 << 30
-"""What the count of like failures starts from once two have differed: never."""
+"""The count after two different failures: it never reaches the limit."""

@@ -1,8 +1,8 @@
-"""Dask frames: one plan, carried out a partition at a time wherever dask computes it.
+"""Dask frames: one plan, executed a partition at a time wherever dask computes it.
 
-What travels to a worker is one picklable function: the plan without its frame and its backend, and how
-the notebook reaches its backends, keys as references only. A process that is not the notebook's own has a
-session of its own, with its share of the limits; on one machine they all keep their answers in one store.
+One picklable function travels to a worker: the plan without its frame and its backend, and how to reach
+the backend, with keys as references only. A process other than the notebook's has a session of its own
+with its share of the limits; the processes of one machine share one response store.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ Work: TypeAlias = Callable[[Session, Run], Coroutine[Any, Any, None]]
 def dask_result(session: Session, plan: Plan, options: RunOptions, strategy: Work) -> Any:
     """The dask frame whose partitions have the plan's columns, once they are computed.
 
-    A frame has its columns before anything has run, so those that are there only sometimes
-    (``_confidence``, ``_finish``) always are. Raises UsageError for what needs all rows at once.
+    A dask frame has its columns before anything runs, so that columns which are optional elsewhere
+    (``_confidence``, ``_finish``) are always there. Raises UsageError for what needs all rows at once.
     """
     _refuse(session, plan, options)
     parts = plan.frame.parts
@@ -70,7 +70,7 @@ def _refuse(session: Session, plan: Plan, options: RunOptions) -> None:
 
 
 def _meta(plan: Plan) -> Any:
-    """A frame without rows that has the result's columns and their types."""
+    """An empty frame with the result's columns and their types."""
     found = Run(replace(plan, rows=())).row_columns
     name = plan.output.rstrip("_")
     finish = [f"{name}_finish"] if plan.backend.capabilities.text else []
@@ -80,17 +80,17 @@ def _meta(plan: Plan) -> Any:
 
 
 def _aligned(result: Any, meta: Any) -> Any:
-    """The result with the columns and types of ``meta``; what it doesn't have is null."""
+    """The result with the columns and types of ``meta``; missing columns are null."""
     missing = dict.fromkeys(set(meta.columns) - set(result.columns))
     return result.assign(**missing)[list(meta.columns)].astype(meta.dtypes.to_dict())
 
 
 @dataclass(frozen=True)
 class _Setup:
-    """How one process reaches its backends, told to another.
+    """How another process reaches the backend.
 
-    ``typed`` where the backend's key was typed in the notebook: it stays there. ``key`` names this
-    set-up among others in a worker.
+    ``typed`` is True where the backend's key was typed in the notebook, where it stays. ``key`` tells
+    this set-up from others in a worker.
     """
 
     process: str
@@ -110,7 +110,7 @@ class _Setup:
         return cls(*told, backend.spec.key.startswith("session:"), repr(told))
 
     def session(self) -> Session:
-        """The notebook's own where this is its process, else one like it. Raises UsageError."""
+        """The notebook's session where this is its process, else an equal one. Raises UsageError."""
         if self.process == _process():
             return current()
         if self.typed:
@@ -126,7 +126,7 @@ class _Setup:
             return _sessions[self.key]
 
     def sharers(self) -> int:
-        """Processes that may be asking just now; one where all partitions share a session."""
+        """The number of processes that may send requests at the same time."""
         if self.process == _process():
             return 1
         try:
@@ -151,9 +151,9 @@ def _process() -> str:
 
 @dataclass(frozen=True)
 class _Partition:
-    """A plan that any process can carry out over a part of its rows.
+    """A plan that any process can execute over a part of its rows.
 
-    ``decided`` is the plan but for its frame, its rows and its backend, which ``model`` names.
+    ``decided`` is the plan without its frame, its rows and its backend, which ``model`` names.
     """
 
     decided: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""What would it cost: rows, duplicates, stored answers, calls, tokens, money, time. Sends nothing."""
+"""Estimates of a plan: rows, duplicates, stored responses, calls, tokens, cost, time. Nothing is sent."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Estimate:
 
     @property
     def first_prompt(self) -> str:
-        """The first prompt as text: its messages, or what a format or a function made of them."""
+        """The first prompt as text: its messages, or the text that a format or a function makes of them."""
         if isinstance(self.prompt, str):
             return self.prompt
         return "\n\n".join(f"[{message.role}]\n{message.content}" for message in self.prompt)
@@ -82,11 +82,11 @@ class Estimate:
 
 
 READABLE = 4_000
-"""Characters of a prompt that a person looks through."""
+"""Characters of a prompt that are shown in full."""
 
 
 def _readable(prompt: str) -> str:
-    """A prompt as it is shown: of a very long one the beginning and the end, and how much is between."""
+    """A prompt for display: of a very long one the beginning, the end, and the length between."""
     if len(prompt) <= READABLE:
         return prompt
     end = READABLE // 4
@@ -96,7 +96,7 @@ def _readable(prompt: str) -> str:
 
 @dataclass
 class _Tally:
-    """What became of each ask: nothing to ask, asked already, stored, or ``asked`` in so many ``calls``."""
+    """Counts of work items: skipped, duplicate, stored, and ``asked`` in so many ``calls``."""
 
     skipped: int = 0
     duplicates: int = 0
@@ -108,7 +108,7 @@ class _Tally:
 
 
 def estimate(plan: Plan, store: ResponseStore) -> Estimate:
-    """Render every request of the plan, look it up in the store, and price what is left."""
+    """Render every request of the plan, look it up in the store, and price the rest."""
     tally = _Tally()
     if not _reads(plan):
         tally.asked = tally.calls = sum(1 for _ in _requests(plan, tally))
@@ -123,13 +123,13 @@ def estimate(plan: Plan, store: ResponseStore) -> Estimate:
 
 
 def _reads(plan: Plan) -> bool:
-    """Whether the backend is one to which a prompt, its tokens and stored answers mean anything."""
+    """Whether the backend reads prompts, so that tokens and stored responses mean anything."""
     can = plan.backend.capabilities
     return can.text or can.stored or plan.backend.price != FREE
 
 
 def _unanswered(plan: Plan, store: ResponseStore, tally: _Tally) -> Iterator[Request]:
-    """The requests that nobody asked before, in this run or an earlier one."""
+    """The requests that were not asked before, in this run or an earlier one."""
     seen: set[str] = set()
     look = plan.options.use_store and not plan.options.refresh
     for batch in _batches(_requests(plan, tally), 2_000):

@@ -1,4 +1,4 @@
-"""Plans into results: estimate, confirm, run in the cell or in the background, keep the books."""
+"""Executing a plan: estimate, confirm, run in the cell or in the background, record the usage."""
 
 from __future__ import annotations
 
@@ -28,11 +28,10 @@ def execute(
 ) -> Any:
     """Execute a plan and return the frame, or what the plan's ``shape`` makes of the run.
 
-    With ``background`` it is a Job that gives it, with ``dry_run`` an Estimate.
-
-    ``done`` takes the result on success, in the background too. ``footer`` False leaves the last line
-    of the display to the caller. Raises Interrupted with what was done; ``session.last`` has the
-    partial run in any case. Over a dask frame the result is one too, and runs when it is computed.
+    With ``background`` the result is a Job, with ``dry_run`` an Estimate. ``done`` gets the result on
+    success, in the background too. With ``footer`` False the caller shows the footer. Raises Interrupted
+    with the number of finished rows; ``session.last`` is the partial run in any case. Over a dask frame
+    the result is a dask frame, which runs when it is computed.
     """
     if plan.frame.parts is not None:
         parted = dask_partitions.dask_result(session, plan, options, _work)
@@ -61,10 +60,10 @@ def execute(
 
 
 def rerun(session: Session, run: Run) -> Any:
-    """Ask again for the rows of a run without an answer; the whole frame, as the first run would give it.
+    """Ask again for the rows of a run without an answer; returns the whole frame, as the first run would.
 
-    The answered rows come from the store (or are asked again where nothing was kept); an answer that could
-    not be used is asked for anew. The result goes where the first run's was to go.
+    The answered rows come from the store (or are asked again where nothing was stored); an unusable
+    response is asked for again. The result goes where the first run's was to go.
     """
     plan = replace(run.plan, options=replace(run.plan.options, refresh=False))
     if plan.options.use_store:

@@ -1,4 +1,4 @@
-"""``--too-long``: rows that the model can't read whole are cut, split and put together, or fail; recorded."""
+"""Rows that are longer than the model's context (``--too-long``): truncated, split and merged, or failed."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from llm_magics.options.run_options import POLICIES, Policy
 from llm_magics.runs.run import Plan, Run, RunContext, Strategy, single_pass
 
 RESERVE = 512
-"""Tokens of the context window that are left for the answer."""
+"""Tokens of the context that are reserved for the answer."""
 _SLACK = 0.9
-"""Counts of tokens are estimates: so much of the room is used."""
+"""The share of the room that is used, since token counts are estimates."""
 
 
 @dataclass(frozen=True)
 class LengthPolicy:
-    """A policy with the tokens a row's text may have, for the column that holds it."""
+    """A policy for long rows, with the tokens that a row's text may have, for the column that holds it."""
 
     policy: Policy
     room: int
@@ -32,7 +32,7 @@ class LengthPolicy:
     model: str
 
     def parts(self, text: str) -> list[str]:
-        """The text in pieces that fit, cut where a paragraph, a line, a sentence or a word ends."""
+        """The text in parts that fit, split at the end of a paragraph, a line, a sentence or a word."""
         pieces, left = [], text
         while tokens.count(left, self.model) > self.room:
             end = self._end(left)
@@ -41,7 +41,7 @@ class LengthPolicy:
         return [*pieces, left] if left.strip() or not pieces else pieces
 
     def work_items(self, item: WorkItem) -> list[WorkItem]:
-        """What is asked about a row: itself where it fits, else what the policy makes of it."""
+        """The work items of a row: the row itself where it fits, else what the policy makes of it."""
         parts = self.parts(text_of(item.row[self.column]))
         if len(parts) == 1:
             return [item]
@@ -61,10 +61,10 @@ class LengthPolicy:
 
 
 def with_length_policy(plan: Plan, policy: Policy, room: int | None) -> Plan:
-    """The plan with what becomes of rows that are too long, and the column ``{output}_cut`` that says so.
+    """The plan with a policy for long rows and the column ``{output}_cut``.
 
-    The column has the characters left out (``truncate``) or the number of parts (``split``), 0 for a row
-    that was read whole. Raises UsageError for a plan that can't have it.
+    The column has the number of characters left out (``truncate``) or of parts (``split``), 0 for a row
+    that was read whole. Raises UsageError for a plan that can't have a policy.
     """
     if policy not in POLICIES:
         raise UsageError(f"--too-long {policy}?", hint=f"--too-long {'|'.join(POLICIES)}")
@@ -78,7 +78,7 @@ def with_length_policy(plan: Plan, policy: Policy, room: int | None) -> Plan:
 
 
 def _room(plan: Plan) -> int:
-    """The context window less the prompt around an empty text and the answer. Raises UsageError."""
+    """The context less the prompt around an empty text and the answer, in tokens. Raises UsageError."""
     window = plan.backend.capabilities.context_window
     if window is None:
         raise UsageError(
@@ -95,7 +95,7 @@ def _room(plan: Plan) -> int:
 
 
 def _column(plan: Plan) -> str:
-    """The column whose text is cut: the task's, or of several the longest on average."""
+    """The column whose text is truncated: the task's, or of several the longest on average."""
     if len(plan.inputs) == 1:
         return plan.inputs[0]
     some = list(plan.rows)[:200]
@@ -148,7 +148,7 @@ _BECAME = {
 
 
 def _record(run: Run, fit: LengthPolicy, rows: int, mark: str) -> None:
-    """Say under the result, and in the manifest, what became of the rows that were too long."""
+    """Tell under the result and in the manifest how many rows were too long, and what became of them."""
     run.details["too_long"] = {"policy": fit.policy, "room": fit.room, "rows": rows}
     if rows:
         what = "1 row was" if rows == 1 else f"{rows:,} rows were"
@@ -173,7 +173,7 @@ def _marked(result: Result, mark: str, value: int) -> Result:
 
 
 def _merged(task: MergeableTask, index: int, results: Sequence[Result], texts: Sequence[str]) -> Result:
-    """One result from those of the parts; failed where a part failed: half a row is not the row."""
+    """One result from those of the parts; failed where a part failed."""
     used = total_usage([result.usage for result in results])
     bad = next((result for result in results if result.status == "failed"), None)
     attempts = sum(result.attempts for result in results)
@@ -188,7 +188,7 @@ def _merged(task: MergeableTask, index: int, results: Sequence[Result], texts: S
 
 
 class SplitRows:
-    """Asks about every part of long rows; a row is delivered as soon as it has all of its parts.
+    """Asks about every part of long rows; a row is delivered as soon as all of its parts are answered.
 
     Summaries of parts are summarized again, in parts where they are too long themselves, as long as that
     makes them shorter.
@@ -200,13 +200,13 @@ class SplitRows:
         self.earlier: dict[int, Result] = {}
 
     async def carry_out(self, long: Sequence[WorkItem]) -> None:
-        """Round by round until every row is delivered."""
+        """Repeat rounds until every row is delivered."""
         left = {item.index: item for item in long}
         while left:
             left = await self._round(left)
 
     async def _round(self, left: Mapping[int, WorkItem]) -> dict[int, WorkItem]:
-        """Ask about all parts; the rows to ask about once more, with their new text."""
+        """Ask about all parts; returns the rows to ask about once more, with their new text."""
         column = self.fit.column
         parts = {index: self.fit.parts(text_of(item.row[column])) for index, item in left.items()}
         places = [(index, n) for index, texts in parts.items() for n in range(len(texts))]
@@ -226,7 +226,7 @@ class SplitRows:
         return again
 
     def _whole(self, index: int, results: Sequence[Result], texts: Sequence[str]) -> str | None:
-        """Deliver the row; or, summaries of parts, the text to summarize next."""
+        """Deliver the row, or return the text to summarize next."""
         task = self.run.plan.task
         assert isinstance(task, MergeableTask)
         made = _merged(task, index, results, texts)
@@ -242,7 +242,7 @@ class SplitRows:
         return None
 
     def _options(self) -> Options:
-        """The run's options with what is left of its budget."""
+        """The run's options with the rest of its budget."""
         options = self.run.plan.options
         if options.max_cost is None:
             return options
@@ -251,6 +251,6 @@ class SplitRows:
 
 
 def _sum(result: Result, earlier: Result) -> Result:
-    """The result with what was spent on its row before."""
+    """The result with the usage of the earlier rounds added."""
     used = total_usage([earlier.usage, result.usage])
     return replace(result, usage=used, attempts=result.attempts + earlier.attempts)

@@ -1,4 +1,4 @@
-"""Plans: what a person asked for, checked and made whole before anything is sent."""
+"""Planning a run: options are checked and made into a plan before anything is sent."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FLAG = "--rows-per-request"
 
 
 def with_shared_requests(plan: Plan, rows: int) -> Plan:
-    """The plan with ``rows`` rows in one request. Raises UsageError for one that needs each row's own."""
+    """The plan with ``rows`` rows in one request. Raises UsageError for a task that needs one a row."""
     if rows < 1:
         raise UsageError("rows_per_request must be 1 or more.")
     if rows == 1:
@@ -60,7 +60,7 @@ def with_shared_requests(plan: Plan, rows: int) -> Plan:
 
 
 DETERMINISTIC: Mapping[str, Any] = {"temperature": 0}
-"""What labels are asked with where the backend takes it: one text, one label."""
+"""The parameters of labels and scores, where the backend takes them: equal texts get equal labels."""
 
 NO_MODEL = """Three ways to get a language model:
   an API key        %llm_config key set openai, then %llm_config use gpt-4.1-mini
@@ -70,7 +70,7 @@ NO_MODEL = """Three ways to get a language model:
 
 @dataclass(frozen=True)
 class Source:
-    """The data of a call: the frame, the column of its text, the rows it is about."""
+    """The data of a call: the frame, the column of its text, the chosen rows."""
 
     frame: Frame
     column: str | None
@@ -103,7 +103,7 @@ def source(options: RowOptions) -> Source:
 def text_column(given: Source) -> str:
     """The column that holds the text: the one named, or the frame's only column of text.
 
-    Raises UsageError where that can't be told.
+    Raises UsageError where there is more than one or none.
     """
     if given.column is not None:
         return given.column
@@ -118,9 +118,9 @@ def text_column(given: Source) -> str:
 
 
 def output_name(frame: Frame, options: RunOptions, default: str) -> str:
-    """The new column's name: the one asked for, or ``default`` (``llm_default`` where that is taken).
+    """The new column's name: the one asked for, or ``default`` (``llm_default`` where that exists).
 
-    Raises UsageError where the name asked for stands in the frame already, unless inplace.
+    Raises UsageError where the frame has a column of the name asked for, unless inplace.
     """
     asked = options.output
     if asked is None:
@@ -136,7 +136,7 @@ def output_name(frame: Frame, options: RunOptions, default: str) -> str:
 
 
 def backend_for(session: Session, options: RunOptions, role: str, kind: str) -> Backend:
-    """The backend a call goes to. Raises NotFound, or Unsupported where it can't serve ``kind``."""
+    """The backend of a call. Raises NotFound, or Unsupported where it can't do ``kind``."""
     backend = session.backend(options.model, role)
     can = backend.capabilities
     able = {
@@ -157,10 +157,9 @@ def backend_for(session: Session, options: RunOptions, role: str, kind: str) -> 
 
 
 def target(backend: Backend, options: RunOptions, own: Mapping[str, Any] | None = None) -> Target:
-    """Where requests go, with parameters: the task's own < the backend's < the call's.
+    """Where requests go and with which parameters: the call's override the backend's, those the task's.
 
-    Raises NotFound for a parameter that looks like a mistyped known one, UsageError for a value that
-    can't be meant.
+    Raises NotFound for a misspelt parameter, UsageError for an impossible value.
     """
     asked = dict(options.parameters or {})
     check(asked)
@@ -175,7 +174,7 @@ def target(backend: Backend, options: RunOptions, own: Mapping[str, Any] | None 
 
 
 def engine_options(config: Config, options: RunOptions, role: str, backend: Backend) -> Options:
-    """The engine's options: this call's flags; a backend's own limits carry the settings already."""
+    """The engine's options of this call; the backend's own limits contain the settings already."""
     max_cost, can = options.max_cost, backend.capabilities
     return Options(
         limits=Limits(options.rpm, options.tpm, concurrency=options.concurrency),
@@ -199,7 +198,7 @@ def plan(
     parameters: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> Plan:
-    """A whole Plan. Raises UsageError where the result has no place in the frame."""
+    """The complete plan. Raises UsageError where the frame has no place for the result."""
     made = Plan(
         task=task,
         columns=task.columns,
@@ -226,7 +225,7 @@ def plan(
 
 
 def _try_prompt(made: Plan) -> None:
-    """A format that isn't there and a formatting function that fails are told before anything is sent."""
+    """Render one prompt, so that an unknown format or a failing formatting function is an error now."""
     if {"prompt_format", "prompt_formatting_fn"} & made.target.parameters.keys():
         first = next((request for item in made.work_items() for request in made.requests(item)), None)
         if first is not None:
@@ -234,7 +233,7 @@ def _try_prompt(made: Plan) -> None:
 
 
 def _refuse_inplace(made: Plan) -> None:
-    """Raises UsageError where the result can't stand in the user's own frame."""
+    """Raises UsageError where the result can't be added to the user's own frame."""
     frames.require_changeable(made.frame)
     if made.long or made.shape is not None:
         raise UsageError(
@@ -243,7 +242,7 @@ def _refuse_inplace(made: Plan) -> None:
 
 
 def _refuse_taken(made: Plan) -> None:
-    """No column of the user's is overwritten unless that was asked for."""
+    """Raises UsageError where a column would be overwritten that the user did not name."""
     taken = [name for name in made.columns if name in made.frame.columns]
     if taken:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""What came of each ask of a run, kept in columns: a million of them take little more than their texts."""
+"""The results of a run in columns, so that a million of them take little more memory than their texts."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from llm_magics.core.errors import redact
 from llm_magics.core.types import NO_USAGE, STATUSES, Response, Result, Status
 
 _NAMES: tuple[Status | None, ...] = (None, *STATUSES)
-"""A status by its number; 0 for no result yet."""
+"""The status by its number; 0 is "no result yet"."""
 
 _WITH_VALUES: tuple[Status, ...] = ("ok", "repaired", "defaulted")
 
 
 WHOLE = 100
-"""Errors that keep the frames they came through, each with the request and all that was around it."""
+"""Errors that keep their traceback, which holds the request and everything around it."""
 
 
 class ResultColumns:
-    """``n`` results by their index, whose values stand in ``columns``.
+    """``n`` results by their index; ``columns`` are the names of their values.
 
-    ``values`` by column, ``texts`` the raw answers, ``finish`` their finish reasons, ``models`` who answered,
-    ``notes`` what the user is told once; None where an ask has no result yet.
+    ``values`` by column, ``texts`` the raw answers, ``finish`` the finish reasons, ``models`` that
+    answered, ``notes`` shown once; None where there is no result yet.
     """
 
     def __init__(self, n: int, columns: Sequence[str]) -> None:
@@ -42,7 +42,7 @@ class ResultColumns:
         self._attempts = array("H", bytes(2 * n))
 
     def take(self, result: Result) -> None:
-        """Take one result in."""
+        """Add one result."""
         i = result.index
         for name, value in result.values.items():
             self.values[name][i] = value
@@ -70,38 +70,38 @@ class ResultColumns:
             self.notes.setdefault(note)
 
     def status(self, i: int) -> Status | None:
-        """The status of an ask, None where it has no result yet."""
+        """The status of a work item, None where it has no result yet."""
         return _NAMES[self._status[i]]
 
     @property
     def statuses(self) -> list[Status | None]:
-        """The status of each ask."""
+        """The status of each work item."""
         return [_NAMES[number] for number in self._status]
 
     @property
     def counts(self) -> dict[str, int]:
-        """Asks by status; ``waiting`` are those without a result yet."""
+        """Work items by status; ``waiting`` are those without a result yet."""
         found = Counter(self._status)
         counts: dict[str, int] = {name: found[i] for i, name in enumerate(STATUSES, 1) if found[i]}
         return counts | ({"waiting": found[0]} if found[0] else {})
 
     def places(self, *statuses: Status | None) -> list[int]:
-        """The asks with one of these statuses, in order."""
+        """The work items with one of these statuses, in order."""
         wanted = {_NAMES.index(name) for name in statuses}
         return [i for i, number in enumerate(self._status) if number in wanted]
 
     def errors_of(self, status: Status) -> dict[int, BaseException]:
-        """What the asks of this status failed with."""
+        """The errors of the work items with this status."""
         errors = list(self._errors.items())  # the loop thread may be adding some
         return {i: error for i, error in errors if self.status(i) == status}
 
     def error_text(self, i: int) -> str | None:
-        """What an ask failed with, None where it did not."""
+        """The error of a work item as text, None where it did not fail."""
         error = self._errors.get(i)
         return None if error is None else error_text(error)
 
     def told(self, places: Sequence[int]) -> dict[str, list[Any]]:
-        """All that is known of these asks, by column."""
+        """All that is known of these work items, by column."""
         return {
             "model": [self._model[i] for i in places],
             "raw_output": [self.texts[i] for i in places],
@@ -122,12 +122,12 @@ class ResultColumns:
 
 
 def error_text(error: BaseException) -> str:
-    """An error in its own words; those of a stranger's code may hold a key."""
+    """An error's own text; of an exception that is not ours, without any key it may contain."""
     return getattr(error, "message", None) or redact(repr(error))
 
 
 def _lighten(error: BaseException) -> None:
-    """Take the tracebacks off an error and those behind it."""
+    """Remove the tracebacks of an error and of its causes."""
     each: BaseException | None = error
     for _ in range(10):
         if each is None:

@@ -1,4 +1,4 @@
-"""A run: one pass of a task over rows, its results, usage and failures."""
+"""A plan of a run, and the run itself: one task over a frame's rows, with its results, usage and failures."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from llm_magics.runs.results import ResultColumns, error_text
 class Plan:
     """Everything a run needs, decided and checked before anything is sent.
 
-    ``rows`` are positions in the frame, ``samples`` generations a row, ``inputs`` the columns the
-    task reads, ``columns`` those it writes, ``output`` their common name, ``kinds`` types that values
-    alone don't tell. ``work(session, run)`` carries the plan out where one pass over the rows is not all
-    of it; ``parts`` are then the asks that one row becomes (its text cut, in parts, or not sent at all).
-    ``gather`` makes one value a row from the generations' values (by column, a list a row);
-    ``shape`` makes the result from the run, ``df`` by default; ``evaluate`` compares a finished run with
-    the column ``truth``.
+    ``rows`` are positions in the frame, ``samples`` generations a row, ``inputs`` the columns that the
+    task reads, ``columns`` those it writes, ``output`` their common name, ``kinds`` column types that the
+    values alone don't tell. ``strategy(session, run)`` executes a plan that takes more than one pass over
+    the rows; ``parts`` are then the work items that one row becomes (its text truncated, in parts, or not
+    sent at all). ``gather`` merges the generations' values (by column, a list a row) into one value a
+    row; ``shape`` makes the result from the run, ``df`` by default; ``evaluate`` compares a finished run
+    with the column ``truth``.
     """
 
     task: Task
@@ -64,12 +64,12 @@ class Plan:
         return len(self.rows) * self.samples
 
     def work_items(self) -> Iterator[WorkItem]:
-        """One Ask per row and generation, lazily; the columns are read once, now."""
+        """One work item per row and generation, lazily; the columns are read once, at the call."""
         columns = {name: self.frame.values(name) for name in self.inputs}
         return self._asks(columns)
 
     def requests(self, item: WorkItem) -> list[Request]:
-        """What is asked about a row: one request, one a part of its text, or none."""
+        """The requests about a row: one, one a part of its text, or none."""
         parts = (item,) if self.parts is None else self.parts(item)
         made = (self.task.request(part.row, self.target, part.sample) for part in parts)
         return [request for request in made if request is not None]
@@ -84,15 +84,14 @@ class Plan:
 
 
 CUT_SHORT = ("length", "max_tokens", "prompt_cut")
-"""Finish reasons that a frame must show: the answer, or the row's text, is not whole."""
+"""Finish reasons of an incomplete answer or a truncated text, which the frame has to show."""
 
 
 class Run:
-    """The results of a plan as they come in. ``df`` is right at any moment, finished or not.
+    """The results of a plan as they arrive. ``df`` is correct at any moment, finished or not.
 
-    ``partial`` is a chat's answer while it is written.
-
-    Written by the loop thread alone, one ``deliver`` a result; read from anywhere.
+    ``partial`` is a chat's answer while it is written. Only the loop thread writes, one ``deliver`` a
+    result; any thread may read.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -110,34 +109,34 @@ class Run:
         self._answers = ResultColumns(n, plan.columns)
 
     def deliver(self, result: Result) -> None:
-        """Take one result in."""
+        """Add one result."""
         self._answers.take(result)
         self.meter.add(result)
 
     def finish(self, error: BaseException | None = None) -> None:
-        """Close the books; ``error`` is what ended the run early."""
+        """End the run; ``error`` is what stopped it early."""
         self.finished = time.time()
         self.meter.stop()
         self.error = error
 
     @property
     def notes(self) -> dict[str, None]:
-        """What the user is told once, in order."""
+        """Sentences that are shown once, in order."""
         return self._answers.notes
 
     @property
     def texts(self) -> list[str]:
-        """The raw answers, one an ask; empty where there is none."""
+        """The raw answers, one a work item; empty where there is none."""
         return [text or "" for text in self._answers.texts]
 
     def report(self) -> str:
-        """What stays under the result: score, notes, the backend's word, why rows failed, the footer line."""
+        """The lines under the result: score, notes, announcement, why rows failed, the footer."""
         score = [str(self.evaluation)] if self.evaluation is not None else []
         said = [*score, *self.notes, self.plan.backend.announcement, self._why()]
         return "\n".join([*filter(None, said), self.meter.line()])
 
     def _why(self) -> str:
-        """What most of the failed rows failed with, and what helps against it."""
+        """The most frequent reason of failure, and what helps against it."""
         errors = self._answers.errors_of("failed")
         texts = Counter(map(error_text, errors.values()))
         if not texts:
@@ -154,7 +153,7 @@ class Run:
 
     @property
     def usage(self) -> Usage:
-        """Tokens and cost of what this run paid for; answers from the store cost nothing."""
+        """Tokens and cost of what this run paid for; stored responses cost nothing."""
         return self.meter.usage
 
     @property
@@ -164,12 +163,12 @@ class Run:
 
     @property
     def status(self) -> list[Status | None]:
-        """The status of each ask, None where it has no result yet."""
+        """The status of each work item, None where it has no result yet."""
         return self._answers.statuses
 
     @property
     def new_columns(self) -> dict[str, list[Any]]:
-        """The output columns, one value an ask, with their status, error and (if any was cut) finish."""
+        """The output columns, one value a work item, with status, error and finish reason."""
         name = self._name
         columns: dict[str, list[Any]] = dict(self._answers.values)
         confidence = f"{name}_confidence"
@@ -217,7 +216,7 @@ class Run:
         return plan.frame, {name: self._spread(values) for name, values in columns.items()}
 
     def _without_skipped(self, columns: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
-        """The generations of a row that was not asked about are null, not a list of nulls."""
+        """Null in place of a list of nulls for a row that was not asked about."""
         skipped = [status == "skipped" for status in columns[f"{self._name}_status"]]
         return {
             name: [None if none else value for value, none in zip(columns[name], skipped, strict=True)]
@@ -225,7 +224,7 @@ class Run:
         }
 
     def _spread(self, values: Sequence[Any]) -> list[Any]:
-        """Values of the chosen rows over all rows of the frame; the others are null."""
+        """Values of the chosen rows over all rows of the frame; the other rows are null."""
         if len(self.plan.rows) == len(self.plan.frame):
             return list(values)
         whole: list[Any] = [None] * len(self.plan.frame)
@@ -235,15 +234,15 @@ class Run:
 
     @property
     def outputs(self) -> Any:
-        """One row an ask with distilabel's LLMOutput keys and more.
+        """One row a work item with distilabel's LLMOutput keys and more.
 
         ``model_name prompt_used raw_output parsed_output``, then tokens, latency in seconds,
-        finish_reason, status, error, attempts. Prompts are rendered again, not kept.
+        finish_reason, status, error, attempts. Prompts are rendered again, not stored.
         """
         return self._told(range(len(self.plan)))
 
     def _told(self, places: Sequence[int]) -> Any:
-        """What ``outputs`` says of these asks."""
+        """The rows of ``outputs`` for these work items."""
         import pandas as pd
 
         plan, columns = self.plan, self._answers.told(places)
@@ -257,16 +256,16 @@ class Run:
         )
 
     def prompts(self) -> Iterator[list[dict[str, str]] | str | None]:
-        """The messages of each ask as they were sent, rendered anew; None where nothing was.
+        """The messages of each work item as they were sent, rendered again; None where nothing was sent.
 
-        A text where a prompt format or a formatting function made one of them. Of a row that was read in
-        parts, those of all parts in order. A row that shared its request with others is shown as if it had
-        been the only one there.
+        The prompt is a text where a prompt format or a formatting function made one. A row that was read
+        in parts has the messages of all parts in order. A row that shared its request with others is
+        shown as if it had been the only one.
         """
         return self._prompts(range(len(self.plan)))
 
     def _prompts(self, places: Sequence[int]) -> Iterator[list[dict[str, str]] | str | None]:
-        """``prompts`` of these asks, which stand in order."""
+        """``prompts`` of these work items, which are in order."""
         shared, wanted = self.plan.target.rows_per_request > 1, iter(places)
         place = next(wanted, None)
         for item in self.plan.work_items():
@@ -281,7 +280,7 @@ class Run:
 
     @property
     def failures(self) -> Any:
-        """The asks that failed or got the default: what ``outputs`` says of them."""
+        """The work items that failed or got the default, as rows of ``outputs``."""
         return self._told(self._answers.places("failed", "defaulted")).drop(columns=["parsed_output"])
 
     @property
@@ -292,7 +291,7 @@ class Run:
 
     @property
     def unusable(self) -> list[str]:
-        """The keys under which answers are kept that could not be used, even when asked again."""
+        """The keys of stored responses that could not be used, even when asked again."""
         errors = self._answers.errors_of("failed")
         bad = {i for i, error in errors.items() if isinstance(error, AnswerError)}
         return [
@@ -300,7 +299,7 @@ class Run:
         ]
 
     def manifest(self) -> dict[str, Any]:
-        """What a reader needs to do it again: backend, model, parameters, prompt hash, versions, times."""
+        """What is needed to reproduce the run: backend, model, parameters, prompt hash, versions, times."""
         plan, usage = self.plan, self.usage
         return {
             "task": plan.task.name,
@@ -327,7 +326,7 @@ class Run:
 
 
 def _prompt_hash(plan: Plan) -> str:
-    """Sha256 of the task's description: equal for equal instructions, whatever the rows."""
+    """SHA-256 of the task: equal for equal instructions, whatever the rows."""
     return hashlib.sha256(repr(plan.task).encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -351,7 +350,7 @@ def _first(group: Sequence[str | None]) -> str | None:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what takes part in a result."""
+    """The versions of Python and of the packages that take part in a result."""
     import platform
     from importlib.metadata import PackageNotFoundError, version
 
@@ -365,18 +364,18 @@ def versions() -> dict[str, str]:
 
 
 class RunContext(Protocol):
-    """What is needed of the session."""
+    """What a strategy needs of the session."""
 
     @property
     def engine(self) -> Engine:
-        """The engine."""
+        """The engine that executes requests."""
 
     def record(self, run: Run) -> None:
-        """Add a run to the books."""
+        """Add a finished run to the session's usage."""
 
 
 Strategy: TypeAlias = Callable[[RunContext, Run], Coroutine[Any, Any, None]]
-"""What carries a plan out where one pass is not all of it."""
+"""Executes a plan that takes more than one pass over its rows."""
 
 
 async def single_pass(
@@ -386,10 +385,10 @@ async def single_pass(
     take: Callable[[Result], None] | None = None,
     options: Options | None = None,
 ) -> None:
-    """Ask the plan's backend about every row of the plan, or about ``asks``.
+    """Ask the plan's backend about every row of the plan, or about ``work_items``.
 
-    ``take`` gets each result in place of the run. ``options`` stand in for the plan's own.
-    Raises what stops a run.
+    ``take`` gets each result in place of the run. ``options`` replace the plan's own. Raises what stops a
+    run.
     """
     plan = run.plan
     await context.engine.run(

@@ -1,4 +1,4 @@
-"""The session of one kernel: settings, keys, backends, answer store, engine and loop, wired once."""
+"""The session of one kernel: settings, keys, backends, response store, engine and loop thread."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from llm_magics.settings.keys import Keys
 from llm_magics.store.responses import LIMIT, ResponseStore
 
 REMEMBERED = 2_000_000
-"""Results of earlier runs that stay in memory, beside those of the last two runs."""
+"""Results of earlier runs that are kept in memory, besides those of the last two runs."""
 
 
 class Session:
@@ -44,12 +44,12 @@ class Session:
 
     @cached_property
     def registry(self) -> Registry:
-        """The backends by name."""
+        """The named backends."""
         return Registry(self.config, self.keys, retire=self._retire)
 
     @property
     def store(self) -> ResponseStore:
-        """The answers on disk, where the settings say; another file once they say so."""
+        """The response store where the settings place it; another file once the settings change."""
         place, limit = self.config.value("store"), self.config.value("store_limit") or LIMIT
         path = home() / "responses.sqlite3" if place in ("on", "off") else Path(place).expanduser()
         if self._store is None or (self._store.path, self._store.limit) != (path, limit):
@@ -60,14 +60,14 @@ class Session:
 
     @cached_property
     def loop(self) -> LoopThread:
-        """The one thread that talks."""
+        """The loop thread."""
         loop = LoopThread()
         atexit.register(self.close)
         return loop
 
     @property
     def engine(self) -> Engine:
-        """Requests into results, with the store and the limits of all cells."""
+        """The engine with the store, and the limiters of all cells."""
         self._engine.store = self.store
         return self._engine
 
@@ -84,17 +84,17 @@ class Session:
         return self.registry.backend(text, self.keys)
 
     def _retire(self, backend: Backend) -> None:
-        """Close a backend that was replaced or removed, where its connections live."""
+        """Close a backend that was replaced or removed, on the loop thread."""
         if "loop" in self.__dict__:
             self.loop.submit(backend.close())
 
     def record(self, run: Run) -> None:
-        """Add a run's tokens and money to the session's books."""
+        """Add a run's tokens and cost to the session's usage."""
         _enter(self.ledger, run)
 
     @property
     def usage_by_backend(self) -> dict[str, dict[str, Any]]:
-        """The ledger with what the jobs under way have used so far."""
+        """Usage by backend: of the finished runs, and of the running jobs so far."""
         books = {name: dict(row) for name, row in self.ledger.items()}
         for job in list(self.jobs.values()):
             if job.status == "running" and isinstance(job.run, Run):
@@ -102,7 +102,7 @@ class Session:
         return books
 
     def remember(self, run: Run) -> None:
-        """Make it the last run; of the ones before, only as many as a notebook can hold."""
+        """Make it the last run, and forget the oldest ones beyond ``REMEMBERED`` results."""
         self.runs.append(run)
         while len(self.runs) > 2 and sum(len(each.plan) for each in self.runs) > REMEMBERED:
             self.runs.popleft()
@@ -130,7 +130,7 @@ class Session:
 
 
 def _enter(ledger: dict[str, dict[str, Any]], run: Run) -> None:
-    """Add a run's rows, tokens and money to its backend's line."""
+    """Add a run's rows, tokens and cost to its backend's entry."""
     used, name = run.usage, run.plan.backend.name
     row = ledger.setdefault(
         name, {"runs": 0, "rows": 0, "input_tokens": 0, "output_tokens": 0, "cost_usd": 0.0}
@@ -143,7 +143,7 @@ def _enter(ledger: dict[str, dict[str, Any]], run: Run) -> None:
 
 
 async def _close_all(backends: list[Backend]) -> None:
-    """Close them side by side; a fault in one is not the others'."""
+    """Close the backends side by side; an error of one does not stop the others."""
     await asyncio.gather(*(backend.close() for backend in backends), return_exceptions=True)
 
 

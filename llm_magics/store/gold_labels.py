@@ -1,4 +1,4 @@
-"""Labels that a person gave, kept on disk by text: a review goes on where it was left."""
+"""Gold labels: labels that a person gave, stored by the hash of their text."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ _AT_ONCE = 500
 
 
 class GoldLabelStore:
-    """One SQLite file. A task is a column's name with its labels; texts stand there as hashes alone."""
+    """Gold labels in one SQLite file.
+
+    A task is a column's name with its labels; texts are stored as hashes.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def keep(self, task: str, words: Mapping[str, str | None]) -> None:
-        """Keep labels by text, a person's newer word in place of the older one; None takes one back."""
+        """Store labels by text, replacing older ones; None deletes one."""
         put = [(task, _hashed(text), word, time.time()) for text, word in words.items() if word is not None]
         gone = [(task, _hashed(text)) for text, word in words.items() if word is None]
         with closing(self._open()) as database, database:
@@ -33,7 +36,7 @@ class GoldLabelStore:
             database.executemany("DELETE FROM gold WHERE task = ? AND text = ?", gone)
 
     def get(self, task: str, texts: Sequence[str]) -> dict[str, str]:
-        """The labels of those of the texts that have one."""
+        """The labels of those texts that have one."""
         if not self.path.exists():
             return {}
         hashes = {_hashed(text): text for text in texts}
@@ -59,7 +62,7 @@ class GoldLabelStore:
 
 
 def task_key(column: str, labels: Sequence[str], *, many: bool = False) -> str:
-    """What a person's labels belong to: the column, the set of its labels, whether a row has several."""
+    """The key that gold labels belong to: the column, the set of its labels, whether a row has several."""
     return _hashed("\x1f".join([column, *sorted(labels), *(["several labels a row"] if many else [])]))
 
 

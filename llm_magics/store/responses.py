@@ -1,7 +1,7 @@
-"""Answers on disk, one a row: SQLite at ``<home>/responses.sqlite3``.
+"""The response store: SQLite at ``<home>/responses.sqlite3``, one response a row.
 
-WAL and ``synchronous=NORMAL``: one commit an answer, safe against a killed process, and several
-kernels at once. Failures never come here. No prompt is kept, only its hash.
+WAL with ``synchronous=NORMAL``: safe against a killed process, and for several kernels at once. Failures
+are never stored. Prompts are not stored, only their hash.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from llm_magics.core.types import NO_USAGE, Request, Response, Usage
 
 VERSION = 1
 LIMIT = 2 * 1024**3
-"""Bytes the file may take before the oldest answers go."""
+"""The size of the file in bytes above which the oldest responses are deleted."""
 
 _CREATE = """
 CREATE TABLE IF NOT EXISTS responses (
@@ -43,12 +43,12 @@ INSERT OR REPLACE INTO responses (key, created, backend, model, answer, vector) 
 _MIGRATIONS: dict[int, Callable[[sqlite3.Connection], object]] = {
     0: lambda connection: connection.execute(_CREATE),
 }
-"""What takes a file from version n to n + 1."""
+"""Schema version n -> the change that makes it version n + 1."""
 
 
 @dataclass(frozen=True)
 class StoreStats:
-    """What the store holds: answers, bytes on disk, answers by model, the oldest's time (seconds)."""
+    """Statistics of the store: responses, bytes on disk, responses by model, the oldest one's time (seconds)."""
 
     path: Path
     rows: int
@@ -58,9 +58,9 @@ class StoreStats:
 
 
 class ResponseStore:
-    """The answer store. Opens its file on first use; safe to use from several threads.
+    """The response store. Its file is opened on first use; safe to use from several threads.
 
-    ``limit`` is the size in bytes above which the oldest answers are dropped. Every method raises
+    ``limit`` is the size in bytes above which the oldest responses are deleted. Every method raises
     ``StoreError`` where the file can't be used.
     """
 
@@ -74,27 +74,30 @@ class ResponseStore:
 
     @classmethod
     def temporary(cls) -> ResponseStore:
-        """A store of one session's own, gone with it (``--no-store``)."""
+        """A store for one session only, deleted with it (``--no-store``)."""
         folder = tempfile.TemporaryDirectory(prefix="llm_magics_")
         store = cls(Path(folder.name) / "responses.sqlite3")
         store._folder = folder
         return store
 
     def get(self, key: str, newer_than: float | None = None) -> Response | None:
-        """The stored answer (``cached`` is True), or None; ``newer_than`` is a ``time.time()``."""
+        """The stored response (``cached`` is True), or None; ``newer_than`` is a ``time.time()``."""
         return self.get_many((key,), newer_than).get(key)
 
     def get_many(self, keys: Sequence[str], newer_than: float | None = None) -> dict[str, Response]:
-        """The stored answers among ``keys``, one query for some hundreds of them."""
+        """The stored responses among ``keys``, some hundreds a query."""
         rows = self._rows("key, answer, vector", keys, newer_than or 0.0)
         return {key.hex(): _decode(answer, vector) for key, answer, vector in rows}
 
     def known(self, keys: Sequence[str]) -> set[str]:
-        """Those among ``keys`` that have an answer; read off the index, no answer is."""
+        """Those among ``keys`` that have a response; only the index is read."""
         return {key.hex() for (key,) in self._rows("key", keys)}
 
     def _rows(self, columns: str, keys: Sequence[str], since: float | None = None) -> Iterator[Any]:
-        """Those columns of the kept answers among ``keys``; with ``since`` of those made from then on."""
+        """These columns of the responses among ``keys``.
+
+        With ``since`` only of those stored from then on.
+        """
         later = "" if since is None else " AND created >= ?"
         with self._open() as connection:
             for start in range(0, len(keys), 500):
@@ -106,11 +109,11 @@ class ResponseStore:
                 )
 
     def put(self, request: Request, response: Response) -> None:
-        """Keep an answer; on disk when this returns."""
+        """Store a response; it is on disk when this returns."""
         self.put_many(((request, response),))
 
     def put_many(self, pairs: Iterable[tuple[Request, Response]]) -> None:
-        """Keep several answers in one commit."""
+        """Store several responses in one transaction."""
         now = time.time()
         rows = [_encode(request, response, now) for request, response in pairs]
         with self._open() as connection:
@@ -124,14 +127,14 @@ class ResponseStore:
                 self._shrink(connection)
 
     def drop(self, keys: Sequence[str]) -> None:
-        """Forget the answers under these keys."""
+        """Delete the responses with these keys."""
         with self._open() as connection:
             for start in range(0, len(keys), 500):
                 part = [(bytes.fromhex(key),) for key in keys[start : start + 500]]
                 connection.executemany("DELETE FROM responses WHERE key = ?", part)
 
     def stats(self) -> StoreStats:
-        """How much is kept."""
+        """Count what is stored."""
         with self._open() as connection:
             models = dict(
                 connection.execute("SELECT model, count(*) FROM responses GROUP BY model ORDER BY 2 DESC")
@@ -140,7 +143,7 @@ class ResponseStore:
             return StoreStats(self.path, sum(models.values()), _size(connection), models, oldest)
 
     def clear(self, model: str | None = None, older_than: float | None = None) -> int:
-        """Forget all answers, or those of ``model``, or older than so many seconds; how many."""
+        """Delete all responses, or those of ``model``, or older than so many seconds; returns how many."""
         where: list[str] = ["1"]
         values: list[str | float] = []
         if model is not None:
@@ -158,7 +161,7 @@ class ResponseStore:
         return int(gone)
 
     def close(self) -> None:
-        """Let go of the file; the next call opens it again."""
+        """Close the file; the next call opens it again."""
         with self._lock:
             if self._connection is not None:
                 self._connection.close()
@@ -169,7 +172,7 @@ class ResponseStore:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        """The connection, alone; SQLite's errors as ours."""
+        """The connection, locked; SQLite's errors become StoreError."""
         with self._lock:
             try:
                 if self._connection is None:
@@ -179,7 +182,7 @@ class ResponseStore:
                 raise _explain(self.path, error) from error
 
     def _shrink(self, connection: sqlite3.Connection) -> None:
-        """Where the file is over its limit, drop the oldest until it is well under it."""
+        """Delete the oldest responses where the file is over its limit, until it is well under it."""
         size = _size(connection)
         if size <= self.limit:
             return
@@ -193,7 +196,7 @@ class ResponseStore:
 
 
 def _commit(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-    """All of the rows or none."""
+    """Write all rows or none."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         connection.executemany(_PUT, rows)
@@ -205,7 +208,7 @@ def _commit(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> 
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """Open or make the file, for its owner only, at the newest schema."""
+    """Open or create the file, readable by its owner only, at the newest schema."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
@@ -221,7 +224,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Take the schema from the file's number to ours, in one transaction."""
+    """Bring the schema from the file's version to the current one, in one transaction."""
     if _version(connection) == VERSION:
         return
     connection.execute("BEGIN IMMEDIATE")
@@ -256,7 +259,7 @@ def _size(connection: sqlite3.Connection) -> int:
 
 
 def _explain(path: Path, error: Exception) -> StoreError:
-    """What SQLite said, as what to do."""
+    """SQLite's error as a StoreError that says what to do."""
     said = str(error)
     if "not a database" in said or "malformed" in said:
         return StoreError(
@@ -280,7 +283,7 @@ def _explain(path: Path, error: Exception) -> StoreError:
 
 
 def _encode(request: Request, response: Response, now: float) -> tuple[Any, ...]:
-    """A response as a row: JSON of the fields that say something, the vector apart as float32 bytes."""
+    """A response as a row: JSON of its non-empty fields, and the vector as float32 bytes."""
     whole: dict[str, Any] = {name: said for name in _WORDS if (said := getattr(response, name))}
     if response.parsed is not None:
         whole["parsed"] = response.parsed
@@ -314,7 +317,7 @@ _parse = json.JSONDecoder().raw_decode
 
 
 def _decode(answer: str, vector: bytes | None) -> Response:
-    """A row as a response again."""
+    """A row as a response."""
     whole, _ = _parse(answer)
     whole["usage"] = Usage(*whole["usage"]) if "usage" in whole else NO_USAGE
     whole["notes"] = tuple(whole.get("notes", ()))

@@ -29,7 +29,7 @@ from llm_magics.core.errors import (
 from llm_magics.core.types import EMPTY, BackendSpec, Capabilities, Request, Response
 
 LESSONS = 6
-"""Refusals one request may teach us before the last one stands as its error."""
+"""Refusals that one request may learn from before the last one is its error."""
 
 _CREDIT = re.compile(r"credit balance|billing", re.IGNORECASE)
 
@@ -37,10 +37,10 @@ _CREDIT = re.compile(r"credit balance|billing", re.IGNORECASE)
 class AnthropicBackend(SDKBackend):
     """Claude models by API key.
 
-    Labels and schemas are served by the API's own structured output where the model has it, else by
-    prompt. ``spec.options``: ``max_tokens``, what an answer may take where the user sets no
-    ``max_new_tokens`` (4,096; the API wants a number). Further parameters of the API (``thinking``,
-    ``metadata``, ``service_tier``) are passed on as they are.
+    Labels and schemas are enforced by the API's own structured output where the model has it, else by
+    prompt. ``spec.options``: ``max_tokens``, the output tokens of an answer where the user sets no
+    ``max_new_tokens`` (4,096; the API requires a number). Further parameters of the API (``thinking``,
+    ``metadata``, ``service_tier``) are passed on.
     """
 
     key_variable = "ANTHROPIC_API_KEY"
@@ -57,7 +57,7 @@ class AnthropicBackend(SDKBackend):
         self._open()
 
     async def complete(self, request: Request) -> Response:
-        """One answer. Fields that the model refuses are left out from then on, and said."""
+        """One response. Fields that the model refuses are left out from then on, with a note."""
         client = self._open()
         began = time.perf_counter()
         self._headers, answer = await self._ask(client, request)
@@ -65,9 +65,9 @@ class AnthropicBackend(SDKBackend):
         return wire.response(request, answer, self.name, time.perf_counter() - began, notes)
 
     async def _ask(self, client: Any, request: Request) -> tuple[Mapping[str, str], Any]:
-        """Send, and send again without what is refused, as long as refusals teach something.
+        """Send, and send again without refused fields, as long as refusals teach something.
 
-        The answer's headers and the answer.
+        Returns the response's headers and the message.
         """
         heard = listener(request)
         for left in reversed(range(LESSONS)):
@@ -80,7 +80,7 @@ class AnthropicBackend(SDKBackend):
         raise AssertionError
 
     def _learn(self, error: Exception, body: Body) -> bool:
-        """Take the refusal of one field as a fact about the model; False where it is no such refusal."""
+        """Learn from the refusal of a field; False where it is no such refusal."""
         if getattr(error, "status_code", None) != 400:
             return False
         said = str(getattr(error, "api_message", None) or error)
@@ -98,7 +98,7 @@ class AnthropicBackend(SDKBackend):
         return int(answer.input_tokens)
 
     def observe(self) -> Mapping[str, float]:
-        """What the newest answer's headers said about the account's limits."""
+        """The rate limits in the newest response headers."""
         return rate_limits(self._headers)
 
     def _open(self) -> Any:
@@ -122,14 +122,14 @@ class AnthropicBackend(SDKBackend):
 
 
 async def _whole(client: Any, body: Body) -> tuple[Mapping[str, str], Any]:
-    """The answer in one piece."""
+    """The answer without streaming."""
     raw = await client.messages.with_raw_response.create(**body.typed, extra_body=body.extra)
     answer = raw.parse()
     return raw.headers, await answer if inspect.isawaitable(answer) else answer
 
 
 async def _heard(client: Any, body: Body, heard: Listener) -> tuple[Mapping[str, str], Any]:
-    """The answer in pieces; ``heard`` is told the text so far."""
+    """The streamed answer; ``heard`` is called with the text so far."""
     text = ""
     async with client.messages.stream(**body.typed, extra_body=body.extra) as pieces:
         async for piece in pieces.text_stream:
@@ -142,7 +142,7 @@ async def _heard(client: Any, body: Body, heard: Listener) -> tuple[Mapping[str,
 
 
 def fault(error: Exception, who: str, model: str) -> LLMError:
-    """An exception of the SDK as one of ours."""
+    """An exception of the SDK as one of our errors."""
     if isinstance(error, LLMError):
         return error
     library = _library()
@@ -161,7 +161,7 @@ def fault(error: Exception, who: str, model: str) -> LLMError:
 
 
 def _by_name(error: Exception, who: str, said: str) -> LLMError:
-    """The classes that not every version of the SDK has, and what its transport raises."""
+    """The errors for exceptions that some versions of the SDK lack, and for those of its transport."""
     names = {kind.__name__ for kind in type(error).__mro__}
     modules = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
     if names & {"CredentialsError", "IdentityTokenFileError"} or "authentication method" in said:

@@ -1,4 +1,4 @@
-"""Requests and responses in the words of Anthropic's Messages API."""
+"""Requests and responses of Anthropic's Messages API."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llm_magics.core.prompt_formats import as_messages, dicts, prompt_of
 from llm_magics.core.types import Message, OneOf, Request, Response, ResponseFormat, Schema, Usage
 
 MAX_TOKENS = 4096
-"""What an answer may take where the user says nothing; the API refuses a request without a number."""
+"""Output tokens of an answer where the user sets none; the API requires a number."""
 
 WORDS: Mapping[str, str] = {
     "max_new_tokens": "max_tokens",
@@ -24,12 +24,12 @@ WORDS: Mapping[str, str] = {
     "top_k": "top_k",
     "stop": "stop_sequences",
 }
-"""Our parameters in the API's words."""
+"""Our parameters under the API's names."""
 
 OURS = frozenset({"prompt_format", "prompt_formatting_fn"})
 
 LACKING = frozenset({"seed", "frequency_penalty", "presence_penalty", "repeat_penalty"})
-"""Known parameters that the API has under no name."""
+"""Known parameters that the API lacks."""
 
 _FINISH = {
     "end_turn": "stop",
@@ -45,10 +45,10 @@ _REFUSED = re.compile(
 
 
 class Body(NamedTuple):
-    """A request's parts: what every version of the SDK has as arguments, and what goes beside them.
+    """A request's parts: the arguments that every version of the SDK has, and the fields beside them.
 
-    Sampling parameters and structured output came and went in the SDK's signature; the API takes
-    them by name in the body either way.
+    Sampling parameters and structured output came and went in the SDK's signature; the API takes them by
+    name in the body either way.
     """
 
     typed: dict[str, Any]
@@ -129,11 +129,11 @@ def lesson(message: str, extra: Mapping[str, Any]) -> list[str]:
 
 
 def response(request: Request, answer: Any, who: str, latency: float, notes: tuple[str, ...]) -> Response:
-    """The API's answer as ours.
+    """The API's message as a Response.
 
     Raises:
         ContentFiltered: The model refused.
-        MalformedAnswer: No message came.
+        MalformedAnswer: There is no message.
     """
     blocks = getattr(answer, "content", None)
     if not isinstance(blocks, list):
@@ -155,7 +155,7 @@ def response(request: Request, answer: Any, who: str, latency: float, notes: tup
 
 
 def usage(said: Any) -> Usage:
-    """Tokens as the API counts them; its input tokens are those beside the cached ones."""
+    """Tokens as the API counts them; its input tokens exclude the cached ones."""
     if said is None:
         return Usage()
     read = said.cache_read_input_tokens or 0
@@ -164,6 +164,6 @@ def usage(said: Any) -> Usage:
 
 
 def said_by(body: Any, otherwise: str) -> HostMessage:
-    """What an error's body says, or ``otherwise`` where it is no JSON."""
+    """The message of an error body, or ``otherwise`` where it is no JSON."""
     told = read_body(body) if isinstance(body, Mapping) else HostMessage()
     return told if told.message else HostMessage(otherwise)

@@ -17,7 +17,7 @@ from llm_magics.core.errors import ConnectionLost, LLMError, MalformedAnswer, Mi
 from llm_magics.core.types import BackendSpec, Capabilities, Embedding, Request, Response, Usage
 
 LOCATION = "global"
-"""Where Vertex models are asked unless ``location`` says otherwise."""
+"""The location of Vertex models unless ``location`` is given."""
 
 GEMINI_BATCH = 100
 """Texts the Gemini API embeds in one call."""
@@ -56,7 +56,7 @@ class GoogleBackend(SDKBackend):
         await self._open()
 
     async def complete(self, request: Request) -> Response:
-        """One answer. Fields that the model refuses are left out from then on, and said."""
+        """One response. Fields that the model refuses are left out from then on, with a note."""
         client = await self._open()
         began = time.perf_counter()
         for _ in range(len(wire.LESSONS) + 1):
@@ -79,14 +79,14 @@ class GoogleBackend(SDKBackend):
         return replace(made, latency=time.perf_counter() - began, notes=notes)
 
     def _learn(self, error: Exception, config: dict[str, Any]) -> bool:
-        """Take a refusal of one field as a fact about the model; False where it is no such refusal."""
+        """Learn from the refusal of a field; False where it is no such refusal."""
         if getattr(error, "code", None) != 400:
             return False
         names, sentence = wire.lesson(str(getattr(error, "message", "") or error), config)
         return self._learned(names, sentence)
 
     async def embed(self, texts: Sequence[str]) -> Embedding:
-        """Vectors, each text in full, as many a call as the API takes."""
+        """The vectors, no text truncated, in as few calls as the API allows."""
         import numpy as np
 
         client = await self._open()
@@ -107,7 +107,7 @@ class GoogleBackend(SDKBackend):
     async def _embedded(
         self, client: Any, texts: Sequence[str], config: dict[str, Any]
     ) -> tuple[list[Any], int]:
-        """One call's vectors and token count; a model that joins its texts is asked one by one."""
+        """One call's vectors and token count; a model that joins its texts is called one by one."""
         contents = [{"parts": [{"text": text}]} for text in texts]
         try:
             answer = await client.aio.models.embed_content(model=self.model, contents=contents, config=config)
@@ -147,7 +147,7 @@ class GoogleBackend(SDKBackend):
         return self._client
 
     def _sign_in(self, genai: Any) -> Callable[[], Any]:
-        """A function that makes the client; keys are resolved now, on behalf of this call."""
+        """A function that makes the client, with the keys resolved now."""
         options = self._http_options()
         if not self.is_vertex:
             key = self._key()
@@ -165,7 +165,7 @@ class GoogleBackend(SDKBackend):
         )
 
     def _http_options(self) -> dict[str, Any]:
-        """Where to, how long, no retries of the SDK's own: the engine does that, and sees what happens."""
+        """URL, timeout, and no retries by the SDK: the engine does that."""
         options: dict[str, Any] = {
             "timeout": int(self.limits.timeout * 1000),
             "retry_options": {"attempts": 1},
@@ -195,7 +195,7 @@ class GoogleBackend(SDKBackend):
 
 
 async def _answer(models: Any, heard: Listener | None, asked: dict[str, Any]) -> Any:
-    """The answer; where somebody listens it comes in pieces, the last of which gets all the parts."""
+    """The answer; for a listener it is streamed, and the last piece gets all the parts."""
     if heard is None:
         return await models.generate_content(**asked)
     parts: list[Any] = []

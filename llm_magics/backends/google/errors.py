@@ -1,4 +1,4 @@
-"""Exceptions of google-genai, google-auth and their transports as our errors."""
+"""Error mapping for google-genai, google-auth and their transports."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Rule = tuple[tuple[type[BaseException], ...], Callable[[str, str], LLMError]]
 
 
 def fault(error: Exception, who: str, model: str, sign_in: str = "") -> LLMError:
-    """``error`` as one of ours; ours stay as they are. ``sign_in`` is the hint for a refused sign-in."""
+    """``error`` as one of our errors. ``sign_in`` is the hint for a refused sign-in."""
     if isinstance(error, LLMError):
         return error
     from google.genai import errors
@@ -48,7 +48,7 @@ def fault(error: Exception, who: str, model: str, sign_in: str = "") -> LLMError
 
 
 def _rules() -> Sequence[Rule]:
-    """The SDK's own classes; more special ones stand first."""
+    """The SDK's own classes, more special ones first."""
     from google.auth import exceptions as auth
     from google.genai import errors
 
@@ -72,7 +72,7 @@ def _rules() -> Sequence[Rule]:
 
 
 def _by_name(error: Exception, who: str, said: str) -> LLMError:
-    """What the transports raise, told by name: which of them is in use is the SDK's choice."""
+    """The errors of the transports, told by name: the SDK chooses which one it uses."""
     name = type(error).__name__.lower()
     modules = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
     if isinstance(error, TimeoutError) or "timeout" in name:
@@ -104,14 +104,14 @@ def _refusal(error: Any, who: str, model: str, sign_in: str) -> LLMError:
 
 
 def _hint(kind: type[LLMError], sign_in: str) -> str:
-    """What Google's own pages say better than we can in general."""
+    """Hints from Google's own pages, which are more precise than general ones."""
     if kind is ModelNotFound:
         return "The models are listed at https://ai.google.dev/gemini-api/docs/models"
     return sign_in if kind is AuthError else ""
 
 
 def _invalid(error: Exception, who: str, said: str) -> LLMError:
-    """A record that pydantic refuses: an answer is the host's fault, a config the user's parameter."""
+    """The error for a record that pydantic refuses: an answer is the host's error, a config the user's."""
     if "Response" in str(getattr(error, "title", "")):
         return MalformedAnswer(f"{who} sent what is no answer: {said}")
     return UsageError(f"a parameter is not of the kind Gemini takes: {said}", hint="Look at the -p flags.")

@@ -1,4 +1,4 @@
-"""Requests and responses in the words of Google's Gemini API."""
+"""Requests and responses of Google's Gemini API."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ WORDS: Mapping[str, str] = {
     "stop": "stop_sequences",
     "seed": "seed",
 }
-"""Our parameters in Gemini's words; there is no repeat penalty."""
+"""Our parameters under Gemini's names; there is no repeat penalty."""
 
 OURS = frozenset({"prompt_format", "prompt_formatting_fn"})
 
 MOST_CHOICES = 500
 TOP_LOGPROBS = 20
-"""The most alternatives a token that the API gives."""
+"""The maximum of alternatives a token in the API."""
 
 _BLOCKED = {"SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MODEL_ARMOR"}
 _BLOCKED |= {"IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "ESCALATION", "JAILBREAK"}
@@ -59,11 +59,11 @@ LESSONS: Sequence[tuple[str, tuple[str, ...], str]] = (
     (r"thinking", ("thinking_config",), "takes no thinking settings"),
 )
 
-"""What refusals name, the config fields they mean, and what that says of the model."""
+"""Words of refusals, the config fields they mean, and the note about the model."""
 
 
 def lesson(message: str, config: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
-    """The fields of ``config`` that a refusal names, and a sentence about it; nothing where it names none."""
+    """The fields of ``config`` that a refusal names, and a note; empty where it names none."""
     for pattern, names, sentence in LESSONS:
         if re.search(pattern, message, re.IGNORECASE) and any(name in config for name in names):
             return names, sentence
@@ -84,7 +84,7 @@ def body(
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Contents and config of a request, without the config fields in ``refused``.
 
-    ``known`` are the config fields that exist; a parameter that is none of them is left out.
+    ``known`` are the config fields that exist; other parameters are left out.
     """
     messages = as_messages(prompt_of(request))
     config = parameters(request.parameters, request.sample, known)
@@ -115,12 +115,12 @@ def parameters(given: Mapping[str, Any], sample: int, known: frozenset[str]) -> 
 
 
 def unsupported(given: Mapping[str, Any], known: frozenset[str]) -> list[str]:
-    """The parameters that have no place in the API."""
+    """The parameters that the API lacks."""
     return [name for name in given if name not in OURS and WORDS.get(name, name) not in known]
 
 
 def answer_format(request: Request) -> dict[str, Any]:
-    """The config fields that make the API keep to the answer format."""
+    """The config fields that enforce the response format."""
     form = request.response_format
     if isinstance(form, Schema):
         return {"response_mime_type": "application/json", "response_json_schema": dict(form.schema)}
@@ -139,11 +139,11 @@ def answer_format(request: Request) -> dict[str, Any]:
 
 
 def response(request: Request, answer: Any, config: Mapping[str, Any], who: str) -> Response:
-    """The API's answer as ours.
+    """The API's answer as a Response.
 
     Raises:
         ContentFiltered: The prompt or the answer was blocked; the reason is named.
-        MalformedAnswer: No candidate, or one that ended in a fault of the model.
+        MalformedAnswer: No candidate, or one that ended in an error of the model.
     """
     feedback = answer.prompt_feedback
     if feedback is not None and feedback.block_reason:
@@ -189,7 +189,7 @@ def _text(candidate: Any) -> str:
 def _read(
     request: Request, text: str, candidate: Any, config: Mapping[str, Any]
 ) -> tuple[Any, dict[str, float] | None]:
-    """The value the API was held to, and scores where it gave log-probabilities."""
+    """The enforced value, and scores where there are log-probabilities."""
     form = request.response_format
     if isinstance(form, OneOf) and not form.many:
         label = text.strip() if "response_schema" in config and text.strip() in form.names else None
@@ -238,7 +238,7 @@ def _word(reason: Any) -> str:
 
 
 def said(details: Any, message: str, status: str) -> HostMessage:
-    """What an error's body says, with the wait it asks for."""
+    """The message of an error body, with the wait it asks for."""
     inner = details.get("error", details) if isinstance(details, Mapping) else {}
     more = inner.get("details") if isinstance(inner, Mapping) else None
     wait = None

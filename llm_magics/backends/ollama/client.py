@@ -36,12 +36,13 @@ class OllamaBackend(Backend):
     """One model of an Ollama server (``OLLAMA_HOST``, else this machine's port 11434).
 
     Parameters go into ``options`` under Ollama's names (``max_new_tokens`` is ``num_predict``), any
-    option of Ollama can be set (``-p num_ctx=8192``); ``keep_alive`` and ``think`` stand beside them.
-    Labels and schemas are held to by ``format``; label probabilities come from log-probabilities where
-    the server is new enough. A prompt is never cut: one longer than ``num_ctx`` is an error of its row.
+    option of Ollama can be set (``-p num_ctx=8192``); ``keep_alive`` and ``think`` are fields beside
+    them. Labels and schemas are enforced by ``format``; label probabilities come from log-probabilities
+    where the server is new enough. A prompt is never truncated: one longer than ``num_ctx`` is an error
+    of its row.
 
-    ``spec.options``: ``pull`` (True pulls a missing model; the footer tells how far it is),
-    ``batch_size`` (texts an embedding request).
+    ``spec.options``: ``pull`` (True pulls a missing model; the footer shows the progress), ``batch_size``
+    (texts an embedding request).
     """
 
     def __init__(self, spec: BackendSpec, secrets: Secrets | None = None) -> None:
@@ -58,7 +59,7 @@ class OllamaBackend(Backend):
 
     @property
     def announcement(self) -> str:
-        """How far a pull is, while there is one."""
+        """The progress of a pull, while there is one."""
         return self._progress
 
     async def open(self) -> None:
@@ -67,7 +68,7 @@ class OllamaBackend(Backend):
         self.channel.open()
 
     async def complete(self, request: Request) -> Response:
-        """One answer; raises ModelNotFound with the pull to type where the server lacks the model."""
+        """One response; raises ModelNotFound with the pull command where the server lacks the model."""
         began = time.perf_counter()
         route, body, notes = wire.body(request, self.model, self.name)
         heard = listener(request)
@@ -76,7 +77,7 @@ class OllamaBackend(Backend):
         return wire.response(request, whole, self.endpoint.host, time.perf_counter() - began, notes)
 
     async def embed(self, texts: Sequence[str]) -> Embedding:
-        """Vectors, each text in full: one that is too long is refused, not cut."""
+        """The vectors; a text that is too long is refused, not truncated."""
         import numpy as np
 
         rows: list[Any] = []
@@ -98,7 +99,7 @@ class OllamaBackend(Backend):
         return [str(each["name"]) for each in self._json(reply).get("models") or ()]
 
     async def pull(self) -> None:
-        """Fetch the model onto the server; ``announcement`` tells how far it is."""
+        """Download the model to the server; ``announcement`` shows the progress."""
         import aiohttp
 
         headers = await self.access.headers()
@@ -113,7 +114,7 @@ class OllamaBackend(Backend):
         self._progress = ""
 
     def _note_pull(self, step: Mapping[str, Any]) -> None:
-        """One line of a pull's progress. Raises ModelNotFound where the library has no such model."""
+        """One line of a pull's progress. Raises ModelNotFound where the library lacks the model."""
         if step.get("error"):
             self._progress = ""
             raise ModelNotFound(
@@ -146,7 +147,7 @@ class OllamaBackend(Backend):
             raise
 
     async def _pulled(self) -> None:
-        """One pull for all rows that wait for it; it goes on when one of them gives up waiting."""
+        """One pull for all rows that wait for it; it continues when one of them gives up."""
         if self._pulling is None or (self._pulling.done() and self._pulling.exception()):
             self._pulling = asyncio.create_task(self.pull())
         await asyncio.shield(self._pulling)

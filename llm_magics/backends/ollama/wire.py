@@ -1,4 +1,4 @@
-"""Requests and responses in the words of Ollama's API."""
+"""Requests and responses of Ollama's API."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llm_magics.core.prompt_formats import dicts, prompt_of
 from llm_magics.core.types import OneOf, Request, Response, ResponseFormat, Schema, Usage
 
 WORDS: Mapping[str, str] = {"max_new_tokens": "num_predict", "max_tokens": "num_predict"}
-"""Our parameters that Ollama calls otherwise."""
+"""Our parameters under Ollama's names."""
 
 OPTIONS = frozenset(
     {
@@ -34,19 +34,19 @@ OPTIONS = frozenset(
 """The options of Ollama's Modelfile reference."""
 
 BESIDE = frozenset({"keep_alive", "think"})
-"""What stands beside ``options`` in a request."""
+"""Fields beside ``options`` in a request."""
 
 OURS = frozenset({"prompt_format", "prompt_formatting_fn"})
 
 TOP_LOGPROBS = 20
 USUAL_CONTEXT = 4096
-"""Tokens a prompt and its answer may take where neither ``num_ctx`` nor the server's setting says more."""
+"""The context size in tokens where neither ``num_ctx`` nor the server's setting gives one."""
 
 _FINISH = {"stop": "stop", "length": "length", "": "stop"}
 
 
 def body(request: Request, model: str, who: str) -> tuple[str, dict[str, Any], tuple[str, ...]]:
-    """``(route, body, notes)`` of a request: a chat, or a raw prompt past the model's template."""
+    """``(route, body, notes)`` of a request: a chat, or raw text that bypasses the model's template."""
     whole: dict[str, Any] = {"model": request.model or model, "stream": False, "truncate": False}
     options, beside = parameters(request.parameters, request.sample)
     whole |= beside
@@ -62,7 +62,7 @@ def body(request: Request, model: str, who: str) -> tuple[str, dict[str, Any], t
 
 
 def parameters(given: Mapping[str, Any], sample: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """``(options, what stands beside them)``; the n-th sample of a seeded prompt has seed + n."""
+    """``(options, fields beside them)``; the n-th sample of a seeded prompt has seed + n."""
     options = {
         WORDS.get(name, name): value
         for name, value in given.items()
@@ -76,13 +76,13 @@ def parameters(given: Mapping[str, Any], sample: int) -> tuple[dict[str, Any], d
 
 
 def unknown(given: Mapping[str, Any], who: str) -> tuple[str, ...]:
-    """A sentence for each parameter that Ollama has no option for."""
+    """A note for each parameter that is no option of Ollama."""
     names = [name for name in given if WORDS.get(name, name) not in OPTIONS | BESIDE | OURS]
     return tuple(f"{who}: Ollama lists no option {name}; it was sent all the same." for name in names)
 
 
 def long(text: str, options: Mapping[str, Any]) -> tuple[str, ...]:
-    """A warning where a prompt probably needs a larger context than the server's usual one."""
+    """A warning where a prompt probably needs a larger context than the server's default."""
     if "num_ctx" in options or len(text) < 3 * USUAL_CONTEXT:  # three characters a token, to be safe
         return ()
     return (
@@ -115,7 +115,7 @@ def embed_body(model: str, texts: Sequence[str], given: Mapping[str, Any]) -> di
 def response(
     request: Request, whole: Mapping[str, Any], host: str, latency: float, notes: tuple[str, ...]
 ) -> Response:
-    """The server's answer as ours; raises MalformedAnswer where there is no text in it."""
+    """The server's answer as a Response; raises MalformedAnswer where it has no text."""
     message = whole.get("message")
     text = message.get("content") if isinstance(message, Mapping) else whole.get("response")
     if not isinstance(text, str):

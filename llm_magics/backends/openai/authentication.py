@@ -1,4 +1,4 @@
-"""The key and headers of one host: found at the moment of a call, sent there and nowhere else."""
+"""Authentication at one host: key and headers are resolved at each call and sent to that host only."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Authentication:
         return self._headers
 
     def forget(self) -> None:
-        """Look everything up again at the next call: the key was refused."""
+        """Resolve everything again at the next call, since the key was refused."""
         self._headers = None
 
     async def _make(self) -> Mapping[str, str]:
@@ -75,7 +75,7 @@ class Authentication:
         return ""
 
     def references(self) -> tuple[str, ...]:
-        """Where the key may be: where the user said, else (on its own host) the namespace's own places."""
+        """Where the key may be: where the user said, else (at its own hosts) the namespace's own places."""
         if self.spec.key:
             return _typed_first(self.spec.key)
         if not self.endpoint.default_key:
@@ -112,6 +112,6 @@ class Authentication:
 
 
 def _typed_first(reference: str) -> tuple[str, ...]:
-    """A key typed under a variable's name stands in for the variable."""
+    """The references of a key that was typed under a variable's name, before the variable itself."""
     scheme, _, name = reference.partition(":")
     return (f"session:{name}", reference) if scheme == "env" else (reference,)

@@ -1,8 +1,8 @@
-"""Requests as a file of the OpenAI batch format, and its answers.
+"""Batch files of the OpenAI format and OpenAI's batch service.
 
-The one hand-off to whatever answers in bulk: OpenAI's and Azure's batch services, ``vllm run-batch``,
-any cluster. Each line carries the request's key as ``custom_id``, so that answers find their row in the
-response store wherever and whenever they were made.
+The same files serve OpenAI's and Azure's batch services, ``vllm run-batch`` and any cluster. Each line
+carries the request's key as ``custom_id``, so that an answer finds its row in the response store wherever
+and whenever it was made.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def line(backend: OpenAIBackend, request: Request) -> str:
 
 
 def write(path: str | Path, backend: OpenAIBackend, requests: Iterable[Request]) -> int:
-    """Write the file, each different request once; returns how many lines it has."""
+    """Write the file, each different request once; returns the number of lines."""
     seen: set[str] = set()
     with Path(path).open("w", encoding="utf-8", errors="replace") as file:
         for request in requests:
@@ -55,9 +55,9 @@ def write(path: str | Path, backend: OpenAIBackend, requests: Iterable[Request])
 def read(
     path: str | Path, backend: OpenAIBackend, requests: Mapping[str, Request]
 ) -> Iterator[tuple[Request, Outcome]]:
-    """The answers in ``path``, each with its request; lines that belong to none of them are passed over.
+    """The answers in ``path``, each with its request; lines of unknown requests are skipped.
 
-    A line that holds an error is that error. Raises UsageError where a line is no batch answer.
+    A line with an error gives that error. Raises UsageError where a line is no batch answer.
     """
     with Path(path).open(encoding="utf-8") as file:
         for number, text in enumerate(file, 1):
@@ -69,7 +69,7 @@ def read(
 
 
 def outcome(backend: OpenAIBackend, request: Request, told: Mapping[str, Any]) -> Outcome:
-    """What one line of an answer file says."""
+    """The outcome in one line of an answer file."""
     reply = told.get("response") or {}
     body, status = reply.get("body") or {}, int(reply.get("status_code") or 200)
     if told.get("error") or status != 200:
@@ -83,7 +83,7 @@ def outcome(backend: OpenAIBackend, request: Request, told: Mapping[str, Any]) -
 
 
 def _response(backend: OpenAIBackend, request: Request, body: Mapping[str, Any], told: str) -> Response:
-    """A success, as the backend itself would have read it."""
+    """A successful answer, read as the backend itself would."""
     if not isinstance(request.response_format, Vector):
         return backend.read(request, body, told)
     usage = backend.usage(body.get("usage"), [Message("user", request.subject)], "")
@@ -111,7 +111,7 @@ OPEN = frozenset({"validating", "in_progress", "finalizing", "cancelling"})
 
 @dataclass(frozen=True)
 class State:
-    """How a batch stands; ``files`` are those with answers, there once it is over."""
+    """The state of a batch; ``files`` are the answer files, available once it is over."""
 
     id: str
     status: str
@@ -123,12 +123,12 @@ class State:
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether the batch has ended."""
         return self.status not in OPEN
 
 
 class BatchService:
-    """The batches of one backend's account. The calls block: they are for a thread of their own."""
+    """The batches of one backend's account. The calls block: call them in a thread."""
 
     def __init__(self, backend: OpenAIBackend, headers: Mapping[str, str]) -> None:
         import openai
@@ -151,7 +151,7 @@ class BatchService:
         return _state(self._call(start))
 
     def state(self, id: str) -> State:  # noqa: A002 - the service's word
-        """How a batch stands."""
+        """The state of a batch."""
         return _state(self._call(lambda: self.client.batches.retrieve(id)))
 
     def fetch(self, file: str, path: str | Path) -> None:

@@ -1,4 +1,4 @@
-"""What a host turned out not to take, learned from its refusals and kept for the backend's life."""
+"""Capabilities of a host that are learned from its refusals, and kept for the backend's life."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ LEARNABLE = frozenset({400, 404, 405, 415, 422, 501})
 """Statuses with which hosts refuse a field."""
 
 FORMS = ("json_schema", "json_object", "plain")
-"""How an answer's shape is asked for, best first."""
+"""The ways to ask for a response format, best first."""
 
 FIXED = frozenset({"model", "messages", "input", "prompt"})
-"""What no request can do without."""
+"""Fields that every request needs."""
 
 _REFUSED = re.compile(
     r"unsupported|not support|unrecogni[sz]ed|unknown|unexpected|not permitted|not allowed|extra[ _]"
@@ -24,7 +24,7 @@ _REFUSED = re.compile(
     re.IGNORECASE,
 )
 _VALIDATION = re.compile(r"\bvalidation errors?\b", re.IGNORECASE)
-"""With these words llama-cpp-python's server answers 500 to a field it does not know."""
+"""The message of llama-cpp-python's server when it answers 500 to an unknown field."""
 _FORMAT = re.compile(
     r"response[_ ]format|json[_ ]schema|json[_ ]object|structured output|guided|grammar|json mode",
     re.IGNORECASE,
@@ -43,12 +43,12 @@ _OWN = {
     "stream": "the host gives no answer in pieces; it is shown when it is whole.",
     "stream_options": "the host doesn't count the tokens of an answer in pieces; they are counted here.",
 }
-"""What it means that the host lacks a field which nobody set but us."""
+"""What it means that a host lacks a field which only we set."""
 _TOKENS = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 
 
 class LearnedCapabilities:
-    """One host's ways. ``version`` counts the lessons, so that whoever sent the old form can tell."""
+    """What one host takes. ``version`` counts the changes, so that a sender of an older form can tell."""
 
     def __init__(self, max_tokens: str) -> None:
         self.max_tokens = max_tokens
@@ -60,13 +60,13 @@ class LearnedCapabilities:
         self.version = 0
 
     def form_for(self, canonical: str) -> str:
-        """How to ask for a format: the host's way, or a lesser one that this very schema needs."""
+        """The way to ask for a format: the host's best, or a simpler one that this schema needs."""
         return max(self.forms.get(canonical, FORMS[0]), self.form, key=FORMS.index)
 
     def learn(
         self, status: int, told: HostMessage, body: Mapping[str, Any], canonical: str
     ) -> tuple[str, ...]:
-        """What a refusal teaches, as sentences for the user; none where it teaches nothing."""
+        """Learn from a refusal; returns notes for the user, none where it teaches nothing."""
         if status not in LEARNABLE and not (status == 500 and _VALIDATION.search(told.message)):
             return ()
         words = f"{told.param} {told.code} {told.message}"
@@ -81,7 +81,7 @@ class LearnedCapabilities:
         return sentences
 
     def _token_field(self, words: str, body: Mapping[str, Any]) -> tuple[str, ...]:
-        """``max_tokens`` and ``max_completion_tokens`` stand in for each other."""
+        """Replace ``max_tokens`` by ``max_completion_tokens`` or the reverse."""
         sent = next((name for name in _TOKENS if name in body), "")
         other = _TOKENS.get(sent, "")
         if not sent or other in self.refused or not re.search(rf"\b{sent}\b", words):
@@ -95,7 +95,7 @@ class LearnedCapabilities:
     def _answer_form(
         self, words: str, told: HostMessage, body: Mapping[str, Any], canonical: str
     ) -> tuple[str, ...]:
-        """A schema becomes "any JSON", that becomes a plain request; the answers are checked here anyway."""
+        """Replace a schema by "any JSON", that by a plain request; answers are checked here anyway."""
         form = (body.get("response_format") or {}).get("type")
         if form is None or not _FORMAT.search(words):
             return ()
@@ -111,7 +111,7 @@ class LearnedCapabilities:
         return (f"the host takes no {form}; answers are asked for as {lesser} and checked here.",)
 
     def _logprobs(self, words: str, body: Mapping[str, Any]) -> tuple[str, ...]:
-        """Fewer alternatives a token, or none at all."""
+        """Ask for fewer alternatives a token, or for none."""
         if "logprobs" not in body or "logprobs" not in words:
             return ()
         most = _MOST.search(words)
@@ -122,7 +122,7 @@ class LearnedCapabilities:
         return ("the host gives no log-probabilities, so labels come without scores.",)
 
     def _roles(self, words: str, body: Mapping[str, Any]) -> tuple[str, ...]:
-        """Models whose template has no system turn."""
+        """Send no system message to models whose template has none."""
         has = any(message["role"] == "system" for message in body.get("messages", ()))
         if not self.system or not has or not _NO_SYSTEM.search(words):
             return ()
@@ -130,7 +130,7 @@ class LearnedCapabilities:
         return ("the model takes no system message; it stands before the first user message.",)
 
     def _parameters(self, words: str, told: HostMessage, body: Mapping[str, Any]) -> tuple[str, ...]:
-        """Any other field that the host names and says it doesn't take."""
+        """Leave out any other field that the host names as unknown."""
         if not _REFUSED.search(words):
             return ()
         free = [name for name in body if name not in FIXED and name not in self.refused]
@@ -142,5 +142,5 @@ class LearnedCapabilities:
 
 
 def not_sent(name: str) -> str:
-    """The one sentence for a parameter that does not reach the model."""
+    """The note about a parameter that is not sent to the model."""
     return f"{name} is not supported by the host and was not sent."

@@ -1,4 +1,4 @@
-"""Every host that speaks OpenAI's format: openai, azure, custom_url, vllm, ollama, hf_endpoint."""
+"""The backend for hosts that speak OpenAI's format: openai, azure, custom_url, vllm, ollama, hf_endpoint."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from llm_magics.core.types import (
 )
 
 LESSONS = 8
-"""Refusals one request may teach us before the last one stands as its error."""
+"""Refusals that one request may learn from before the last one is its error."""
 
 _EMBEDS = re.compile(r"embed|(^|[/_-])(bge|gte|e5|mxbai|minilm)(?=[-_.:]|$)", re.IGNORECASE)
 _TEXT = Capabilities(one_of=True, schema=True, logprobs=True, embed=True, max_concurrency=256)
@@ -43,10 +43,10 @@ class OpenAIBackend(Backend):
     """One model on one host of the OpenAI format.
 
     Options: ``api_version``, ``deployment``, ``organization``, ``project``; ``token`` (a reference, or a
-    function that gives a bearer token: Entra sign-in); ``batch_size`` (texts an embedding request);
+    function that returns a bearer token: Entra sign-in); ``batch_size`` (texts an embedding request);
     ``embeddings`` (True for a model that only embeds, where its name doesn't tell); ``client`` (a
-    configured ``openai`` client whose URL, key and headers are used). Raises UsageError for a URL that is
-    none, MissingKey at the first call without a key.
+    configured ``openai`` client whose URL, key and headers are used). Raises UsageError for an invalid
+    URL, MissingKey at the first call without a key.
     """
 
     keeps_time = True
@@ -97,7 +97,7 @@ class OpenAIBackend(Backend):
         return await self._embed(texts, None)
 
     async def models(self) -> list[str]:
-        """The names that the host lists."""
+        """The model names that the host lists."""
         headers = await self.access.headers()
         reply = await self.channel.get(self.endpoint.url("/models"), headers)
         if reply.status != 200:
@@ -105,7 +105,7 @@ class OpenAIBackend(Backend):
         return parsing.model_names(self._json(reply))
 
     def unsupported(self, parameters: Mapping[str, Any]) -> tuple[str, ...]:
-        """A sentence for each of the parameters that doesn't reach the model."""
+        """A note for each parameter that is not sent to the model."""
         version = self.habits.version
         if self._unsupported[0] is not parameters or self._unsupported[1] != version:
             names = self.bodies.unsupported(parameters)
@@ -114,13 +114,13 @@ class OpenAIBackend(Backend):
         return self._unsupported[2]
 
     def observe(self) -> Mapping[str, float]:
-        """What the newest answer's headers said about the host's limits."""
+        """The rate limits in the newest response headers."""
         if self._facts is None:
             self._facts = rate_limits(self._headers)
         return self._facts
 
     async def close(self) -> None:
-        """Close the connections; what was learnt about the host stays."""
+        """Close the connections; learned capabilities are kept."""
         await self.channel.close()
 
     # -- asking
@@ -133,9 +133,9 @@ class OpenAIBackend(Backend):
         canonical: str = "",
         pieces: CompletionPieces | None = None,
     ) -> tuple[Reply, tuple[str, ...]]:
-        """Send, and send again in a way the host takes, as long as its refusals teach something.
+        """Send, and send again in a form that the host takes, as long as its refusals teach something.
 
-        ``body`` and ``fields`` are made anew for each try, from the habits as they are then.
+        ``body`` and ``fields`` are made anew for each attempt, from the capabilities learned so far.
         """
         url = self.endpoint.url(route)
         notes: tuple[str, ...] = ()
@@ -154,12 +154,12 @@ class OpenAIBackend(Backend):
         raise self._failure(reply)
 
     def _note_headers(self, reply: Reply) -> None:
-        """Keep the newest headers; they are read only when somebody asks."""
+        """Keep the newest headers; they are parsed only when needed."""
         self._headers = reply.headers
         self._facts = None
 
     def _failure(self, reply: Reply) -> LLMError:
-        """The error of a reply that is no success."""
+        """The error of a response that is no success."""
         if 300 <= reply.status < 400:
             return redirected(reply, self.endpoint.host)
         if reply.status == 401:
@@ -173,7 +173,7 @@ class OpenAIBackend(Backend):
         )
 
     def _json(self, reply: Reply) -> Any:
-        """The body of a success; raises MalformedAnswer for anything that is no JSON object."""
+        """The body of a success; raises MalformedAnswer where it is no JSON object."""
         try:
             whole = json.loads(reply.body.decode())
         except ValueError:
@@ -199,7 +199,7 @@ class OpenAIBackend(Backend):
         latency: float = 0.0,
         notes: tuple[str, ...] = (),
     ) -> Response:
-        """A completion as it stands in a reply or in a batch's file; ``told`` is the host's name for it.
+        """A completion, from a response or from a batch file; ``told`` is the host's name for the model.
 
         Raises ContentFiltered, MalformedAnswer.
         """
@@ -220,14 +220,14 @@ class OpenAIBackend(Backend):
         )
 
     def _inner_failure(self, whole: Mapping[str, Any], reply: Reply) -> LLMError:
-        """An error inside a 200, as routers send it when the host behind them failed."""
+        """An error inside a 200 response, as routers send it when the host behind them failed."""
         error = whole["error"]
         code = error.get("code") if isinstance(error, Mapping) else None
         status = code if isinstance(code, int) and 400 <= code < 600 else 502
         return self._failure(Reply(status, reply.headers, reply.body))
 
     def usage(self, said: Any, messages: Sequence[Message], text: str) -> Usage:
-        """Tokens and money of one answer; counted here, and marked so, where the host doesn't say."""
+        """Tokens and cost of one answer; estimated, and marked so, where the host reports none."""
         usage = parsing.usage(said) if isinstance(said, Mapping) else NO_USAGE
         if not usage.input_tokens and not usage.output_tokens:
             usage = parsing.estimated(messages, text, self.model)
@@ -260,7 +260,7 @@ class OpenAIBackend(Backend):
 
 
 def place(spec: BackendSpec) -> Endpoint:
-    """Where the spec's requests go: its client's place, or its URL, or the namespace's own."""
+    """The endpoint of the spec: its client's, its URL, or the namespace's own."""
     client = spec.options.get("client")
     if client is None:
         return endpoint(spec)
@@ -268,7 +268,7 @@ def place(spec: BackendSpec) -> Endpoint:
 
 
 def redirected(reply: Reply, host: str) -> BadRequest:
-    """The host wants us elsewhere; the key stays here."""
+    """The error for a redirect: the key is not sent to another host."""
     place = reply.headers.get("location", "").partition("?")[0]
     return BadRequest(
         f"{host} answered {reply.status}: it moved to {http_errors.short(place) or 'an unnamed place'}.",

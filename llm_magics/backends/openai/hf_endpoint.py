@@ -1,4 +1,4 @@
-"""Hugging Face inference, serverless and dedicated: the OpenAI format, and models that sleep."""
+"""Hugging Face inference, serverless and dedicated: the OpenAI format, and models that have to wake up."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from llm_magics.core.errors import LLMError, MissingPackage, ModelLoadError, Rat
 from llm_magics.core.types import BackendSpec
 
 WAIT = 10.0
-"""Seconds between looks at a model that loads, where the host names no time of its own."""
+"""Seconds between checks of a loading model, where the host names no time."""
 
 _LOADING = re.compile(
     r"loading|initiali[sz]ing|starting|scal(ed|ing)[ -]?(to|from)[ -]?(zero|0)|not ready|wak(e|ing)",
@@ -28,9 +28,9 @@ _ASLEEP = frozenset({400, 404, 409, 502, 503})
 class HFEndpointBackend(OpenAIBackend):
     """A model on Hugging Face's router, or a dedicated endpoint by its URL.
 
-    A model that is loading, or an endpoint that wakes up, is waited for (at most 15 minutes, without
-    using up a row's tries). A paused endpoint stays paused unless ``spec.options`` names it:
-    ``endpoint`` ("name" or "account/name") is resumed with the same token, then waited for.
+    A model that loads, or an endpoint that wakes up, is waited for (at most 15 minutes, without using up
+    a row's attempts). A paused endpoint stays paused unless ``spec.options`` names it: ``endpoint``
+    ("name" or "account/name") is resumed with the same token, then waited for.
     """
 
     def __init__(self, spec: BackendSpec, secrets: Secrets | None = None) -> None:
@@ -53,7 +53,7 @@ class HFEndpointBackend(OpenAIBackend):
         return super()._failure(reply)
 
     def _paused(self) -> LLMError:
-        """Resume it where we may; else what to do."""
+        """Resume the endpoint where that is allowed; else raise with what to do."""
         name = str(self.spec.options.get("endpoint") or "")
         if not name:
             return ModelLoadError(
@@ -78,13 +78,13 @@ class HFEndpointBackend(OpenAIBackend):
         )
 
     async def close(self) -> None:
-        """Close the connections; an endpoint that was resumed goes on running."""
+        """Close the connections; an endpoint that was resumed keeps running."""
         self._resuming, self._state = None, ""
         await super().close()
 
 
 def _sleeping(message: str, wait: float) -> RateLimited:
-    """A fault that all rows wait for together, and that costs none of them a try."""
+    """An error that all rows wait for together, and that costs none of them an attempt."""
     return RateLimited(message, hint="It goes on by itself; %llm stop ends it.", status=503, retry_after=wait)
 
 

@@ -1,4 +1,4 @@
-"""Probabilities of labels from the log-probabilities of tokens."""
+"""Probabilities of labels from the log-probabilities of an answer's tokens."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 SMALL = 0.01
-"""Probability that may stay unaccounted for before a label that was never seen counts as unknown."""
+"""Probability that may be unaccounted for before a label that was never seen counts as unknown."""
 
 
 def label_scores(entries: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, float] | None:
-    """P(label) for each of ``names`` as far as the tokens tell, or None where they tell nothing.
+    """P(label) for each of ``names`` that the tokens determine, or None where they determine none.
 
-    ``entries`` are the answer's tokens with their alternatives (``logprobs.content``). The answer's
-    label is walked token by token. At each one, an alternative that only one label can go on from gives
-    that label its whole probability; one that several share is a branch that was not taken, whose split
-    is unknown, so its labels are left out of the result while its mass still counts. What no label can
-    go on from (another spelling, other words) is dropped, and the rest is normalised over the labels.
-    A label that was never among the alternatives is 0 where at most 1 % is unaccounted for, else left out.
-    The values are exact wherever the labels part at tokens whose alternatives the host lists.
+    ``entries`` are the answer's tokens with their alternatives (``logprobs.content``). The answer's label
+    is followed token by token. An alternative that only one label continues gives that label its whole
+    probability; an alternative that several labels share is a branch that was not taken, whose split is
+    unknown, so its labels are left out of the result while its probability still counts. Alternatives
+    that no label continues (another spelling, other words) are dropped, and the rest is normalised over
+    the labels. A label that was never among the alternatives is 0 where at most 1 % is unaccounted for,
+    else left out. The values are exact wherever the labels differ at tokens whose alternatives the host
+    lists.
     """
     tokens = [_bytes(entry) for entry in entries]
     found = _label_at(b"".join(tokens), names)
@@ -54,10 +55,10 @@ def _others(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _label_at(text: bytes, names: Sequence[str]) -> tuple[int, dict[str, bytes]] | None:
-    """Where the label's own characters begin, and each label as it would be spelt to its end.
+    """Where the label begins, and each label as it would be spelt to its end.
 
-    In JSON a label ends with its quote, so that no label is the beginning of another; a bare answer
-    has no such end.
+    In JSON a label ends with its quote, so that no label is the beginning of another; a bare answer has
+    no such end.
     """
     quoted = {name: json.dumps(name, ensure_ascii=False).encode("utf-8", "replace")[1:] for name in names}
     key = text.find(b'"label"')
@@ -70,7 +71,7 @@ def _label_at(text: bytes, names: Sequence[str]) -> tuple[int, dict[str, bytes]]
 
 
 class _Walk:
-    """The way down the tree of labels that the answer took, and what was seen beside it."""
+    """The path of the answer through the tree of labels, and the probabilities seen beside it."""
 
     def __init__(self, ends: Mapping[str, bytes]) -> None:
         self.ends = ends
@@ -83,7 +84,7 @@ class _Walk:
         self.unseen = 0.0
 
     def step(self, token: bytes, before: bytes, entry: Mapping[str, Any]) -> bool:
-        """Take one token; False once only one label is left (or none)."""
+        """Follow one token; False once only one label is left (or none)."""
         chances = {_bytes(other): _chance(other) for other in _others(entry)}
         chances[token] = _chance(entry)
         piece = token[len(before) :]
@@ -102,19 +103,20 @@ class _Walk:
         return len(taken) > 1
 
     def begins(self, other: bytes, before: bytes) -> bool:
-        """True where an alternative reaches into the label the way the token does."""
+        """True where an alternative starts the label at the same place as the token."""
         return len(other) > len(before) and other.startswith(before)
 
     def compatible(self, piece: bytes) -> tuple[str, ...]:
-        """The labels left that can go on with ``piece``."""
+        """The remaining labels that ``piece`` continues."""
         text = self.spelt + piece
         return tuple(n for n in self.left if self.ends[n].startswith(text) or text.startswith(self.ends[n]))
 
     def reached(self, other: bytes, piece: bytes, taken: tuple[str, ...]) -> tuple[str, ...]:
         """The labels that an alternative leads to.
 
-        One that is the beginning of the token taken leads to the labels which that token shuts out:
-        a tokenizer spells the same text the same way, and those it leaves were spelt with the longer one.
+        An alternative that is the beginning of the token taken leads to the labels which that token
+        excludes: a tokenizer spells the same text in the same way, and the remaining labels were spelt
+        with the longer token.
         """
         labels = self.compatible(other)
         if other != piece and piece.startswith(other):
@@ -124,7 +126,7 @@ class _Walk:
     def share(
         self, groups: Mapping[tuple[str, ...], float], taken: tuple[str, ...], total: float, rest: float
     ) -> None:
-        """Give each alternative's part of the mass to its label; go on with the part taken."""
+        """Give each alternative's probability to its label; continue with the part of the token taken."""
         mass = self.mass / total
         for group, chance in groups.items():
             if group == taken:
@@ -159,7 +161,7 @@ class _Walk:
 
 
 def _chance(entry: Mapping[str, Any]) -> float:
-    """A token's probability; 0 for what is no number."""
+    """A token's probability; 0 where it is no number."""
     try:
         chance = math.exp(float(entry.get("logprob", -math.inf)))
     except (TypeError, ValueError, OverflowError):

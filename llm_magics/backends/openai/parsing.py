@@ -1,4 +1,4 @@
-"""What a host of the OpenAI format answered, read with care."""
+"""Response parsing for hosts of the OpenAI format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from llm_magics.core.errors import ContentFiltered, MalformedAnswer
 from llm_magics.core.types import Message, OneOf, ResponseFormat, Schema, Usage
 
 FINISHED = {"eos": "stop", "eos_token": "stop", "stop_sequence": "stop", "max_tokens": "length", "": "stop"}
-"""Other hosts' words for the two usual ends."""
+"""Other hosts' words for the finish reasons ``stop`` and ``length``."""
 
 
 class Answer(NamedTuple):
@@ -31,7 +31,7 @@ def answer(whole: Mapping[str, Any], host: str, told: str = "") -> Answer:
 
     Raises:
         ContentFiltered: The model refused, or the provider's filter cut it off.
-        MalformedAnswer: No choice, or no text without a reason for it.
+        MalformedAnswer: No choice, or no text and no reason for that.
     """
     choices = whole.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
@@ -70,9 +70,9 @@ def _logprobs(choice: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 
 
 def parsed(form: ResponseFormat, text: str) -> Any:
-    """The value of an answer that is what the schema asked for, else None: the task reads the text.
+    """The value of an answer that satisfies the format, else None: the task parses the text.
 
-    A label that is none of the choices is never passed on as one.
+    A label that is none of the choices is never returned.
     """
     if not isinstance(form, OneOf | Schema) or not text.lstrip().startswith(("{", "[")):
         return None
@@ -100,7 +100,7 @@ def _labels(form: OneOf, values: Any) -> list[str] | None:
 
 
 def scores(form: ResponseFormat, answer: Answer, label: Any) -> dict[str, float] | None:
-    """P(choice) from the log-probabilities; None where they weren't asked for or don't tell."""
+    """P(choice) from the log-probabilities; None where they weren't asked for or determine nothing."""
     if not isinstance(form, OneOf) or form.many or not form.scores or not answer.logprobs:
         return None
     found = label_scores(answer.logprobs, form.names)
@@ -108,7 +108,7 @@ def scores(form: ResponseFormat, answer: Answer, label: Any) -> dict[str, float]
 
 
 def usage(said: Mapping[str, Any]) -> Usage:
-    """Tokens as the host counted them; a field that is missing or odd is 0."""
+    """Tokens as the host counted them; a missing or invalid field is 0."""
     details = said.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, Mapping) else None
     return Usage(
@@ -123,7 +123,7 @@ def _count(number: Any) -> int:
 
 
 def estimated(messages: Sequence[Message], text: str, model: str) -> Usage:
-    """Tokens as we count them, for hosts that don't say."""
+    """Estimated tokens, for hosts that report none."""
     asked = sum(tokens.count(message[1], model) for message in messages)
     return Usage(asked, tokens.count(text, model) if text else 0, estimated=True)
 

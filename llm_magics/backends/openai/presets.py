@@ -1,4 +1,4 @@
-"""Hosts of the OpenAI format: where each lives, how it wants its key, which words it has for parameters."""
+"""Presets of hosts of the OpenAI format: URL, key, names of parameters; and the endpoint of a spec."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llm_magics.core.errors import UsageError
 from llm_magics.core.types import BackendSpec
 
 _ITS_OWN = ("x-stainless-", "user-agent", "accept", "content-type")
-"""Headers by which the package speaks of itself."""
+"""Headers with which the package describes itself."""
 
 
 def endpoint_of(client: Any, model: str, preset: Preset) -> Endpoint:
@@ -30,7 +30,7 @@ def endpoint_of(client: Any, model: str, preset: Preset) -> Endpoint:
 
 
 async def headers_of(client: Any) -> dict[str, str]:
-    """The client's key and the headers that the user gave it; asked anew, as its tokens run out."""
+    """The client's key and the headers that the user gave it; read at each call, since tokens expire."""
     given = {name: value for name, value in dict(client.default_headers).items() if isinstance(value, str)}
     headers = {name: value for name, value in given.items() if not name.lower().startswith(_ITS_OWN)}
     refresh = getattr(client, "_refresh_api_key", None)
@@ -43,7 +43,7 @@ async def headers_of(client: Any) -> dict[str, str]:
 
 
 async def asked(function: Any) -> Any:
-    """What a function gives that may be async, or may block on the network."""
+    """The result of a function that may be async, or may block on the network."""
     if inspect.iscoroutinefunction(function):
         return await function()
     found = await asyncio.to_thread(function)
@@ -58,12 +58,12 @@ ENDINGS = ("/chat/completions", "/completions", "/embeddings", "/models", "/resp
 
 @dataclass(frozen=True)
 class Preset:
-    """What is known of a host before its first answer.
+    """What is known of a host before its first response.
 
-    ``own_hosts``: the only hosts that the namespace's default key may go to (endings of host names).
-    ``vectors``: how embeddings are to be encoded
-    (base64 is a tenth of the work of reading numbers), empty where the host may not know the field.
-    ``words``: our parameter -> its names there; no name means that the host has no such thing.
+    ``own_hosts``: the only hosts that the namespace's default key may be sent to (endings of host names).
+    ``vectors``: the encoding of embeddings (base64 is a tenth of the work of parsing numbers), empty
+    where the host may not know the field. ``words``: our parameter -> its names at the host; no name
+    means that the host has no such parameter.
     """
 
     url: str = ""
@@ -121,7 +121,7 @@ PRESETS: Mapping[str, Preset] = {
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One host as it will be called. ``default_key``: the namespace's own key may go there."""
+    """One host as it will be called. ``default_key``: the namespace's own key may be sent there."""
 
     preset: Preset
     base: str
@@ -140,10 +140,10 @@ class Endpoint:
 
 
 def endpoint(spec: BackendSpec, environ: Mapping[str, str] | None = None) -> Endpoint:
-    """Where ``spec`` points.
+    """The endpoint of ``spec``.
 
     Raises:
-        UsageError: A namespace without a URL of its own and none given, or something that is no URL.
+        UsageError: A namespace without a URL of its own and none given, or an invalid URL.
     """
     environ = os.environ if environ is None else environ
     preset = PRESETS.get(spec.namespace, PRESETS["custom_url"])
@@ -184,13 +184,13 @@ def normal_url(text: str, spec: BackendSpec) -> str:
 
 
 def _ollama(netloc: str, port: int | None) -> str:
-    """OLLAMA_HOST is what the server listens on: it may lack a port, or be 0.0.0.0."""
+    """A URL from OLLAMA_HOST, which is the server's own address: it may lack a port, or be 0.0.0.0."""
     netloc = netloc if port else f"{netloc}:11434"
     return netloc.replace("0.0.0.0:", "127.0.0.1:")
 
 
 def is_own(base: str, preset: Preset) -> bool:
-    """True where the URL is the provider's own, over https, so that its key may go there."""
+    """True where the URL is the provider's own, over https, so that its key may be sent there."""
     parts = urlsplit(base)
     host = parts.hostname or ""
     return parts.scheme == "https" and any(

@@ -1,4 +1,4 @@
-"""What a host's headers say about its limits."""
+"""Rate limits in a host's response headers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _PREFIXES = ("x-ratelimit-", "anthropic-ratelimit-", "ratelimit-")
 
 
 def rate_limits(headers: Mapping[str, str]) -> dict[str, float]:
-    """The host's limits: only what the headers say.
+    """The host's limits, only those that the headers name.
 
     ``limit_requests``, ``remaining_requests``, ``reset_requests`` (seconds from now), and the same for
-    ``tokens``. Understands OpenAI's order of words
-    (``x-ratelimit-remaining-requests: 59``, ``...-reset-requests: 1m30s``), Anthropic's
-    (``anthropic-ratelimit-requests-reset: 2025-01-01T00:00:00Z``) and the plain ``x-ratelimit-remaining``.
+    ``tokens``. Reads OpenAI's names (``x-ratelimit-remaining-requests: 59``, ``...-reset-requests:
+    1m30s``), Anthropic's (``anthropic-ratelimit-requests-reset: 2025-01-01T00:00:00Z``) and the plain
+    ``x-ratelimit-remaining``.
     """
     found: dict[str, float] = {}
     for header, value in headers.items():
@@ -46,7 +46,7 @@ def _fact(name: str) -> str:
 
 
 def _reset(value: str) -> float | None:
-    """Seconds until a reset, given as a span, as seconds, as a moment (ISO), or as a Unix time."""
+    """Seconds until a reset, given as a duration, as seconds, as a date (ISO), or as a Unix time."""
     seconds = parse_duration(value)
     if seconds is not None:
         return max(0.0, seconds - time.time()) if seconds > 1e9 else seconds

@@ -1,4 +1,4 @@
-"""vLLM's server: the OpenAI format with labels held to by ``structured_outputs``."""
+"""vLLM's server: the OpenAI format, with labels enforced by ``structured_outputs``."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from llm_magics.backends.openai.wire import MANY_CHOICES, Bodies
 from llm_magics.core.types import BackendSpec, OneOf, Request, Response, ResponseFormat
 
 CHOICE_FIELDS = ("structured_outputs", "guided_choice")
-"""vLLM's field for a closed choice, from 0.11 on and before; each version passes over the other."""
+"""vLLM's field for a closed choice, from 0.11 on and before; each version ignores the other."""
 
 
 class VLLMBackend(OpenAIBackend):
     """One model of a vLLM server.
 
-    One label is served by vLLM's own choice constraint: the answer is the bare label, three to five
-    times fewer tokens than a JSON object around it. Several labels and schemas go by
-    ``response_format``. vLLM's further fields (``chat_template_kwargs``, ``min_p``, ``guided_regex``,
-    ...) are parameters like any other: ``-p min_p=0.05``. ``spec.options``: ``choice`` False asks for
-    labels by ``response_format`` too.
+    One label is enforced by vLLM's own choice constraint: the answer is the bare label, three to five
+    times fewer tokens than a JSON object around it. Several labels and schemas use ``response_format``.
+    vLLM's further fields (``chat_template_kwargs``, ``min_p``, ``guided_regex``, ...) are parameters like
+    any other: ``-p min_p=0.05``. ``spec.options``: ``choice`` False asks for labels by
+    ``response_format`` too.
     """
 
     def __init__(self, spec: BackendSpec, secrets: Secrets | None = None) -> None:
@@ -43,7 +43,7 @@ class ChoiceBodies(Bodies):
     """Request bodies with the choice constraint, as far as the host takes it."""
 
     def format(self, form: ResponseFormat) -> dict[str, Any]:
-        """One label as a choice, anything else as the format has it."""
+        """One label as a choice constraint, anything else as in the OpenAI format."""
         fields = [name for name in CHOICE_FIELDS if name not in self.habits.refused]
         if not isinstance(form, OneOf) or form.many or len(form.choices) > MANY_CHOICES or not fields:
             return super().format(form)

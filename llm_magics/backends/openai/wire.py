@@ -1,4 +1,4 @@
-"""Requests and responses as OpenAI-format JSON."""
+"""Requests and responses as JSON of the OpenAI format."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from llm_magics.backends.openai.capabilities import LearnedCapabilities
 from llm_magics.core.types import Message, OneOf, Request, ResponseFormat, Schema, Text
 
 MANY_CHOICES = 500
-"""More choices than this go without a schema: OpenAI allows 500 enum values in the older models."""
+"""With more choices than this no schema is sent: OpenAI allows 500 enum values in the older models."""
 
 OURS = frozenset({"prompt_format", "prompt_formatting_fn", "extra_body"})
-"""Parameters that are read here and never stand on the wire."""
+"""Parameters that are used here and never sent."""
 
 SINGLE = frozenset({"n", "stream", "stream_options"})
-"""What would change the shape of the answer: one whole answer a request is what is read."""
+"""Parameters that would change the shape of the answer: exactly one complete answer is read."""
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def encode(body: Mapping[str, Any]) -> bytes:
-    """JSON as UTF-8; a lone surrogate, which no UTF-8 can hold, becomes ``?``."""
+    """JSON as UTF-8; a lone surrogate, which UTF-8 lacks, becomes ``?``."""
     return _encode(body).encode("utf-8", "replace")
 
 
 def made(fields: Callable[[], Mapping[str, Any]]) -> bytes:
-    """``encode`` of what ``fields`` gives now."""
+    """``encode`` of the current result of ``fields``."""
     return encode(fields())
 
 
 class Bodies:
-    """Makes request bodies. What all rows of a run share is encoded once, not once a row."""
+    """Makes request bodies. The part that all rows of a run share is encoded once."""
 
     def __init__(self, model: str, words: Mapping[str, tuple[str, ...]], habits: LearnedCapabilities) -> None:
         self.model = model
@@ -50,7 +50,7 @@ class Bodies:
         return f'{head[:-1]},"messages":[{turns}]}}'.encode("utf-8", "replace")
 
     def text(self, request: Request, prompt: str, *, streamed: bool = False) -> bytes:
-        """The body of ``/completions``, for a prompt that is already as the model reads it."""
+        """The body of ``/completions``, for a prompt that is raw text."""
         head = self.head(request, streamed=streamed)
         return f'{head[:-1]},"prompt":{_encode(prompt)}}}'.encode("utf-8", "replace")
 
@@ -76,14 +76,14 @@ class Bodies:
         return whole
 
     def in_pieces(self) -> dict[str, Any]:
-        """What asks for an answer in pieces, its tokens counted."""
+        """The fields that ask for a streamed answer with its token counts."""
         asked = {"stream": True, "stream_options": {"include_usage": True}}
         if "stream" in self.habits.refused:
             return {}
         return {name: value for name, value in asked.items() if name not in self.habits.refused}
 
     def fields(self, request: Request, *, streamed: bool = False) -> dict[str, Any]:
-        """The whole body as fields, for finding the one that a refusal names."""
+        """The whole body as fields, to find the one that a refusal names."""
         more = self.in_pieces() if streamed else {}
         return self.settings(request) | more | {"messages": dicts(request.messages)}
 
@@ -94,7 +94,7 @@ class Bodies:
         return whole | {n: value for n, value in asked.items() if value and n not in self.habits.refused}
 
     def turns(self, messages: Sequence[Message]) -> Sequence[Message]:
-        """The messages, the system's in front of the first user's where the model takes none."""
+        """The messages; the system message is put before the first user's where the model takes none."""
         if self.habits.system:
             return messages
         system = "\n\n".join(message.content for message in messages if message.role == "system")
@@ -104,9 +104,9 @@ class Bodies:
         return [Message(rest[0].role, f"{system}\n\n{rest[0].content}"), *rest[1:]]
 
     def parameters(self, given: Mapping[str, Any], sample: int = 0) -> dict[str, Any]:
-        """The user's parameters in the host's words; nothing that was not set.
+        """The user's parameters under the host's names; nothing that the user did not set.
 
-        The n-th sample of a seeded prompt is drawn with seed + n: with one seed all would be equal.
+        The n-th sample of a seeded prompt has seed + n: with one seed all samples would be equal.
         """
         whole: dict[str, Any] = {}
         for name, value in given.items():
@@ -120,13 +120,13 @@ class Bodies:
         return whole | dict(given.get("extra_body") or {})
 
     def word(self, name: str) -> tuple[str, ...]:
-        """The names of a parameter on the wire; none where the host lacks it."""
+        """The host's names of a parameter; none where the host lacks it."""
         if name in ("max_new_tokens", "max_tokens", "max_completion_tokens"):
             return (self.habits.max_tokens,)
         return self.words.get(name, (name,))
 
     def unsupported(self, given: Iterable[str]) -> tuple[str, ...]:
-        """Those of the parameters that don't reach the model."""
+        """Those parameters that are not sent to the model."""
         return tuple(
             name
             for name in given
@@ -166,7 +166,7 @@ def json_schema(name: str, schema: Mapping[str, Any], *, strict: bool) -> dict[s
 
 
 def label_schema(form: OneOf) -> dict[str, Any]:
-    """One name, or a list of them, inside an object: the format's top level has to be one."""
+    """The schema of one name, or of a list of names, inside an object, which the format requires."""
     name: dict[str, Any] = {"type": "string", "enum": list(form.names)}
     if form.many:
         several: dict[str, Any] = {"type": "array", "items": name}
