@@ -48,7 +48,7 @@ _MIGRATIONS: dict[int, Callable[[sqlite3.Connection], object]] = {
 
 @dataclass(frozen=True)
 class StoreStats:
-    """Statistics of the store: responses, bytes on disk, responses by model, the oldest one's time (seconds)."""
+    """Statistics of the store; ``size`` in bytes on disk, ``oldest`` as a ``time.time()``."""
 
     path: Path
     rows: int

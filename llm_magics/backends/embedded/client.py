@@ -63,12 +63,12 @@ class EmbeddedBackend(BatchBackend):
 
     @property
     def announcement(self) -> str:
-        """That the result is rough, and what it was made of."""
+        """That the result is approximate, and what it was made of."""
         means = "word vectors" if self.model == "wordllama" else "shared words (TF-IDF)"
         return f"embedded::{self.model}: rough, by {means} alone; no language model was asked"
 
     async def complete_many(self, requests: Sequence[Request]) -> list[Response | LLMError]:
-        """Labels or vectors of many rows, a batch at a time in a thread, so a cancel gets between."""
+        """Labels or vectors of many rows, a batch at a time in a thread, so that a cancel takes effect."""
         answers: list[Response | LLMError] = []
         remaining = iter(requests)
         while batch := list(islice(remaining, _BATCH)):
@@ -76,7 +76,7 @@ class EmbeddedBackend(BatchBackend):
         return answers
 
     async def embed(self, texts: Sequence[str]) -> Embedding:
-        """Unit vectors of whole texts, float32 of shape (n, d); zeros for a text without words."""
+        """Unit vectors of the texts, float32 of shape (n, d); zeros for a text without words."""
         import numpy as np
 
         parts = [
@@ -86,7 +86,7 @@ class EmbeddedBackend(BatchBackend):
         return Embedding(np.concatenate(parts), model=self.model)
 
     async def close(self) -> None:
-        """Drop the weights; the next call reads them again."""
+        """Drop the weights; the next call loads them again."""
         with self._loading, self._lock:
             self._vectors = None
             self._labellers.clear()
@@ -101,12 +101,12 @@ class EmbeddedBackend(BatchBackend):
         return answers
 
     def _left_out(self, requests: Sequence[Request]) -> str:
-        """That parameters asked for mean nothing here; empty where none were."""
+        """The note that parameters have no effect here; empty where there are none."""
         names = sorted(set(chain.from_iterable(request.parameters for request in requests)))
         return f"{self.name} has no parameters; left out: {', '.join(names)}" if names else ""
 
     def _responses(self, response_format: ResponseFormat, subjects: list[str]) -> Iterator[Response]:
-        """Answers in order; none for what needs a language model."""
+        """Responses in order; raises for what needs a language model."""
         if isinstance(response_format, OneOf):
             return self._labels(self._labeller(response_format), subjects)
         if isinstance(response_format, Vector):
@@ -126,7 +126,7 @@ class EmbeddedBackend(BatchBackend):
             )
 
     def _labeller(self, response_format: OneOf) -> _Labeller:
-        """The rule for these choices, made once a run; the newest few are kept."""
+        """The labeller for these choices, made once a run; the newest few are kept."""
         key = response_format.canonical
         with self._lock:
             labeller = self._labellers.pop(key, None)
@@ -158,7 +158,7 @@ class EmbeddedBackend(BatchBackend):
 
 
 class _Labeller:
-    """One set of choices, ready to label any text."""
+    """Labels texts with one set of choices."""
 
     def __init__(self, response_format: OneOf, space: Space) -> None:
         self.format = response_format
@@ -177,13 +177,13 @@ class _Labeller:
         return zip(best, chances.tolist(), strict=True)
 
     def _chosen(self, row: list[float]) -> list[str]:
-        """The names over the cut, likeliest first, no more than allowed."""
+        """The names over the threshold, likeliest first, no more than allowed."""
         likely = sorted((-chance, place) for place, chance in enumerate(row) if chance >= MANY_CUT)
         return [self.prototypes.names[place] for _, place in likely[: self.format.max_choices]]
 
 
 def _said(response_format: OneOf) -> list[str]:
-    """Everything the choices say of themselves."""
+    """All texts of the choices: names, descriptions, examples."""
     return [
         " ".join((words(choice.name), choice.description, *choice.examples, *choice.counterexamples))
         for choice in response_format.choices

@@ -1,4 +1,7 @@
-"""Word vectors that ship inside the wordllama wheel, read without importing that package."""
+"""The vectors of the embedded default: word vectors of the wordllama wheel, else TF-IDF.
+
+The wheel's files are read without importing its package.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,9 @@ _NEVER_EMPTY = "label"  # scikit-learn refuses a vocabulary of nothing, as label
 
 
 class HashedVectors:
-    """Words counted in 1,024 hashed places: no vocabulary, so every text has the same vector always."""
+    """Words counted in 1,024 hashed dimensions: there is no vocabulary, so a text's vector is always the
+    same.
+    """
 
     @cached_property
     def _vectorizer(self) -> Any:
@@ -55,9 +60,9 @@ class HashedVectors:
 
 
 class LabelTerms:
-    """TF-IDF over the words and the 3- to 5-character pieces that the labels' own texts use.
+    """TF-IDF over the words and the 3- to 5-character n-grams of the labels' own texts.
 
-    Fitted on the labels alone, never on rows, so a row's label depends on no other row.
+    Fitted on the labels only, never on rows, so that a row's label depends on no other row.
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
@@ -72,7 +77,7 @@ class LabelTerms:
         self.temperature = SPREAD / math.sqrt(len(self._parts[0].vocabulary_))
 
     def embed(self, texts: Sequence[str]) -> NDArray[float32]:
-        """Unit vectors, float32 of shape (n, terms); zeros where nothing is shared with a label."""
+        """Unit vectors, float32 of shape (n, terms); zeros where a text shares nothing with a label."""
         import numpy as np
 
         vectors = np.hstack([part.transform(texts).toarray() for part in self._parts]).astype(np.float32)
@@ -82,7 +87,7 @@ class LabelTerms:
         """The same vectors, as long as the fourth root of the share of each text's terms that labels use.
 
         So a product with a label is the geometric mean of two cosines: among the terms that labels use,
-        and among all terms. A text has as many words as it has, and about three pieces a letter.
+        and among all terms. A text has as many words as it has, and about three n-grams a letter.
         """
         import numpy as np
 
@@ -93,7 +98,7 @@ class LabelTerms:
         return known
 
     def neighbours(self, points: NDArray[float32], n: int) -> NDArray[float32]:
-        """Nothing: these terms have no neighbours of like meaning."""
+        """Zeros: these terms have no neighbours of similar meaning."""
         import numpy as np
 
         del n
@@ -103,7 +108,9 @@ class LabelTerms:
 WEIGHTS = "weights/l2_supercat_256.safetensors"
 TOKENIZER = "tokenizers/l2_supercat_tokenizer_config.json"
 TEMPERATURE = 0.066
-"""Softmax of cosines over this is calibrated on the benchmark's sets (``tests/benchmarks/embedded.py``)."""
+"""The temperature of the softmax of cosines, calibrated on the benchmark's sets
+(``tests/benchmarks/embedded.py``).
+"""
 _KNOWN_WORDS = 100_000
 _LONG_WORD = 64
 _WORD_START = "▁"
@@ -113,7 +120,7 @@ _LEAST_KNOWN = 0.2
 
 
 def package_folder() -> Path | None:
-    """Where wordllama's files lie, or None; finding it executes none of its code."""
+    """The folder of wordllama's files, or None; none of its code is executed."""
     found = importlib.util.find_spec("wordllama")
     for folder in (found.submodule_search_locations or ()) if found else ():
         if (Path(folder) / WEIGHTS).is_file() and (Path(folder) / TOKENIZER).is_file():
@@ -122,12 +129,12 @@ def package_folder() -> Path | None:
 
 
 class StaticVectors:
-    """Texts to vectors: the mean of their tokens' vectors, in full, whatever their length.
+    """Texts to vectors: the mean of their tokens' vectors, whatever their length.
 
     The same vectors as wordllama's own pooling (mean over the token rows, no special tokens; its
-    ``inference.py``), but for white space, which carries no meaning here. No token of this
-    vocabulary crosses a word, so each word is tokenised once and remembered, and nothing is padded.
-    Safe to call from several threads.
+    ``inference.py``), except for white space, which carries no meaning here. No token of this vocabulary
+    crosses a word, so each word is tokenised once and cached, and nothing is padded. Safe to call from
+    several threads.
     """
 
     temperature = TEMPERATURE
@@ -140,7 +147,7 @@ class StaticVectors:
 
     @classmethod
     def load(cls) -> StaticVectors:
-        """Read weights and tokeniser, 0.1 s. Raises MissingPackage, ModelLoadError."""
+        """Load weights and tokeniser, 0.1 s. Raises MissingPackage, ModelLoadError."""
         folder = package_folder()
         if folder is None:
             raise MissingPackage(
@@ -165,9 +172,9 @@ class StaticVectors:
         return unit(self._counts([text.split() for text in texts]) @ self._weights)
 
     def evidence(self, texts: Sequence[str]) -> NDArray[float32]:
-        """The same vectors, shorter where less than half of a text's words are in letters known here.
+        """The same vectors, shorter where less than half of a text's words are in scripts known here.
 
-        The weights were trained on English: a text in another script has a vector, but it says little.
+        The weights were trained on English: a text in another script has a vector, but it means little.
         """
         import numpy as np
 
@@ -192,7 +199,7 @@ class StaticVectors:
 
     @cached_property
     def _openings(self) -> NDArray[float32]:
-        """1 for the tokens that begin a word with Latin letters, else 0; shape (tokens,)."""
+        """1 for the tokens that begin a word in Latin script, else 0; shape (tokens,)."""
         import numpy as np
 
         opens = np.zeros(len(self._weights), np.float32)
@@ -201,7 +208,7 @@ class StaticVectors:
         return opens
 
     def _tokens(self, rows: list[list[str]]) -> list[bytes]:
-        """Each row's token ids, as the bytes of uint16 numbers: quick to join, small to keep."""
+        """Each row's token ids, as the bytes of uint16 numbers: quick to join, small to cache."""
         with self._lock:
             fresh = set(chain.from_iterable(rows)).difference(self._known)
             if len(self._known) + len(fresh) > _KNOWN_WORDS:
@@ -222,7 +229,7 @@ class StaticVectors:
         return np.asarray(self._tokenizer.encode(valid, add_special_tokens=False).ids, np.uint16).tobytes()
 
     def _counts(self, rows: list[list[str]]) -> Any:
-        """How often each token stands in each text: a sparse matrix of shape (n, tokens).
+        """How often each token occurs in each text: a sparse matrix of shape (n, tokens).
 
         Its product with the weights sums the token vectors ten times as fast as gathering them
         (``np.add.reduceat``), without their memory; the mean has the same direction.
@@ -238,7 +245,7 @@ class StaticVectors:
 
 
 def _read(folder: Path) -> tuple[Any, NDArray[float32]]:
-    """The tokeniser and the weights, widened to float32 once."""
+    """The tokeniser and the weights, converted to float32 once."""
     import numpy as np
     from safetensors.numpy import load_file
     from tokenizers import Tokenizer

@@ -1,4 +1,4 @@
-"""Functions of the user: how they want to be called, and calling them side by side."""
+"""Calling the user's functions: which arguments they take, and calls side by side."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llm_magics.backends.threads import LoopThread, Watched, in_thread
 
 @dataclass(frozen=True)
 class Shape:
-    """How a function wants to be called. ``names`` are the parameters it takes, None for any."""
+    """The arguments of a function. ``names`` are the parameters it takes, None for any."""
 
     wants_model: bool = False
     argument: str = "prompt"
@@ -24,7 +24,7 @@ class Shape:
 
     @classmethod
     def of(cls, fn: Callable[..., Any]) -> Shape:
-        """Read it off the signature."""
+        """Read the arguments from the signature."""
         try:
             parameters = list(inspect.signature(fn).parameters.values())
         except (TypeError, ValueError):  # some built-ins have none
@@ -46,9 +46,9 @@ class Shape:
 
 
 class Caller:
-    """Calls a user's function so that sync ones are as concurrent as async ones.
+    """Calls a user's function so that sync functions are as concurrent as async ones.
 
-    Async functions share one loop in a thread of their own, where what they block holds up nobody
+    Async functions share one loop in a thread of their own, where a function that blocks delays nobody
     else. The first call shows whether the function ever waits; one that doesn't gets a thread a call.
     """
 
@@ -72,7 +72,7 @@ class Caller:
         return await self._own_loop().run(call())
 
     async def _observed(self, call: Callable[[], Any]) -> Any:
-        """The first call of an async function, watched."""
+        """The first call of an async function, watched for whether it waits."""
         watched = Watched(call())
 
         async def run() -> Any:
@@ -107,9 +107,9 @@ def _finished(call: Callable[[], Any]) -> Any:
 
 
 def copy_import(error: NameError, setup_fn: Callable[..., Any] | None, fn: Callable[..., Any]) -> str:
-    """Give ``fn`` the module that ``error`` misses, if ``setup_fn`` imports it under that name.
+    """Give ``fn`` the module whose absence is ``error``, where ``setup_fn`` imports it under that name.
 
-    Returns the note for the user, empty where nothing was lent.
+    Returns a note for the user, empty where nothing was copied.
     """
     space = getattr(fn, "__globals__", None)
     if setup_fn is None or space is None or not error.name or error.name in space:

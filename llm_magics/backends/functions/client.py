@@ -1,4 +1,4 @@
-"""Python functions as backends: sync or async, of a prompt or of LLooM's ``(model, prompt)``."""
+"""The backend for Python functions: sync or async, of a prompt or of LLooM's ``(model, prompt)``."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ from llm_magics.core.types import (
 )
 
 BATCH = 32
-"""Texts (or prompts) a function of several gets at once, where ``batch_size`` says nothing."""
+"""Texts (or prompts) of one call to a function of several, where ``batch_size`` is not set."""
 
 
 @dataclass(eq=False)
 class Handle:
-    """What a function of two arguments gets as ``model``: LLooM's attributes.
+    """The ``model`` argument of a function of two arguments, with LLooM's attributes.
 
     ``client`` is what the setup function returned, ``args`` the parameters of the call.
     """
@@ -87,7 +87,7 @@ class CustomBackend(BatchBackend):
         self._notes: tuple[str, ...] = ()
 
     def _capabilities(self, options: Mapping[str, Any]) -> Capabilities:
-        """What the functions at hand can do."""
+        """What the given functions can do."""
         batch = int(options.get("batch_size") or BATCH)
         return Capabilities(
             text=self.fn is not None,
@@ -104,7 +104,7 @@ class CustomBackend(BatchBackend):
         await self._set_up()
 
     async def complete_many(self, requests: Sequence[Request]) -> list[Response | LLMError]:
-        """All at once for a function of ``prompts``, side by side for any other."""
+        """One call for a function of ``prompts``, calls side by side for any other."""
         if self._call is None:
             raise Unsupported(f"{self.name} gives no text.", hint="%llm_config add NAME --call FN")
         try:
@@ -141,7 +141,7 @@ class CustomBackend(BatchBackend):
         ]
 
     async def _try(self, call: Caller, arguments: tuple[Any, ...], request: Request | None = None) -> Any:
-        """Call with the model in front where the function wants it, our errors out."""
+        """Call with the model as first argument where the function takes it; exceptions become our errors."""
         parameters = dict(request.parameters) if request else {}
         shape = self.shape if request else Shape.of(call.fn)
         if shape.wants_model:
@@ -168,7 +168,7 @@ class CustomBackend(BatchBackend):
         return model
 
     def _said(self, request: Request) -> tuple[str, ...]:
-        """What the user should know: lent imports, parameters that no one took."""
+        """Notes for the user: copied imports, parameters that no function took."""
         if self.shape.names is None:
             return self._notes
         lost = [
@@ -177,7 +177,7 @@ class CustomBackend(BatchBackend):
         return (*self._notes, *(f"{self.name} takes no {name}; it was not passed." for name in lost))
 
     async def embed(self, texts: Sequence[str]) -> Embedding:
-        """Vectors in batches of ``batch_size``; one text at a time where the function takes but one."""
+        """Vectors in batches of ``batch_size``; one text at a time where the function takes one."""
         if self._embed is None:
             raise Unsupported(f"{self.name} gives no embeddings.", hint="%llm_config add NAME --embed FN")
         await self._set_up()
@@ -203,7 +203,7 @@ class CustomBackend(BatchBackend):
         return matrix, usage
 
     async def _set_up(self) -> None:
-        """Call ``setup_fn`` once, in a thread, whoever comes first; a failure is tried again next time."""
+        """Call ``setup_fn`` once, in a thread; a failure is tried again next time."""
         if not self._ready:
             await in_thread(self._set_up_once)
 
@@ -251,7 +251,7 @@ def _function(value: Any, what: str) -> Callable[..., Any] | None:
 
 
 def _argument(request: Request, kind: str) -> Any:
-    """What the function is told: the request, its messages, or one text."""
+    """The argument of the function: the request, its messages, or one text."""
     if kind == "request":
         return request
     rendered = prompt_of(request)
@@ -270,7 +270,7 @@ def _outcome(request: Request, answer: Any, model: str, notes: tuple[str, ...]) 
 
 
 def _response(request: Request, answer: Any, model: str, notes: tuple[str, ...]) -> Response:
-    """A function's answer in any of the documented shapes."""
+    """A function's result, in any of the documented forms, as a Response."""
     if isinstance(answer, Response):
         return answer
     value, usage = _counted(answer)
@@ -291,7 +291,7 @@ def _response(request: Request, answer: Any, model: str, notes: tuple[str, ...])
 
 
 def _counted(answer: Any) -> tuple[Any, Usage]:
-    """An answer without its token counts, and those; LLooM's (0, 0) means unknown: it is counted here."""
+    """An answer and its token counts; LLooM's (0, 0) means unknown, and the tokens are estimated."""
     if not (isinstance(answer, tuple) and len(answer) == 2):
         return answer, NO_USAGE
     value, tokens = answer

@@ -1,8 +1,8 @@
 # ruff: noqa: E501 - a table
-"""GGUF models by alias: where each lives, how big it is, what it may be used for.
+"""GGUF models by alias: repository, file, size, context, licence, use.
 
-The first five are scikit-llm's aliases with its own files. Sizes are of the file, in GB; contexts what
-the model was trained on. Any other file works as ``gguf::owner/repo:pattern`` or by its path.
+The first five are scikit-llm's aliases with its own files. Sizes are of the file, in GB; contexts are
+those of the training. Any other file works as ``gguf::owner/repo:pattern`` or by its path.
 """
 
 from __future__ import annotations

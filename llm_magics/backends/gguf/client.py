@@ -1,4 +1,4 @@
-"""GGUF models inside the kernel, through llama.cpp: labels scored exactly, rows evaluated side by side."""
+"""The backend for GGUF models inside the kernel, through llama.cpp: exact label scores, batched rows."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from llm_magics.backends.gguf.loaded_model import LocalModel
 
 IN_FLIGHT = 128
-"""Rows handed over at once: enough that the owner thread always finds a full decode waiting."""
+"""Requests handed over at once, enough that the workers always find a full decode waiting."""
 PATIENCE = 24 * 3600.0
-"""Seconds for one row, in place of a server's two minutes: it waits in line, and perhaps for a download."""
+"""The timeout of one row in seconds: it waits in the queue, and perhaps for a download."""
 FORMATTED = {"prompt_format", "prompt_formatting_fn"}
 OURS = ("verbose", "memory_limit", "download_path", "offline")
 """Options that are not llama.cpp's."""
@@ -86,22 +86,25 @@ class GGUFBackend(Backend):
 
     @property
     def announcement(self) -> str:
-        """What happened at the last load that its run should tell."""
+        """What the last load has to tell the user."""
         return "\n".join(self._news)
 
     def outgrown(self, stored: Response) -> bool:
-        """Whether a stored answer saw less of its text than fits; before a load the usual context counts."""
+        """Whether a stored response was truncated to less than fits now.
+
+        Before a load the default context counts.
+        """
         window = self.capabilities.context_window or CONTEXT
         return bool(stored.cut_to and stored.cut_to < window)
 
     async def open(self) -> None:
-        """Begin a run: old news is forgotten, and so is a loaded model whose file was written since."""
+        """Begin a run: forget old notes, and a loaded model whose file has changed."""
         self._news = ()
         if self._key is not None and _written(Path(self._key.file)) != self._key.written:
             self._key = None
 
     async def complete(self, request: Request) -> Response:
-        """Answer one row; rows asked for at the same time are evaluated together."""
+        """Answer one row; rows asked about at the same time are evaluated together."""
         from llm_magics.backends.gguf.loaded_model import NO_TEMPLATE
         from llm_magics.backends.gguf.requests import answer
 
@@ -130,13 +133,13 @@ class GGUFBackend(Backend):
         return Embedding(vectors, made, self.model, notes)
 
     async def doctor(self) -> list[str]:
-        """What a person should know about this model on this machine, a sentence each; loads it."""
+        """What the user should know about this model on this machine, one sentence each; loads it."""
         async with self._loaded() as model:
             return [*model.remarks]
 
     @contextlib.asynccontextmanager
     async def _loaded(self) -> AsyncIterator[LocalModel]:
-        """The model, loaded once for all that ask, and kept from being closed meanwhile."""
+        """The model, loaded once for all requests, and kept open meanwhile."""
         if self._key is None or not cache().ready(self._key):
             self._loading = self._loading or asyncio.Lock()
             async with self._loading:
@@ -150,7 +153,7 @@ class GGUFBackend(Backend):
             yield model
 
     def _prepare(self, stopped: threading.Event) -> Key:
-        """Find (or download) the file and load it; on a thread of its own."""
+        """Find (or download) the file and load it; runs in a thread of its own."""
         from llm_magics.backends.gguf.download import beside, locate
         from llm_magics.backends.gguf.loaded_model import NO_GPU
 
@@ -188,7 +191,7 @@ class GGUFBackend(Backend):
         return LocalModel(path, self.options)
 
     def _unused(self, request: Request) -> tuple[str, ...]:
-        """What is said of parameters that llama.cpp has no use for."""
+        """The notes about parameters that llama.cpp lacks."""
         strange = sorted(request.parameters.keys() - (self.capabilities.parameters or ()))
         return unused_parameters(self.name, strange)
 
@@ -206,6 +209,6 @@ def _written(path: Path) -> float:
 
 
 def _patient(limits: Limits) -> Limits:
-    """Limits of a model on this machine: nothing to be polite to, and a long line in front of it."""
+    """The limits of a local model: no rate limits, and a long timeout for the queue."""
     timeout = PATIENCE if limits.timeout == Limits().timeout else limits.timeout
     return replace(limits, concurrency=limits.concurrency or IN_FLIGHT, timeout=timeout)

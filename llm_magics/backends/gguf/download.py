@@ -1,7 +1,10 @@
-"""From a model's name to a file on this disk: a path, an alias, or ``owner/repo:pattern`` on the hub.
+"""Downloads: from a model's name to a file on disk. A name is a path, an alias, or ``owner/repo:pattern``.
 
-The hub's own client does the work: it resumes what broke off, checks sizes and hashes, keeps one copy
-for all programs, shows a progress bar, and obeys ``HF_HUB_OFFLINE``, ``HF_ENDPOINT`` and ``HF_TOKEN``.
+The hub's own client downloads: it resumes, checks sizes and hashes, keeps one copy for all programs,
+shows a progress bar, and obeys ``HF_HUB_OFFLINE``, ``HF_ENDPOINT`` and ``HF_TOKEN``.
+
+The hub's own client downloads: it resumes, checks sizes and hashes, keeps one copy for all programs,
+shows a progress bar, and obeys ``HF_HUB_OFFLINE``, ``HF_ENDPOINT`` and ``HF_TOKEN``.
 """
 
 from __future__ import annotations
@@ -22,9 +25,9 @@ T = TypeVar("T")
 
 REPO = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?::(?P<file>.+))?")
 ATTEMPTS = 5
-"""Broken connections that a download survives, each time going on where it stopped."""
+"""Broken connections that a download survives, each time resuming."""
 PREFERRED = ("Q4_K_M", "Q4_0", "Q8_0")
-"""Of a repository's files, which one is meant where no pattern says so; a good balance comes first."""
+"""The quantization that is chosen where no pattern names one, best compromise first."""
 SHA256 = re.compile(r"[0-9a-f]{64}")
 PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$", re.IGNORECASE)
 
@@ -32,9 +35,13 @@ PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$", re.IGNORECASE)
 def locate(
     model: str, folder: str | Path | None = None, token: str | None = None, *, offline: bool = False
 ) -> Path:
-    """The file of ``model``, downloaded into ``folder`` (None: the hub's own cache) where it isn't here.
+    """The file of ``model``, downloaded into ``folder`` (None: the hub's own cache) where it isn't on disk.
 
-    May take minutes. Raises NotFound for an unknown name and ModelLoadError where the hub can't give it.
+    May take minutes. Raises NotFound for an unknown name and ModelLoadError where the hub can't provide
+    it.
+
+    May take minutes. Raises NotFound for an unknown name and ModelLoadError where the hub can't provide
+    it.
     """
     path = local_path(model)
     if path is not None:
@@ -49,7 +56,7 @@ def locate(
 def local_path(model: str) -> Path | None:
     """``model`` as an existing file; None where it is no path. Raises NotFound for a path to nothing.
 
-    A later part of a split model stands for its first, which is the one llama.cpp opens.
+    Any part of a split model stands for its first part, which llama.cpp opens.
     """
     path = Path(model).expanduser()
     if path.is_file():
@@ -64,19 +71,19 @@ def local_path(model: str) -> Path | None:
 
 
 def check(model: str) -> None:
-    """Raise NotFound for what is no path to a file, no alias and no hub address; asks nobody."""
+    """Raises NotFound for what is no path to a file, no alias and no hub address; without any request."""
     if local_path(model) is None:
         _address(model)
 
 
 def beside(path: Path) -> list[Path]:
-    """The files of a model on this disk: the file itself, and the other parts where it is split."""
+    """The files of a model on disk: the file itself, or all parts where it is split."""
     several = [path.with_name(name) for name in parts(path.name)]
     return [part for part in several if part.is_file()] or [path]
 
 
 def _no_file(path: Path) -> NotFound:
-    """A folder is told by the models in it, another wrong path by its neighbours."""
+    """The error for a wrong path: it lists the models in that folder, or the neighbours."""
     folder = path if path.is_dir() else path.parent
     near = [str(other.relative_to(path.parent)) for other in sorted(folder.glob("*.gguf")) if other.is_file()]
     if path.is_dir():
@@ -88,7 +95,7 @@ def _no_file(path: Path) -> NotFound:
 
 
 def on_disk(model: str, folder: str | Path | None = None) -> Path | None:
-    """The file of an alias or an exact hub address where it was downloaded before; asks nobody."""
+    """The downloaded file of an alias or an exact hub address; without any request."""
     try:
         repo, pattern = _address(model)
     except NotFound:
@@ -152,9 +159,9 @@ def _files(repo: str, token: str | None) -> list[str]:
 
 
 def choose(names: Iterable[str], pattern: str, repo: str = "") -> str:
-    """The one file meant: by name or wildcard, ``q4_k_m`` alone matching anywhere, else the usual size.
+    """The file meant by a pattern: a name or wildcard, ``q4_k_m`` matching anywhere, else the usual size.
 
-    Raises NotFound, with what there is.
+    Raises NotFound with the files there are.
     """
     names = [name for name in names if not Path(name).name.lower().startswith("mmproj")]
     first = [name for name in names if not (PART.search(name) and PART.search(name)[1] != "00001")]  # type: ignore[index]
@@ -170,7 +177,7 @@ def choose(names: Iterable[str], pattern: str, repo: str = "") -> str:
 
 
 def parts(name: str) -> list[str]:
-    """The files of a model that is split into several; itself alone otherwise."""
+    """The files of a split model; itself alone otherwise."""
     found = PART.search(name)
     if found is None:
         return [name]
@@ -179,10 +186,10 @@ def parts(name: str) -> list[str]:
 
 
 def _download(repo: str, name: str, folder: str | Path | None, token: str | None) -> Path:
-    """One whole file, its hash compared with the hub's, in the folder or the hub's own cache.
+    """One complete file, its hash compared with the hub's, in the folder or the hub's own cache.
 
-    The hub's ``hf_hub_download`` starts anew in every session; models are gigabytes, so its pieces are
-    used here on a part file that outlives a kernel.
+    The hub's ``hf_hub_download`` starts again in every session; models are gigabytes, so its parts are
+    used here on a partial file that outlives a kernel.
     """
     from filelock import FileLock
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
@@ -208,7 +215,7 @@ def _blob(repo: str, etag: str | None) -> Path:
 
 
 def _fill(part: Path, facts: Any, repo: str, name: str, token: str | None) -> None:
-    """Append what is missing of the file."""
+    """Append the missing rest of the file."""
     from huggingface_hub import get_token, hf_hub_url
     from huggingface_hub.file_download import http_get
 
@@ -227,7 +234,7 @@ def _fill(part: Path, facts: Any, repo: str, name: str, token: str | None) -> No
 
 
 def _patiently(ask: Callable[[], T]) -> T:
-    """``ask()``, again where only the connection failed."""
+    """The result of ``ask()``, repeated where only the connection failed."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return ask()
@@ -239,11 +246,11 @@ def _patiently(ask: Callable[[], T]) -> T:
 
 
 NETWORK = ("httpx", "httpx2", "httpcore", "requests", "urllib3")
-"""The libraries that the hub's client has spoken HTTP with over its versions."""
+"""The HTTP libraries that the hub's client has used over its versions."""
 
 
 def _passes(error: Exception) -> bool:
-    """Whether it was the connection: neither an answer of the hub nor this machine's doing."""
+    """Whether the connection failed, rather than the hub's answer or this machine."""
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     if isinstance(error, HfHubHTTPError | OfflineModeIsEnabled | LocalEntryNotFoundError):

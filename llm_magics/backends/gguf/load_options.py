@@ -1,4 +1,4 @@
-"""How a model is loaded: what the user may set, checked, with defaults that fit the machine."""
+"""Load options of a model: checked values of the user, and defaults that fit the machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from llm_magics.core.errors import NotFound, UsageError
 
 CONTEXT = 4096
-"""Tokens of context where nothing is said and the model reads that many."""
+"""The default context size in tokens, where the model was trained on that many."""
 
 CPU, GPU = (64, 256), (128, 2048)
 """Lanes, and tokens a decode; larger ones on a CPU only add attention between rows that share nothing."""
@@ -37,7 +37,7 @@ class LoadOptions:
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> LoadOptions:
-        """Options as typed; raises NotFound or UsageError for what can't be."""
+        """The options as typed; raises NotFound or UsageError for impossible ones."""
         known = {field.name: type(field.default) for field in fields(cls)}
         unknown = set(options) - set(known)
         if unknown:
@@ -47,7 +47,7 @@ class LoadOptions:
         return made
 
     def check(self) -> None:
-        """Raise NotFound or UsageError for a value that can't be."""
+        """Raises NotFound or UsageError for an impossible value."""
         if self.context < 0:
             raise UsageError(
                 f"a context has 64 tokens or more (0: the usual {CONTEXT:,}), not {self.context:,}."
@@ -64,16 +64,16 @@ class LoadOptions:
             raise UsageError("threads must lie in 1..1024, workers in 1..64; 0 takes what suits the machine.")
 
     def on(self, trained: int, gpu: bool) -> LoadOptions:
-        """The same with every default filled in, for a model trained on ``trained`` tokens.
+        """The options with every default filled in, for a model trained on ``trained`` tokens.
 
-        A GPU is filled by more rows than a CPU is.
+        A GPU takes more rows at once than a CPU.
         """
         context = self.context or min(CONTEXT, trained or CONTEXT)
         lanes, batch = GPU if gpu and self.gpu_layers else CPU
         return replace(self, context=max(context, 64), lanes=self.lanes or lanes, batch=self.batch or batch)
 
     def pairs(self) -> tuple[tuple[str, Any], ...]:
-        """What differs from the defaults, beyond context and GPU layers, for the cache's key."""
+        """What differs from the defaults, besides context and GPU layers, for the cache's key."""
         shown = ((field.name, getattr(self, field.name), field.default) for field in fields(self))
         return tuple(
             (name, value)

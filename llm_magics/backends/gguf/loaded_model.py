@@ -1,4 +1,4 @@
-"""What the model cache keeps for a GGUF file: the scheduler with its threads, and the prompt maker."""
+"""A loaded GGUF file, as the model cache holds it: the scheduler with its threads, and the prompts."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 TAIL = 64
-"""Characters of a prompt's end that decide how a label behind it is spelt."""
+"""Characters at a prompt's end that decide how a label behind it is tokenised."""
 
 
 @dataclass(frozen=True)
 class Prompt:
     """``tokens`` of the whole prompt; ``group`` is equal for prompts with the same beginning.
 
-    ``cut`` tells how many of the row's own tokens were left out to fit the context, ``subject`` what is
-    left of the row's text.
+    ``cut`` is the number of the row's tokens left out to fit the context, ``subject`` the rest of the
+    row's text.
     """
 
     tokens: NDArray[Any]
@@ -38,7 +38,7 @@ class Prompt:
     cut: int = 0
 
     def shown(self, request: Request) -> Request:
-        """The request with its text cut as it was for this prompt."""
+        """The request with its text truncated as for this prompt."""
         return replace(showing(request, self.subject), subject=self.subject) if self.cut else request
 
     def __len__(self) -> int:
@@ -46,7 +46,7 @@ class Prompt:
 
 
 class Prompter:
-    """Makes prompts for one model."""
+    """Makes the prompts of one model."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -54,9 +54,10 @@ class Prompter:
         self._words = PromptTokenizer(lambda text: model.tokens(text, start=False, special=False), model.text)
 
     def prompt(self, request: Request, room: int, *, thinking: bool = False, more: str = "") -> Prompt:
-        """The request's prompt in at most ``room`` tokens; ``more`` is put behind the last user message.
+        """The request's prompt in at most ``room`` tokens; ``more`` follows the last user message.
 
-        Only ``request.subject`` is cut, from its end. Raises ContextOverflow where the rest is too long.
+        Only ``request.subject`` is truncated, at its end. Raises ContextOverflow where the rest is too
+        long.
         """
         hint = "Shorten the instructions, or: %llm_config set gguf.context=8192 (or add it with --ctx)"
         made = truncated_prompt(
@@ -88,7 +89,7 @@ class Prompter:
 
 
 def _group(request: Request) -> Hashable:
-    """What stands before the row's own text."""
+    """The messages before the row's own text."""
     place = place_of(request)
     if place is None:
         return hash(request.messages[0].content[:256])
@@ -107,7 +108,7 @@ NO_TEMPLATE = (
 
 
 class LocalModel:
-    """A loaded file, ready for rows. Loading raises ModelLoadError and leaves nothing behind."""
+    """A loaded file. Loading raises ModelLoadError and leaves nothing behind."""
 
     def __init__(self, path: Path, options: LoadOptions) -> None:
         self.path = path
@@ -123,7 +124,7 @@ class LocalModel:
 
     @property
     def context(self) -> int:
-        """Tokens that a prompt and its answer may take together."""
+        """The tokens that a prompt and its answer may take together."""
         return self.scheduler.options.context
 
     @property
@@ -138,7 +139,7 @@ class LocalModel:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What a person should know about this model on this machine, a sentence each."""
+        """What the user should know about this model on this machine, one sentence each."""
         workers = self.scheduler.options.workers
         each = f" for each of {workers} workers" if workers > 1 else ""
         told = [f"{self.path.name}: context of {self.context:,} tokens{each}, {self.size / 1e6:,.0f} MB."]
@@ -154,5 +155,5 @@ class LocalModel:
         return tuple(told)
 
     def close(self) -> None:
-        """Stop what runs and free everything."""
+        """Stop running work and free everything."""
         self.scheduler.close()

@@ -1,4 +1,4 @@
-"""Requests as work for the owner thread, and its outcomes as responses."""
+"""Requests as work items for the workers, and their results as responses."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NEW_TOKENS = 512
-"""Tokens of an answer where the user set no ``max_new_tokens``."""
+"""Output tokens of an answer where the user set no ``max_new_tokens``."""
 SCORINGS = ("constrained", "joint")
 MANY = ("yes_no", "choice")
 
@@ -63,7 +63,7 @@ async def answer(model: LocalModel, request: Request) -> Response:
 
 
 async def _done(model: LocalModel, work: WorkItem) -> Any:
-    """Queue the work and wait; cancelling the wait drops the work."""
+    """Queue the item and wait for its answer; cancelling the wait drops the item."""
     model.scheduler.submit(work)
     return await asyncio.wrap_future(work.future)
 
@@ -110,7 +110,7 @@ async def _label(model: LocalModel, request: Request, wanted: OneOf) -> Response
 
 
 RESERVE = 32
-"""Tokens kept free for a label before the labels' own length is known."""
+"""Tokens reserved for a label before the labels' own length is known."""
 
 
 def _label_trie(model: LocalModel, prompt: Prompt, wanted: OneOf, joint: bool) -> Labels:
@@ -129,7 +129,7 @@ def _label_trie(model: LocalModel, prompt: Prompt, wanted: OneOf, joint: bool) -
 
 
 async def _labels(model: LocalModel, request: Request, wanted: OneOf) -> Response:
-    """A yes/no question a label behind the same row, all in one tree."""
+    """Several labels: a yes/no question a label behind the same row, all in one tree."""
     questions = [question(choice.name) for choice in wanted.choices]
     longest = max(questions, key=len)
     first = model.prompter.prompt(request, model.context - RESERVE, more=longest)
@@ -153,7 +153,7 @@ async def _labels(model: LocalModel, request: Request, wanted: OneOf) -> Respons
 
 
 def _yes_and_no(model: LocalModel, prompt: str) -> tuple[list[int], list[int]]:
-    """The tokens that begin a yes and a no, however written."""
+    """The tokens that begin a yes and a no, in all spellings."""
     key = ("yes", prompt[-RESERVE:])
     if key not in model.tries:
         yes, no = (
@@ -167,7 +167,7 @@ def _yes_and_no(model: LocalModel, prompt: str) -> tuple[list[int], list[int]]:
 
 
 async def _list(model: LocalModel, request: Request, wanted: OneOf) -> Response:
-    """The list of labels written under a grammar that allows nothing else; no probabilities."""
+    """The list of labels generated under a grammar that allows nothing else; without probabilities."""
     names = " | ".join(
         json.dumps(json.dumps(name, ensure_ascii=False), ensure_ascii=False) for name in wanted.names
     )
@@ -210,7 +210,7 @@ async def _text(model: LocalModel, request: Request) -> Response:
 
 
 def _sampling(request: Request) -> dict[str, Any]:
-    """The row's sampling parameters. Where no seed is given the request makes one: same row, same text."""
+    """The row's sampling parameters. Without a seed the request's key gives one: same row, same text."""
     seed = int(request.key[:8], 16)
     fixed = {"temperature": 0.0} if isinstance(request.response_format, Schema) else {}
     return {
@@ -241,7 +241,7 @@ def _grammar(model: LocalModel, request: Request) -> str:
 
 
 def _bare(schema: Any) -> Any:
-    """The schema without the types beside an ``enum``: llama.cpp's converter would heed those instead."""
+    """The schema without the types beside an ``enum``, which llama.cpp's converter would use instead."""
     if isinstance(schema, Mapping):
         known = {name: _bare(value) for name, value in schema.items()}
         listed = isinstance(known.get("enum"), list)
@@ -250,7 +250,7 @@ def _bare(schema: Any) -> Any:
 
 
 def _parsed(written: GenerationResult) -> Any:
-    """The JSON value; None where the text was cut before its end."""
+    """The JSON value; None where the text was cut off."""
     try:
         return json.loads(written.text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Labels from a model that only embeds: how near a text lies to what each label says."""
+"""Embeddings of a GGUF model, and labels by similarity from a model that only embeds."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 
 async def embed(model: LocalModel, texts: Sequence[str]) -> tuple[NDArray[Any], int]:
-    """Unit vectors of the texts, float32 of shape (n, d), and the tokens read.
+    """Unit vectors of the texts, float32 of shape (n, d), and the number of tokens.
 
-    A text longer than the model reads is embedded in windows; its vector is their mean by length.
+    A text longer than the model's context is embedded in windows; its vector is their mean by length.
     """
     import numpy as np
 
@@ -67,7 +67,7 @@ TEMPERATURE = 0.05
 
 
 class ModelSpace:
-    """A model's vectors as the space in which choices are points; blocks, so not for the loop's thread."""
+    """A model's embeddings as the space of the choices; its calls block, so not for the loop thread."""
 
     temperature = TEMPERATURE
 
@@ -85,18 +85,18 @@ class ModelSpace:
         return unit(np.asarray([work.future.result() for work in works], np.float32))
 
     def evidence(self, texts: Sequence[str]) -> NDArray[float32]:
-        """The same: a language model knows every word."""
+        """The same vectors: a language model knows every word."""
         return self.embed(texts)
 
     def neighbours(self, points: NDArray[float32], n: int) -> NDArray[float32]:
-        """None: there is no list of words to look among."""
+        """Zeros: there is no list of words to search."""
         import numpy as np
 
         return np.zeros_like(points)
 
 
 async def label(model: LocalModel, request: Request, wanted: OneOf) -> Response:
-    """The nearest choice (with ``many``, all near enough), with probabilities by nearness."""
+    """The nearest choice (with ``many``, all near enough), with probabilities by similarity."""
     prototypes = await _prototypes(model, wanted)
     vectors, tokens = await embed(model, [request.subject])
     chances = (prototypes.each if wanted.many else prototypes.probabilities)(vectors)[0].tolist()
@@ -110,7 +110,7 @@ async def label(model: LocalModel, request: Request, wanted: OneOf) -> Response:
 
 
 async def _prototypes(model: LocalModel, wanted: OneOf) -> Prototypes:
-    """The rule for these choices, made once; rows that come meanwhile wait for the same one."""
+    """The model for these choices, made once; rows that arrive meanwhile wait for it."""
     key = ("nearness", wanted.canonical)
     if key not in model.tries:
         made: Future[Prototypes] = Future()

@@ -1,4 +1,7 @@
-"""Hugging Face models in the kernel: batched generation, labels scored exactly, sentence embeddings."""
+"""The backend for Hugging Face models inside the kernel.
+
+Batched generation, exact label scores, embeddings.
+"""
 
 from __future__ import annotations
 
@@ -39,19 +42,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 NEW_TOKENS = 512
-"""Tokens of an answer where the user set no ``max_new_tokens``."""
+"""Output tokens of an answer where the user set no ``max_new_tokens``."""
 
 BATCH = 16
 """Rows generated side by side, unless ``batch_size`` says otherwise."""
 
 LABEL_ROOM = 32
-"""Tokens kept free for a label."""
+"""Tokens reserved for a label."""
 
 SLACK = 32
 """Tokens by which one label's question may be longer than the one with the most characters."""
 
 PATIENCE = 24 * 3600.0
-"""Seconds for one row, in place of a server's two minutes: it waits in line, and perhaps for a download."""
+"""The timeout of one row in seconds: it waits in the queue, and perhaps for a download."""
 
 SCORINGS = ("constrained", "joint")
 
@@ -81,12 +84,12 @@ class TransformersBackend(BatchBackend):
         self._tries: dict[Any, Any] = {}
 
     async def open(self) -> None:
-        """Load the model where it isn't. Raises MissingPackage, ModelLoadError."""
+        """Load the model where necessary. Raises MissingPackage, ModelLoadError."""
         window = await self._with_model(lambda model, _: getattr(model, "context", None))
         self.capabilities = replace(self.capabilities, context_window=window)
 
     async def complete_many(self, requests: Sequence[Request]) -> list[Response | LLMError]:
-        """Answers in order; rows with the same format and parameters share a batch."""
+        """Responses in order; rows with the same format and parameters share a batch."""
         if self.embeds:
             raise Unsupported(f"{self.name} only embeds.", hint="Name a text model for this task.")
         began = time.perf_counter()
@@ -103,7 +106,7 @@ class TransformersBackend(BatchBackend):
         ]
 
     async def embed(self, texts: Sequence[str]) -> Embedding:
-        """Unit vectors, each text in full."""
+        """Unit vectors; no text is truncated."""
         if not self.embeds:
             raise Unsupported(
                 f"{self.name} is a text model.",
@@ -118,7 +121,7 @@ class TransformersBackend(BatchBackend):
     # -- the model
 
     async def _with_model(self, work: Callable[[Any, Event], T]) -> T:
-        """Do the work with the loaded model, in a thread, in turn; a cancelled wait ends it early."""
+        """Do the work with the loaded model, in a thread, one at a time; a cancelled wait ends it early."""
         stopped = Event()
 
         def run() -> T:
@@ -160,7 +163,7 @@ class TransformersBackend(BatchBackend):
         return tuple(filter(None, [cache().note(self._key())]))
 
     def _unsupported(self, requests: Sequence[Request]) -> tuple[str, ...]:
-        """A sentence for each parameter that transformers has no word for."""
+        """A note for each parameter that transformers lacks."""
         names = {name for request in requests for name in request.parameters}
         strange = sorted(name for name in names - PARAMETERS if not name.startswith("prompt_format"))
         return unused_parameters(self.name, strange)
@@ -304,7 +307,7 @@ def _usage(prompt: Prompt, output: int = 0) -> Usage:
 
 
 def _attempt(work: Callable[[], Any]) -> Any:
-    """What the work returns, or our error as a value."""
+    """The result of ``work``, or our error as a value."""
     try:
         return work()
     except LLMError as error:
@@ -312,7 +315,7 @@ def _attempt(work: Callable[[], Any]) -> Any:
 
 
 def _group(request: Request) -> Any:
-    """Requests that may share a batch: same format, same parameters, and no seed to keep."""
+    """The key of requests that may share a batch: same format, same parameters, no seed."""
     own = request.key if request.parameters.get("seed") is not None else ""
     return request.response_format.canonical, repr(sorted(request.parameters.items())), own
 
@@ -329,7 +332,7 @@ def _scoring(request: Request) -> str:
 
 
 def _is_embedder(spec: BackendSpec) -> bool:
-    """Told by the option, the folder's own files, or the name."""
+    """Whether it is an embedding model: by the option, the folder's own files, or the name."""
     if "embeddings" in spec.options:
         return bool(spec.options["embeddings"])
     folder = Path(spec.model).expanduser()
@@ -344,7 +347,7 @@ def _capabilities(embeds: bool, batch: int) -> Capabilities:
 
 
 def _patient(limits: Limits, batch: int) -> Limits:
-    """Limits of a model on this machine: nothing to be polite to, and a long line in front of it."""
+    """The limits of a local model: no rate limits, and a long timeout for the queue."""
     del batch
     timeout = PATIENCE if limits.timeout == Limits().timeout else limits.timeout
     return replace(limits, timeout=timeout)

@@ -1,4 +1,4 @@
-"""Vectors of whole texts by sentence-transformers; long ones in windows, never cut."""
+"""Embeddings by sentence-transformers; long texts are embedded in windows, never truncated."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SPECIAL = 2
 def embed(embedder: Embedder, texts: Sequence[str], batch: int) -> tuple[NDArray[Any], int, bool]:
     """``(unit vectors, tokens, whether any text needed windows)``, float32 of shape (n, d).
 
-    A text longer than the model reads is embedded in windows; its vector is their mean by length.
+    A text longer than the model's context is embedded in windows; its vector is their mean by length.
     """
     import numpy as np
 
@@ -35,7 +35,7 @@ def embed(embedder: Embedder, texts: Sequence[str], batch: int) -> tuple[NDArray
 
 
 def windows(model: Any, text: str) -> list[tuple[str, int]]:
-    """The text in parts that the model reads whole, each with its number of tokens."""
+    """The text in parts that fit the model, each with its number of tokens."""
     room = (model.max_seq_length or 512) - SPECIAL
     read = {
         "add_special_tokens": False,

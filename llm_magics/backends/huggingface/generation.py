@@ -1,4 +1,4 @@
-"""Text by batched generation: left padding, one sampling setting a batch, stops, a way to end early."""
+"""Batched generation: left padding, one set of sampling parameters a batch, stops, early end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ WORDS: Mapping[str, str] = {
     "do_sample": "do_sample",
     "length_penalty": "length_penalty",
 }
-"""Our parameters in transformers' words; those that need more than a word are in ``PENALTIES`` and below."""
+"""Our parameters under transformers' names; those that need more than a name are in ``PENALTIES`` and
+below.
+"""
 
 PENALTIES = ("frequency_penalty", "presence_penalty")
 
@@ -48,9 +50,9 @@ def write(
     stopped: Event,
     heard: Listener | None = None,
 ) -> list[Written]:
-    """An answer a prompt, in order, all with the same parameters. Ends early once ``stopped`` is set.
+    """One answer a prompt, in order, all with the same parameters. Ends early once ``stopped`` is set.
 
-    ``heard`` is told the first prompt's text so far.
+    ``heard`` is called with the first prompt's text so far.
     """
     from transformers import LogitsProcessorList, StoppingCriteriaList
 
@@ -78,7 +80,7 @@ def write(
 
 
 def settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Sampling in transformers' words: temperature 0 is greedy, any sampling word means to sample."""
+    """Sampling arguments of transformers: temperature 0 is greedy, any sampling parameter turns sampling on."""
     made = {WORDS[name]: value for name, value in given.items() if name in WORDS and value is not None}
     if made.get("temperature") == 0:
         made.pop("temperature")
@@ -97,7 +99,7 @@ def _stops(given: Mapping[str, Any]) -> list[str]:
 
 
 def _teller(writer: Writer, width: int, heard: Listener | None) -> Callable[[Any], object]:
-    """Tells ``heard`` the first row's text behind the prompt."""
+    """Calls ``heard`` with the first row's text behind the prompt."""
 
     def tell(ids: Any) -> None:
         if heard is not None:
@@ -108,7 +110,7 @@ def _teller(writer: Writer, width: int, heard: Listener | None) -> Callable[[Any
 
 
 def _stopper(torch: Any, stopped: Event, tell: Callable[[Any], object]) -> Any:
-    """A stopping criterion that ends every row once nobody waits for them, and tells of each step."""
+    """A stopping criterion that ends every row once nobody waits for them, and reports each step."""
 
     def criterion(ids: Any, scores: Any, **_: Any) -> Any:
         del scores
@@ -119,7 +121,7 @@ def _stopper(torch: Any, stopped: Event, tell: Callable[[Any], object]) -> Any:
 
 
 def _penalties(writer: Writer, given: Mapping[str, Any], width: int) -> list[Any]:
-    """OpenAI's two penalties: on how often, and on whether, a token stands in the answer so far."""
+    """OpenAI's two penalties: on how often, and on whether, a token is in the answer so far."""
     often, once = (float(given.get(name) or 0) for name in PENALTIES)
     if not often and not once:
         return []

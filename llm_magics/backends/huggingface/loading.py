@@ -1,4 +1,4 @@
-"""Models and tokenizers of the hub or a folder, on the device there is."""
+"""Loading models and tokenizers from the hub or a folder, onto the best device."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from llm_magics.core.errors import LLMError, MissingPackage, ModelLoadError
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """How a model is loaded. ``device`` and ``dtype`` empty: the best there is, as the file has it."""
+    """Load options of a model. Empty ``device`` and ``dtype`` mean the best device and the file's type."""
 
     device: str = ""
     dtype: str = ""
@@ -24,7 +24,7 @@ class LoadOptions:
     offline: bool = False
 
     def pairs(self) -> tuple[tuple[str, Any], ...]:
-        """What makes one loaded model another one."""
+        """The options that make a loaded model a different one."""
         return tuple(
             (name, getattr(self, name)) for name in ("device", "dtype", "revision") if getattr(self, name)
         )
@@ -40,7 +40,7 @@ class LoadOptions:
 
 
 class Writer:
-    """A causal model, its tokenizer (padding on the left), and the lock that makes calls take turns."""
+    """A causal model, its tokenizer (padding on the left), and a lock that makes its calls take turns."""
 
     def __init__(self, name: str, options: LoadOptions, token: str | None) -> None:
         from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -61,7 +61,7 @@ class Writer:
 
     @property
     def context(self) -> int:
-        """Tokens the model reads, prompt and answer together."""
+        """The model's context in tokens, prompt and answer together."""
         return int(getattr(self.model.config, "max_position_embeddings", 0) or 4096)
 
     @property
@@ -70,7 +70,7 @@ class Writer:
         return int(self.model.get_memory_footprint())
 
     def close(self) -> None:
-        """Wait for the call under way, then free the weights."""
+        """Wait for the running call, then free the weights."""
         with self.lock:
             self.model = None
         free(self.torch)
@@ -97,14 +97,14 @@ class Embedder:
         return sum(weight.numel() * weight.element_size() for weight in self.model.parameters())
 
     def close(self) -> None:
-        """Wait for the call under way, then free the weights."""
+        """Wait for the running call, then free the weights."""
         with self.lock:
             self.model = None
         free(self.torch)
 
 
 def torch() -> Any:
-    """The torch module, or what to install."""
+    """The torch module. Raises MissingPackage."""
     try:
         import torch as module
     except ImportError as error:
@@ -121,7 +121,7 @@ def best_device(module: Any) -> str:
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """No progress bars of transformers' own: they would draw from another thread into some cell."""
+    """Turn off transformers' own progress bars, which would be drawn from another thread into some cell."""
     from transformers.utils import logging as module
 
     logging: Any = module
@@ -135,18 +135,18 @@ def silence() -> Iterator[None]:
 
 
 def free(module: Any) -> None:
-    """Give memory back to the machine."""
+    """Return memory to the machine."""
     gc.collect()
     if module.cuda.is_available():
         module.cuda.empty_cache()
 
 
 def loaded(kind: type[Writer | Embedder], name: str, options: LoadOptions, token: str | None) -> Any:
-    """A model of the kind, or what is missing for it.
+    """The model of this kind, loaded.
 
     Raises:
         MissingPackage: torch, transformers or sentence-transformers.
-        ModelLoadError: No such model, no permission, no room, or files that are no model.
+        ModelLoadError: No such model, no permission, no memory, or files that are no model.
     """
     try:
         return kind(name, options, token)

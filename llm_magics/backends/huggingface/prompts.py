@@ -1,4 +1,4 @@
-"""Requests as token ids: the model's chat template, special tokens only where the template put them."""
+"""Requests as token ids: the model's chat template, and control tokens only where the template put them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from llm_magics.backends.in_kernel.truncation import PromptTokenizer, showing, t
 from llm_magics.core.types import Request
 
 TAIL = 64
-"""Characters of a prompt's end that decide how a label behind it is spelt."""
+"""Characters at a prompt's end that decide how a label behind it is tokenised."""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt's tokens, and its last characters: labels are spelt behind them.
+    """A prompt's tokens, and its last characters, behind which labels are written.
 
-    ``cut`` tells how many of the row's own tokens were left out to fit the context, ``subject`` what is
-    left of the row's text.
+    ``cut`` is the number of the row's tokens left out to fit the context, ``subject`` the rest of the
+    row's text.
     """
 
     ids: list[int]
@@ -30,12 +30,12 @@ class Prompt:
         return len(self.ids)
 
     def shown(self, request: Request) -> Request:
-        """The request with its text cut as it was for this prompt."""
+        """The request with its text truncated as for this prompt."""
         return replace(showing(request, self.subject), subject=self.subject) if self.cut else request
 
 
 class Prompter:
-    """Makes token ids for one tokenizer."""
+    """Makes the prompts of one tokenizer."""
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
@@ -51,9 +51,10 @@ class Prompter:
         )
 
     def prompt(self, request: Request, room: int, *, thinking: bool = False, more: str = "") -> Prompt:
-        """The request's prompt in at most ``room`` tokens; ``more`` stands behind the last user message.
+        """The request's prompt in at most ``room`` tokens; ``more`` follows the last user message.
 
-        Only ``request.subject`` is cut, from its end. Raises ContextOverflow where the rest is too long.
+        Only ``request.subject`` is truncated, at its end. Raises ContextOverflow where the rest is too
+        long.
         """
         hint = "Shorten the instructions, lower max_new_tokens, or take a model with a longer context."
         made = truncated_prompt(
@@ -73,7 +74,7 @@ class Prompter:
         return whole[len(before) :] if joined else self._ids(name)
 
     def _tokens(self, text: str, disguise: ControlTokenMask) -> list[int]:
-        """BOS in front only where the tokenizer adds one and the template has not."""
+        """The tokens, with BOS only where the tokenizer adds one and the template has not."""
         adds = not (self.begin and text.startswith(self.begin))
         (first, _), *others = disguise.pieces(text)
         found = self._ids(first, add_special_tokens=adds)
@@ -84,7 +85,7 @@ class Prompter:
         return found
 
     def _ids(self, text: str, **how: bool) -> list[int]:
-        """A text's tokens; half of a surrogate pair, which no tokenizer takes, is read as ``?``."""
+        """A text's tokens; half of a surrogate pair, which no tokenizer takes, becomes ``?``."""
         whole = text.encode("utf-8", "replace").decode()
         return list(self.tokenizer.encode(whole, **{"add_special_tokens": False, **how}))
 

@@ -1,4 +1,4 @@
-"""Labels scored exactly: every path of the label trie behind every prompt, in one padded batch."""
+"""Exact label scores: every path of the label trie behind every prompt, in one padded batch."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Labels:
 
     @classmethod
     def of(cls, tokens: Sequence[Sequence[int]], end: int | None, joint: bool) -> Labels:
-        """From each label's tokens; the end-of-turn token keeps one that begins another apart."""
+        """The trie of the labels' tokens; the end-of-turn token separates a label that begins another."""
         trie = Trie([[*each, end if end is not None else -1] for each in tokens])
         return cls(trie, label_branches(trie, joint), joint)
 
@@ -76,7 +76,7 @@ def odds(writer: Writer, prompts: Sequence[Prompt], yes: list[int], no: list[int
 
 
 def yes_and_no(prompter: Prompter, tail: str) -> tuple[list[int], list[int]]:
-    """The tokens that begin a yes and a no behind ``tail``, however written."""
+    """The tokens that begin a yes and a no behind ``tail``, in all spellings."""
     yes, no = ({prompter.label(tail, text)[0] for text in spellings} for spellings in (YES, NO))
     return sorted(yes - no), sorted(no - yes)
 

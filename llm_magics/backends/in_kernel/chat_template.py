@@ -1,4 +1,7 @@
-"""Chat templates: the model's own Jinja text over messages, in a sandbox."""
+"""Chat templates: the model's own Jinja template formats messages, in a sandbox.
+
+Control tokens in rows are masked.
+"""
 
 from __future__ import annotations
 
@@ -14,28 +17,28 @@ from llm_magics.core.prompt_formats import dicts, prompt_of, render
 from llm_magics.core.types import Message, Request
 
 MARK = re.compile("\ue000(\\d+)\ue001")
-"""Stands for a hidden text (private-use characters around its number)."""
+"""The mark of a masked text: private-use characters around its number."""
 
 
 def lookalikes(controls: Iterable[str]) -> re.Pattern[str]:
-    """Matches the texts of control tokens, longest first, and our own marks."""
+    """A pattern for the texts of control tokens, longest first, and for our own marks."""
     ordered = sorted(filter(None, controls), key=len, reverse=True)
     return re.compile("|".join((MARK.pattern, *map(re.escape, ordered))))
 
 
 class ControlTokenMask:
-    """One prompt's look-alikes of control tokens: a row must not end its own turn."""
+    """Masks texts in a row that look like control tokens, so that a row can't end its own turn."""
 
     def __init__(self, pattern: re.Pattern[str]) -> None:
         self._pattern = pattern
         self._hidden: list[str] = []
 
     def messages(self, turns: Iterable[Message]) -> tuple[Message, ...]:
-        """The turns with every look-alike marked."""
+        """The messages with every such text masked."""
         return tuple(Message(turn.role, self._pattern.sub(self._mark, turn.content)) for turn in turns)
 
     def pieces(self, rendered: str) -> Iterator[tuple[str, bool]]:
-        """The rendered prompt piece by piece, and whether each was hidden; the first never was."""
+        """The formatted prompt in pieces, and whether each was masked; the first never was."""
         parts = MARK.split(rendered)  # text, number, text, number, ..., text
         yield parts[0], False
         for number, text in zip(parts[1::2], parts[2::2], strict=True):
@@ -52,10 +55,10 @@ OPEN, CLOSE = "<think>", "</think>"
 
 
 class ChatTemplate:
-    """Renders messages as the text a model was trained on; without ``source``, as plain lines.
+    """Formats messages as the text a model was trained on; without ``source``, as plain lines.
 
-    Templates come with downloaded files: they run in Jinja's sandbox. One that has no place for system
-    messages (it raises, or leaves them out) gets them in front of the first user message.
+    Templates come with downloaded files, so they run in Jinja's sandbox. Where a template has no place
+    for system messages (it raises, or leaves them out), they are put before the first user message.
     """
 
     def __init__(self, source: str, begin: str = "", end: str = "") -> None:
@@ -64,7 +67,7 @@ class ChatTemplate:
         self.folds = self._template is not None and not self._takes_system()
 
     def prompt(self, request: Request, disguise: ControlTokenMask, thinking: bool = False) -> str:
-        """The request's prompt: by this template or as its own parameters want it. Lookalikes are hidden."""
+        """The request's prompt, by this template or as its parameters say, with control tokens masked."""
         rendered = prompt_of(replace(request, messages=disguise.messages(request.messages)))
         if isinstance(rendered, str):
             return rendered if thinking else closed(rendered)
@@ -73,8 +76,8 @@ class ChatTemplate:
     def text(self, messages: Sequence[Message], thinking: bool = False) -> str:
         """The prompt, up to where the model's answer begins.
 
-        ``thinking`` lets models that can think aloud do so; otherwise a thought already opened by the
-        template is closed at once.
+        With ``thinking`` a model that can reason aloud does so; otherwise reasoning that the template
+        opened is closed at once.
         """
         if self._template is None:
             plain = render("default", messages)
@@ -113,7 +116,7 @@ class ChatTemplate:
 
 
 def folded(messages: Sequence[Message]) -> list[Message]:
-    """System messages moved to the front of the first user message."""
+    """The messages with the system messages put before the first user message."""
     system = "\n\n".join(content for role, content in messages if role == "system")
     others = [message for message in messages if message.role != "system"]
     if not system:
@@ -126,7 +129,7 @@ def folded(messages: Sequence[Message]) -> list[Message]:
 
 
 def closed(text: str) -> str:
-    """``text`` with a thought that the template opened at its very end ended again, empty."""
+    """``text`` with reasoning that the template opened at its end closed, empty."""
     return f"{text.rstrip()}\n\n{CLOSE}\n\n" if text.rstrip().endswith(OPEN) else text
 
 
@@ -151,7 +154,7 @@ def _compiled(source: str) -> Any:
 
 
 def _to_json(value: Any, indent: int | None = None, ensure_ascii: bool = False, **_: Any) -> str:
-    """Jinja's own filter escapes HTML; templates mean plain JSON."""
+    """Plain JSON: Jinja's own filter escapes HTML, which templates don't want."""
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
 
 

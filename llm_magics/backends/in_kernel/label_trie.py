@@ -1,9 +1,9 @@
-"""Labels as token paths, and their exact probabilities from the logits at the nodes. Pure.
+"""Labels as token paths, and their exact probabilities from the logits at the nodes. No side effects.
 
 Every label is a path of tokens that ends with the end-of-turn token, so that none is the beginning of
-another. *Constrained*: at each node the softmax over its children alone, multiplied along the path:
-the distribution that grammar-constrained sampling draws from. *Joint*: the softmax over the whole
-vocabulary, multiplied along the path: how likely the model is to say exactly this label unasked.
+another. *Constrained*: at each node the softmax over its children only, multiplied along the path: the
+distribution that grammar-constrained sampling draws from. *Joint*: the softmax over the whole vocabulary,
+multiplied along the path: how likely the model is to write exactly this label unconstrained.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROOT = 0
 
 
 class Trie:
-    """The labels' paths grown together; node 0 is the end of the prompt.
+    """The trie of the labels' token paths; node 0 is the end of the prompt.
 
     ``token``, ``parent`` and ``children`` are by node; ``leaves[i]`` is the node where label i ends.
     Raises UsageError where two labels have the same tokens.
@@ -56,13 +56,13 @@ class Trie:
         return node
 
     def asked(self, joint: bool) -> list[int]:
-        """The nodes whose logits decide: those with a choice to make, or (joint) every inner one."""
+        """The nodes whose logits are needed: those with several children, or (joint) every inner one."""
         least = 1 if joint else 2
         return [node for node, children in enumerate(self.children) if len(children) >= least]
 
     @cached_property
     def child_tokens(self) -> list[NDArray[Any]]:
-        """The children's tokens by node, ready to index a row of logits."""
+        """The children's tokens by node, as arrays that index a row of logits."""
         import numpy as np
 
         return [np.array([self.token[child] for child in some], np.intp) for some in self.children]
@@ -74,7 +74,7 @@ class Trie:
         return found
 
     def totals(self, pieces: Mapping[int, NDArray[Any]]) -> list[float]:
-        """Each label's log-probability from the pieces of the nodes that were asked."""
+        """Each label's log-probability from the log-probabilities at the needed nodes."""
         total = [0.0] * len(self.token)
         for node, children in enumerate(self.children):  # parents come before their children
             piece = pieces.get(node)
@@ -93,11 +93,12 @@ def log_sum_exp(values: NDArray[Any]) -> float:
 
 @dataclass(frozen=True)
 class Tree:
-    """What is evaluated for one row: a chain of tokens, then branches, in depth-first order.
+    """The tokens evaluated for one row: a chain, then branches, in depth-first order.
 
-    ``depth`` is the distance from the prompt's start. Each tip is a lane; a token belongs to the lanes
-    ``first <= lane < last`` of the tips behind it. ``wanted`` are the places in ``tokens`` whose logits
-    are read, in order; ``chain`` is the length of the part before the first branch.
+    ``depth`` is the distance from the prompt's start. Each leaf is a sequence (a lane); a token belongs
+    to the sequences ``first <= lane < last`` of the leaves behind it. ``wanted`` are the places in
+    ``tokens`` whose logits are read, in order; ``chain`` is the length of the part before the first
+    branch.
     """
 
     tokens: NDArray[Any]
@@ -116,7 +117,7 @@ class Tree:
 class Branches:
     """The part of a tree behind its chain, with depths counted from the chain's end.
 
-    ``order[i]`` names the i-th wanted output (for labels: a node of the trie).
+    ``order[i]`` names the i-th output (for labels: a node of the trie).
     """
 
     tokens: NDArray[Any]
@@ -151,7 +152,7 @@ def label_branches(trie: Trie, joint: bool) -> Branches:
 
 
 def path_branches(paths: Sequence[Sequence[int]]) -> Branches:
-    """Whole paths behind one chain, with the logits wanted at each path's end; ``order`` names paths."""
+    """Whole paths behind one chain, with the logits needed at each path's end; ``order`` names paths."""
     trie = Trie([[*path, -1] for path in paths])  # the -1 keeps a path that is another's beginning apart
     ends = {trie.parent[leaf]: place for place, leaf in enumerate(trie.leaves)}
     branches = _branches(trie, {node for node in range(len(trie.token)) if trie.children[node]}, set(ends))
@@ -167,7 +168,7 @@ def path_branches(paths: Sequence[Sequence[int]]) -> Branches:
 
 
 def _above(trie: Trie, node: int) -> list[int]:
-    """The node and its ancestors but the root."""
+    """The node and its ancestors without the root."""
     found = []
     while node != ROOT:
         found.append(node)
@@ -176,7 +177,7 @@ def _above(trie: Trie, node: int) -> list[int]:
 
 
 def _branches(trie: Trie, needed: set[int], asked: set[int]) -> Branches:
-    """The needed nodes in depth-first order, each with the span of tips behind it."""
+    """The needed nodes in depth-first order, each with the range of leaves behind it."""
     import numpy as np
 
     rows: list[list[int]] = []  # token, depth, first tip, last tip
@@ -207,9 +208,11 @@ def _branches(trie: Trie, needed: set[int], asked: set[int]) -> Branches:
 
 
 def split(tree: Tree, lanes: int, cells: int) -> list[tuple[Tree, list[int]]]:
-    """The tree in parts of at most ``lanes`` tips and ``cells`` tokens, each with the outputs it answers.
+    """The tree in parts of at most ``lanes`` leaves and ``cells`` tokens, each with the outputs it computes.
 
-    A part always has one tip at least, however long its path is.
+    A part has at least one leaf, however long its path is.
+
+    A part has at least one leaf, however long its path is.
     """
     lanes = min(lanes, tree.tips)
     while True:
@@ -220,7 +223,7 @@ def split(tree: Tree, lanes: int, cells: int) -> list[tuple[Tree, list[int]]]:
 
 
 def _part(tree: Tree, start: int, end: int) -> tuple[Tree, list[int]]:
-    """The tree of the tips ``start <= tip < end``; an output shared with earlier tips is theirs."""
+    """The tree of the leaves ``start <= leaf < end``; an output shared with earlier leaves is theirs."""
     import numpy as np
 
     kept = np.flatnonzero((tree.first < end) & (tree.last > start))
@@ -238,9 +241,11 @@ def _part(tree: Tree, start: int, end: int) -> tuple[Tree, list[int]]:
 
 
 def paths(tree: Tree) -> list[tuple[NDArray[Any], dict[int, int]]]:
-    """Every tip's whole path of tokens, with the outputs it answers: output number by place in the path.
+    """Every leaf's whole path of tokens, with the outputs it computes: output number by place in the path.
 
-    For models whose memory can't branch; an output on a shared stretch is answered by its first path.
+    For models whose memory can't branch; an output on a shared stretch is computed by its first path.
+
+    For models whose memory can't branch; an output on a shared stretch is computed by its first path.
     """
     import numpy as np
 
@@ -255,15 +260,18 @@ def paths(tree: Tree) -> list[tuple[NDArray[Any], dict[int, int]]]:
 
 YES = ("yes", "Yes", "YES", " yes", " Yes")
 NO = ("no", "No", "NO", " no", " No")
-"""The ways a yes and a no begin."""
+"""The texts with which a no begins."""
 
 
 def question(name: str) -> str:
-    """What is asked about one label, behind the row's own prompt."""
+    """The yes/no question about one label, added to the row's prompt."""
     return f'\n\nDoes the label "{name}" apply to the text? Answer yes or no, and nothing else.'
 
 
 def over_half(scores: Mapping[str, float], most: int | None) -> list[str]:
-    """The labels that rather apply than not, in their own order; the surest ones where there are too many."""
+    """The labels that are more likely to apply than not, in their order.
+
+    The likeliest where there are too many.
+    """
     sure = sorted((name for name, score in scores.items() if score >= 0.5), key=lambda name: -scores[name])
     return [name for name in scores if name in sure[:most]]

@@ -1,6 +1,8 @@
-"""Models that live in the kernel: loaded once, shared by all cells, given back when asked.
+"""The ModelCache: models in the kernel are loaded once, shared by all cells, and closed when memory is short.
 
-Generic over anything with a ``size`` and a ``close()``: llama.cpp's models and transformers' alike.
+Generic over anything with a ``size`` and a ``close()``: llama.cpp's models and transformers'.
+
+Generic over anything with a ``size`` and a ``close()``: llama.cpp's models and transformers'.
 """
 
 from __future__ import annotations
@@ -21,10 +23,10 @@ from typing import Any, Protocol
 from llm_magics.core.errors import BackendError, ModelLoadError, NotFound, UsageError
 
 JOB: ContextVar[str] = ContextVar("llm_magics_job", default="a running cell")
-"""What uses a model right now, in a person's words; a run may set it for the calls it makes."""
+"""What uses a model at the moment, in words for the user; a run sets it for its calls."""
 
 SHARE = 0.8
-"""Of the machine's memory, what models may take unless ``limit`` says otherwise."""
+"""The share of the machine's memory that models may take unless ``limit`` says otherwise."""
 
 
 class ModelCleared(BackendError):
@@ -34,22 +36,26 @@ class ModelCleared(BackendError):
 
 
 class Loaded(Protocol):
-    """What the cache keeps. ``size`` in bytes; ``close`` cancels what runs, frees, and never hangs."""
+    """What the cache holds.
+
+    ``size`` in bytes; ``close`` cancels running work, frees the memory, and never hangs.
+    """
 
     @property
     def size(self) -> int:
         """Bytes of memory it takes."""
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Free everything."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """What decides whether a loaded model can be used: the file and everything it is loaded with.
+    """What decides whether a loaded model can be used: the file and its load options.
 
     ``options`` are pairs of name and value, ``written`` is the file's time of change. ``name`` is what
-    people call the model; it is no part of the identity, so that an alias and its path share one model.
+    the user calls the model; it is not part of the identity, so that an alias and its path share one
+    model.
     """
 
     file: str
@@ -60,11 +66,11 @@ class Key:
     written: float = 0.0
 
     def supersedes(self, other: Key) -> bool:
-        """Whether ``other`` is what this name meant before its options or its file were changed."""
+        """Whether ``other`` has the same name with earlier options or an earlier file."""
         return self != other and (self.file, self.name) == (other.file, other.name)
 
     def changes(self, other: Key) -> str:
-        """How this key differs from ``other``, for people."""
+        """How this key differs from ``other``, in words for the user."""
         told = []
         if self.context != other.context:
             told.append(f"context {other.context} -> {self.context}")
@@ -81,7 +87,7 @@ class Key:
 class EntryInfo:
     """One model as ``%llm_config cache`` shows it; ``size`` in bytes, ``idle`` in seconds.
 
-    ``jobs`` are what uses it now, ``remarks`` what the model itself has to say (for the doctor).
+    ``jobs`` use it at the moment, ``remarks`` are the model's own notes (for the doctor).
     """
 
     name: str
@@ -98,7 +104,7 @@ class EntryInfo:
 
 @dataclass(frozen=True)
 class Cleared:
-    """What ``clear`` did; ``freed`` in bytes of this process's memory, measured."""
+    """The result of ``clear``; ``freed`` in bytes of this process's memory, measured."""
 
     names: tuple[str, ...]
     freed: int
@@ -125,10 +131,10 @@ class _Entry:
 
 
 class ModelCache:
-    """Models by file and load options, the least recently used closed first when memory is short.
+    """Models by file and load options; the least recently used is closed first when memory is short.
 
-    Loading holds a lock of that model's own, so two models load at once. A model in use or pinned is
-    never closed to make room. Safe from any thread.
+    Each model has a lock of its own for loading, so that two models can load at once. A model in use or
+    pinned is never closed to make room. Safe to use from any thread.
     """
 
     def __init__(self, budget: int | None = None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -142,10 +148,10 @@ class ModelCache:
 
     @contextlib.contextmanager
     def use(self, key: Key, load: Callable[[], Any], size: int = 0) -> Iterator[Any]:
-        """The model of ``key``, loaded with ``load()`` where it isn't; in use until the block ends.
+        """The model of ``key``, loaded with ``load()`` where necessary; in use until the block ends.
 
-        ``size`` is how many bytes it will take, as far as known before. Blocks while it loads: call it
-        from a thread that may wait, or look with ``ready`` first. Raises what ``load`` raises, and
+        ``size`` is the number of bytes it will take, as far as known before. Blocks while it loads: call
+        it in a thread that may wait, or ask ``ready`` first. Raises what ``load`` raises, and
         ModelLoadError where there is no room.
         """
         job = JOB.get()
@@ -163,7 +169,7 @@ class ModelCache:
         return entry is not None and entry.model is not None
 
     def note(self, key: Key) -> str:
-        """A sentence about the last load of ``key`` that its user should read, empty most of the time."""
+        """A sentence about the last load of ``key`` for the user, mostly empty."""
         entry = self._entries.get(key)
         return entry.note if entry is not None else ""
 
@@ -204,7 +210,7 @@ class ModelCache:
             _close_at_exit()
 
     def _earlier(self, key: Key) -> _Entry | None:
-        """The same file as it is loaded already, with other options; under the same name where it is."""
+        """The same file as it is loaded with other options, preferably under the same name."""
         with self._lock:
             loaded = [other for other in self._entries.values() if other.model is not None]
             same = [other for other in loaded if other.key.file == key.file and other.key != key]
@@ -217,9 +223,9 @@ class ModelCache:
         return f"{_called(entry.key)} was loaded anew: {changes}."
 
     def _make_room(self, entry: _Entry, size: int) -> None:
-        """Reserve ``size`` bytes for the entry, closing idle models; raises where that is not enough.
+        """Reserve ``size`` bytes for the entry by closing idle models; raises where that is not enough.
 
-        What the entry supersedes goes first, room or not: nobody would ask for it again.
+        A model that the entry supersedes is closed in any case: nobody would ask for it again.
         """
         with self._lock:
             budget, doomed = self.budget, []
@@ -249,7 +255,10 @@ class ModelCache:
         return self._budget if self._budget is not None else int(SHARE * total_memory())
 
     def limit(self, budget: int | None) -> None:
-        """Set the budget in bytes (None: four fifths of the machine's memory); close idle models above it."""
+        """Set the budget in bytes (None.
+
+        Four fifths of the machine's memory) and close idle models above it.
+        """
         with self._lock:
             self._budget = budget
             idle = sorted(filter(self._may_go, self._entries.values()), key=lambda entry: entry.used)
@@ -262,7 +271,7 @@ class ModelCache:
         _close(doomed)
 
     def pin(self, name: str, pinned: bool = True) -> None:
-        """Keep the model through any shortage of memory, or no longer."""
+        """Exclude the model from being closed for lack of memory, or include it again."""
         with self._lock:
             for entry in self._named(name):
                 entry.pinned = pinned
@@ -275,7 +284,7 @@ class ModelCache:
             return [_info(entry, now) for entry in sorted(loaded, key=lambda entry: -entry.used)]
 
     def clear(self, name: str | None = None, *, force: bool = False) -> Cleared:
-        """Close the named model, or all; says how much memory came back.
+        """Close the named model, or all; reports the memory freed.
 
         Raises UsageError where a model is in use, naming the job; with ``force`` its waiting requests
         fail with ModelCleared instead. Raises NotFound for an unknown name.
@@ -306,7 +315,7 @@ class ModelCache:
 
 
 def _close(doomed: list[_Entry]) -> None:
-    """Close models that no one can reach any more; outside the lock, since a decode may have to end first."""
+    """Close models that are no longer reachable; outside the lock, since a decode may have to end first."""
     for entry in doomed:
         entry.model.close()
     if doomed:
@@ -314,7 +323,7 @@ def _close(doomed: list[_Entry]) -> None:
 
 
 def _as_loaded(entry: _Entry) -> Key:
-    """The key with the context that the model really has, where none was asked for."""
+    """The key with the model's real context size where none was asked for."""
     return replace(entry.key, context=getattr(entry.model, "context", entry.key.context))
 
 
@@ -376,7 +385,7 @@ def resident_memory() -> int:
 
 
 def give_back_memory() -> None:
-    """Hand freed memory to the system; glibc keeps it otherwise."""
+    """Return freed memory to the system; glibc keeps it otherwise."""
     gc.collect()
     if sys.platform == "linux":
         import ctypes
@@ -393,7 +402,7 @@ def cache() -> ModelCache:
 
 @once
 def _close_at_exit() -> None:
-    """Stop the owner threads before the interpreter goes: llama.cpp can't be torn down mid-decode."""
+    """Stop the worker threads before the interpreter exits: llama.cpp can't be torn down during a decode."""
     atexit.register(_close_all)
 
 

@@ -1,4 +1,4 @@
-"""A prompt that must fit: the row's own text is cut at its end, never the instructions around it."""
+"""Truncation: a prompt is made to fit by cutting the row's own text at its end, never the instructions."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from llm_magics.core.types import Message, Request, Response
 P = TypeVar("P", bound=Sized)
 
 CUT = "prompt_cut"
-"""The finish reason of a row whose own text had to be cut to fit the context."""
+"""The finish reason of a row whose text was truncated to fit the context."""
 
 TRIES = 6
-"""Cuts before it is given up: text loses a token here and there where it is cut."""
+"""Attempts of truncating before giving up: a cut can change the tokens around it."""
 
 
 @dataclass(frozen=True)
 class Fitted(Generic[P]):
-    """A ``prompt`` that fits, what is left of the row's text, and how many of its tokens were left out."""
+    """A ``prompt`` that fits, the rest of the row's text, and the number of its tokens that were left out."""
 
     prompt: P
     subject: str
@@ -29,7 +29,7 @@ class Fitted(Generic[P]):
 
 @dataclass(frozen=True)
 class PromptTokenizer:
-    """A tokenizer, as far as cutting needs it: a text's tokens, and the text of tokens."""
+    """What truncation needs of a tokenizer: a text's tokens, and the text of tokens."""
 
     tokens: Callable[[str], Any]
     text: Callable[[Any], str]
@@ -57,7 +57,9 @@ def truncated_prompt(
     more: str = "",
     hint: str = "",
 ) -> Fitted[P]:
-    """What ``read`` makes of the request in at most ``room`` tokens; ``more`` behind the last user message.
+    """What ``read`` makes of the request, truncated to ``room`` tokens.
+
+    ``more`` follows the last user message.
 
     Raises ContextOverflow where the instructions alone are too long.
     """
@@ -77,7 +79,7 @@ def truncated_prompt(
 
 
 def showing(request: Request, subject: str, more: str = "") -> Request:
-    """The request with another text in its subject's place, and ``more`` behind its last user message."""
+    """The request with another text as its subject, and ``more`` behind its last user message."""
     messages = list(request.messages)
     place = place_of(request)
     if subject != request.subject and place is not None:
@@ -91,13 +93,13 @@ def showing(request: Request, subject: str, more: str = "") -> Request:
 
 
 def place_of(request: Request) -> int | None:
-    """Which message holds the row's own text: the last one that does."""
+    """The index of the message with the row's own text: the last one that contains it."""
     holding = [i for i, message in enumerate(request.messages) if request.subject in message.content]
     return holding[-1] if request.subject and holding else None
 
 
 def with_truncation(response: Response, cut: int, context: int) -> Response:
-    """The response with the news that its row was cut to a context of so many tokens, where it was."""
+    """The response, marked where its row was truncated to a context of so many tokens."""
     if not cut:
         return response
     finish = CUT if response.finish_reason == "stop" else response.finish_reason

@@ -1,4 +1,4 @@
-"""Several backends that share rows or generations (distilabel's LLMPool)."""
+"""The backend that shares rows or generations among several backends (distilabel's LLMPool)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from llm_magics.core.limits import Limiter
 from llm_magics.core.types import BackendSpec, Capabilities, Embedding, Limits, Price, Request, Response
 
 LINE = 24 * 3600.0
-"""Seconds a row may wait until a member has time for it; each member's own limits bound its calls."""
+"""Seconds that a row may wait for a member; each member's own limits bound its calls."""
 
 
 class PoolBackend(BatchBackend):
@@ -56,18 +56,18 @@ class PoolBackend(BatchBackend):
         return " ".join(filter(None, said))
 
     def share(self, limiter: Callable[[Backend], Limiter]) -> None:
-        """Ask each member under the limiter that everybody asks it under."""
+        """Call each member under the limiter that all its callers share."""
         for each in self.members:
             each.share(limiter)
 
     async def open(self) -> None:
-        """Make every member ready; one that can't be is left out. Raises where none can."""
+        """Open every member; one that fails is left out. Raises where none can be opened."""
         faults = await asyncio.gather(*(each.open() for each in self.members))
         if all(faults):
             raise next(fault for fault in faults if fault)
 
     async def complete_many(self, requests: Sequence[Request]) -> list[Response | LLMError]:
-        """Each request to its member, the members side by side."""
+        """Send each request to its member, the members side by side."""
         turns = [_Turn(request, self.order(request)) for request in requests]
         open_ones = turns
         while open_ones := [turn for turn in open_ones if turn.advance()]:
@@ -78,7 +78,7 @@ class PoolBackend(BatchBackend):
         return [turn.outcome() for turn in turns]
 
     def order(self, request: Request) -> list[Member]:
-        """The members in this request's turn: who is asked first, who stands in."""
+        """The members in the order for this request: the first one is asked, the others stand in."""
         seed = request.parameters.get("seed", self.seed)
         return self._from(f"{seed}:{replace(request, sample=0).key}", request.sample)
 
@@ -96,7 +96,7 @@ class PoolBackend(BatchBackend):
         return counts
 
     async def embed(self, texts: Sequence[str]) -> Embedding:
-        """Vectors from the member whose turn it is, or the next that can; all must serve one model."""
+        """Vectors from the next member that can embed; all members must serve one model."""
         if not self.capabilities.embed or len({m.backend.model for m in self.members}) > 1:
             raise Unsupported(f"the members of {self.name} make vectors that can't be compared.")
         failure: LLMError | None = None
@@ -109,7 +109,7 @@ class PoolBackend(BatchBackend):
         raise failure
 
     async def close(self) -> None:
-        """Close every member and forget who failed."""
+        """Close every member and forget which ones failed."""
         await asyncio.gather(*(each.backend.close() for each in self.members))
         self.members = [Member(each.backend, each.timeout) for each in self.members]
 
@@ -126,7 +126,7 @@ class _Turn:
         self.member = order[0]
 
     def advance(self) -> bool:
-        """Go to the next member; False where it is answered or no one is left."""
+        """Go to the next member; False where the request is answered or no member is left."""
         if self.answer is not None:
             return False
         following = next(self._next, None)
@@ -136,14 +136,14 @@ class _Turn:
         return True
 
     def take(self, answer: Response | LLMError) -> None:
-        """What the member said."""
+        """Take in the member's response."""
         if isinstance(answer, LLMError):
             self.errors.append(answer)
         else:
             self.answer = answer
 
     def outcome(self) -> Response | LLMError:
-        """The answer with a note where another member gave it, else the fault worth retrying."""
+        """The response, with a note where another member gave it, else the most useful error."""
         if self.answer is None:
             return next((error for error in self.errors if error.retryable), self.errors[0])
         model = self.answer.model or self.member.backend.model
@@ -155,7 +155,7 @@ class _Turn:
 
 
 def _cost(turn: _Turn) -> float | None:
-    """What the answering member's own price makes of the tokens; None where it is unknown."""
+    """The cost by the answering member's own price; None where that is unknown."""
     assert turn.answer is not None
     usage, price = turn.answer.usage, turn.member.backend.price
     if usage.cost is not None or price is None:
@@ -164,14 +164,14 @@ def _cost(turn: _Turn) -> float | None:
 
 
 def _told(failing: Member) -> str:
-    """What keeps a member from answering, in few words."""
+    """Why a member can't answer, in few words."""
     if failing.fault is None or isinstance(failing.fault, RateLimited):
         return f"{failing.backend.name} was slowed down by its host"
     return f"{failing.backend.name} failed ({type(failing.fault).__name__})"
 
 
 def _waking_first(order: Sequence[Member]) -> Iterator[Member]:
-    """Those that are free in order, then those at rest, soonest first; the hopeless only where all are."""
+    """The free members in order, then those that rest, soonest first; the broken ones only where all are."""
     free = [each for each in order if each.free]
     yield from free
     tired = sorted((each for each in order if each not in free), key=lambda each: each.rests_until)
@@ -181,14 +181,14 @@ def _waking_first(order: Sequence[Member]) -> Iterator[Member]:
 
 
 async def _serve(turns: Sequence[_Turn]) -> None:
-    """Ask one member for all the turns that are with it."""
+    """Send all requests that are with one member."""
     answers = await turns[0].member.complete([turn.request for turn in turns])
     for turn, answer in zip(turns, answers, strict=True):
         turn.take(answer)
 
 
 def _common(several: Sequence[Capabilities]) -> Capabilities:
-    """What every member can."""
+    """The capabilities that every member has."""
     windows = [each.context_window for each in several if each.context_window]
     known = [each.parameters for each in several if each.parameters is not None]
     return Capabilities(

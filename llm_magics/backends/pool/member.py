@@ -1,4 +1,4 @@
-"""One member of a pool: how it is doing, and what it may be asked for."""
+"""One member of a pool: its health, and its calls under the limiter that all callers share."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from llm_magics.core.limits import Limiter, Permit
 from llm_magics.core.types import Embedding, Request, Response
 
 PATIENCE = 3
-"""Failures in a row after which a member is left alone for a while."""
+"""Failures in a row after which a member rests."""
 
 REST = 30.0
-"""Seconds a member that failed so often is left alone, unless it said how long."""
+"""Seconds that a member rests after so many failures, unless its host said how long."""
 
 
 class Member:
-    """A backend of a pool, asked under the limiter that everybody asks it under.
+    """A backend of a pool, called under the limiter that all its callers share.
 
-    ``fault`` is what it failed with last, None once it has answered again. ``timeout``: seconds for one
-    call, where the pool has a word of its own on that.
+    ``fault`` is its last error, None once it has answered again. ``timeout`` is in seconds for one call,
+    where the pool sets one.
     """
 
     def __init__(self, backend: Backend, timeout: float | None = None) -> None:
@@ -43,7 +43,7 @@ class Member:
 
     @property
     def free(self) -> bool:
-        """False while it rests, and while a host that said no has enough to do with those who wait."""
+        """False while it rests, and while a host that refused has a full queue."""
         rested = asyncio.get_running_loop().time() >= self.rests_until
         return rested and not (self.gate is not None and self.gate.crowded)
 
@@ -53,12 +53,12 @@ class Member:
         return self.rests_until == float("inf")
 
     def share(self, limiter: Callable[[Backend], Limiter]) -> None:
-        """Ask under the engine's limiter of this backend from now on."""
+        """Use the engine's limiter of this backend from now on."""
         self.gate = limiter(self.backend)
         self.backend.share(limiter)
 
     async def open(self) -> LLMError | None:
-        """Make it ready; what keeps it from that."""
+        """Open it; returns the error that prevents that."""
         try:
             await self.backend.open()
         except LLMError as error:
@@ -67,7 +67,7 @@ class Member:
         return None
 
     async def complete(self, requests: Sequence[Request]) -> list[Response | LLMError]:
-        """Its answers; what it raises stands in each place."""
+        """Its responses; an error stands in each place."""
         mine = [addressed(request, self.backend) for request in requests]
         if self.backend.capabilities.batch_size > 1 and len(mine) > 1:
             outcome = await self._ask(_text(mine), partial(self.backend.complete_many, mine))
@@ -84,7 +84,7 @@ class Member:
         return outcome
 
     async def _ask(self, text: str, call: Callable[[], Awaitable[Any]]) -> Any:
-        """What the call gives, or fails with: in turn, in time, and told to the limiter."""
+        """The result or error of the call, within rate limits and deadline, reported to the limiter."""
         outcome: Any = None
         with self._held() as gate:
             permit = await self._turn(gate, text)
@@ -101,7 +101,7 @@ class Member:
         return outcome
 
     async def _turn(self, gate: Limiter, text: str) -> Permit | None:
-        """A turn under the limiter; None for those that still wait when the member begins to rest."""
+        """A permit of the limiter; None for calls that still wait when the member begins to rest."""
         weight = tokens.count(text, self.backend.model) if gate.weighs else 0.0
         turn = asyncio.ensure_future(gate.acquire(weight))
         self._waiting.add(turn)
@@ -128,7 +128,7 @@ class Member:
 
     @contextmanager
     def _held(self) -> Iterator[Limiter]:
-        """The limiter, with this backend's limits in force while anything is asked."""
+        """The limiter, with this backend's limits in force while anything is sent."""
         self.gate = self.gate or Limiter(self.backend.capabilities.max_concurrency)
         if not self._asked:
             self._limits.enter_context(self.gate.under(self.backend.limits))
@@ -141,7 +141,7 @@ class Member:
                 self._limits.close()
 
     def _note(self, outcome: object) -> None:
-        """Remember how it went: a hopeless member rests for good, a shaky one for a while."""
+        """Record an outcome: a broken member rests for good, a failing one for a while."""
         if not isinstance(outcome, LLMError):
             self.fault, self.failures, self.rests_until = None, 0, 0.0
             return
@@ -154,7 +154,7 @@ class Member:
                 self._rest(getattr(outcome, "retry_after", None) or min(REST, 2.0**self.failures))
 
     def _rest(self, seconds: float) -> None:
-        """Take nothing more for a while; those that wait go to the others."""
+        """Take no requests for a while; those that wait go to the other members."""
         self.rests_until = asyncio.get_running_loop().time() + seconds
         for turn in self._waiting:
             turn.cancel()
@@ -165,12 +165,12 @@ def _each(outcome: Any) -> Sequence[Any]:
 
 
 def _fault(outcome: Any) -> LLMError | None:
-    """The first fault that may pass."""
+    """The first error that may pass."""
     return next((each for each in _each(outcome) if isinstance(each, LLMError) and each.retryable), None)
 
 
 def _used(outcome: Any) -> float | None:
-    """The tokens that the answers took, None without one."""
+    """The tokens of the responses, None without one."""
     usages = [each.usage for each in _each(outcome) if isinstance(each, Response | Embedding)]
     return sum(usage.input_tokens + usage.output_tokens for usage in usages) if usages else None
 

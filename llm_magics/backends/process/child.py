@@ -1,6 +1,6 @@
-"""The other side of a ``process`` backend: one backend in a process of its own, asked over pipes.
+"""The child process of a ``process`` backend: it runs one backend and answers over pipes.
 
-Messages are JSON with a length in front, both ways; whatever the model's library prints goes to stderr.
+Messages are JSON preceded by their length, both ways; whatever the model's library prints goes to stderr.
 The process ends when its parent's end of the pipe closes, whatever it is doing.
 """
 
@@ -25,7 +25,7 @@ HEAD = struct.Struct("!I")
 
 
 class SpecSource:
-    """The keys the parent resolved, by reference."""
+    """The keys that the parent resolved, by reference."""
 
     def __init__(self, keys: Mapping[str, str]) -> None:
         self._keys = dict(keys)
@@ -61,7 +61,7 @@ class Child:
         task.add_done_callback(lambda _: self.running.pop(number, None))
 
     async def answer(self, number: int, work: Callable[[Any], Any], message: Mapping[str, Any]) -> None:
-        """Do it, and send what came of it, even if that is an exception."""
+        """Do the work and send the result, or the exception."""
         try:
             made = await work(message)
         except asyncio.CancelledError:
@@ -71,7 +71,7 @@ class Child:
         self.write(json.dumps({"id": number, **made}).encode("utf-8", "surrogatepass"))
 
     async def load(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """Make the backend, by its description or by the user's own loader."""
+        """Make the backend, from its description or by the user's own loader."""
         try:
             self.backend = made = _loaded(message)
         except LLMError:
@@ -83,7 +83,7 @@ class Child:
         return {"can": can, "model": made.model}
 
     async def complete(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer several requests, together where the backend likes that."""
+        """Answer several requests, together where the backend takes batches."""
         backend = self._backend()
         requests = [serialization.unpack_request(data, backend) for data in message["requests"]]
         if backend.capabilities.batch_size > 1:
@@ -113,7 +113,7 @@ def _loaded(message: Mapping[str, Any]) -> Backend:
 
 
 def _hint(loader: str) -> str:
-    """How to see all of a loader's error."""
+    """How to see a loader's whole error."""
     module, _, name = loader.partition(":")
     return f"All of it, in this notebook: import {module}; {module}.{name}()" if name else ""
 
@@ -143,7 +143,7 @@ async def serve(write: Callable[[bytes], None]) -> None:
 
 
 def main() -> None:
-    """What the parent starts: keep the pipe for messages, send everything printed to stderr."""
+    """The entry point: keep the pipe for messages, send everything printed to stderr."""
     pipe = os.dup(1)
     os.dup2(2, 1)
     sending = threading.Lock()

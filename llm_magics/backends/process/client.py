@@ -1,4 +1,4 @@
-"""A backend in a process of its own (distilabel's ProcessLLM): its death is an error, never a hang."""
+"""The backend that runs another one in a child process (distilabel's ProcessLLM): its death is an error."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from llm_magics.core.limits import over
 from llm_magics.core.types import EMPTY, BackendSpec, Capabilities, Embedding, Request, Response
 
 DEATHS = 3
-"""Times in a row the process may die without an answer before a run is stopped."""
+"""Deaths of the process in a row, without an answer, that stop a run."""
 
 PATIENCE = 2.0
-"""Seconds a process gets to end by itself."""
+"""Seconds that the process gets to end by itself."""
 
 
 class ProcessBackend(BatchBackend):
@@ -79,11 +79,11 @@ class ProcessBackend(BatchBackend):
         return made
 
     def observe(self) -> Mapping[str, float]:
-        """What the backend over there last heard of its host's limits."""
+        """The rate limits that the inner backend last saw."""
         return self.facts
 
     async def _ask(self, child: Connection, what: str, **more: Any) -> Mapping[str, Any]:
-        """Send and wait; a death of the process is counted, an answer forgives them."""
+        """Send and wait; a death of the process is counted, an answer resets the count."""
         try:
             told = await child.ask(what, **more)
         except ConnectionLost as error:
@@ -121,7 +121,7 @@ class ProcessBackend(BatchBackend):
         return child
 
     def _keys(self) -> dict[str, str]:
-        """What the inner backend's references stand for, resolved for this start."""
+        """The secrets behind the inner backend's references, resolved for this start."""
         if self.inner is None or self.secrets is None:
             return {}
         spec = self.inner.spec
@@ -138,7 +138,7 @@ class ProcessBackend(BatchBackend):
 
 
 class Connection:
-    """One child process and what is asked of it."""
+    """One child process and the messages to it."""
 
     def __init__(self, process: asyncio.subprocess.Process, name: str) -> None:
         self.process = process
@@ -151,7 +151,7 @@ class Connection:
 
     @classmethod
     async def open(cls, name: str) -> Connection:
-        """Start a child; a session of its own, so that the kernel's interrupt does not reach it."""
+        """Start a child in a session of its own, so that the kernel's interrupt does not reach it."""
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -166,7 +166,10 @@ class Connection:
         return cls(process, name)
 
     async def ask(self, what: str, **more: Any) -> Mapping[str, Any]:
-        """One message and its answer; raises what went wrong over there, or ConnectionLost at its death."""
+        """Send a message and wait for its answer.
+
+        Raises its error, or ConnectionLost where the process dies.
+        """
         self.number += 1
         number = self.number
         answer: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
@@ -195,14 +198,14 @@ class Connection:
             await self.process.stdin.drain()
 
     def _tell_cancelled(self, number: int) -> None:
-        """Nobody waits for this answer any more."""
+        """Tell the child that nobody waits for this answer any more."""
         if self.alive and self.process.stdin is not None:
             body = json.dumps({"id": number, "do": "cancel"}).encode()
             with contextlib.suppress(ConnectionError, RuntimeError):
                 self.process.stdin.write(HEAD.pack(len(body)) + body)
 
     async def _listen(self) -> None:
-        """Give each answer to who waits for it; at the end, tell everybody."""
+        """Pass each answer to its waiter; at the end, fail all that wait."""
         source = self.process.stdout
         assert source is not None
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
@@ -222,14 +225,14 @@ class Connection:
                 answer.set_exception(self._death())
 
     async def _overhear(self) -> None:
-        """Keep the last lines it printed, for the error that may come."""
+        """Keep the last lines that the process printed, for an error message."""
         source = self.process.stderr
         assert source is not None
         while chunk := await source.read(4096):
             self.printed.extend(chunk.decode("utf-8", "replace").splitlines())
 
     def _death(self) -> ConnectionLost:
-        """How it ended, and its last line."""
+        """How the process ended, and its last line."""
         code = self.process.returncode
         last = next((line for line in reversed(self.printed) if line.strip()), "")
         how = (
@@ -268,7 +271,7 @@ def _loader(given: Any) -> str:
 
 
 def _check(message: Mapping[str, Any], name: str) -> None:
-    """Refuse what can't go through a pipe."""
+    """Raises for what can't be sent through a pipe."""
     try:
         json.dumps(message)
     except TypeError as error:
@@ -276,7 +279,7 @@ def _check(message: Mapping[str, Any], name: str) -> None:
 
 
 def _inner(spec: BackendSpec, secrets: Secrets | None) -> Backend:
-    """The backend to run; it is only described here, and opens nothing."""
+    """The inner backend; it is only described here, and opens nothing."""
     given = spec.options.get("members") or [spec.options.get("target")]
     if isinstance(given, str) or len(given) != 1 or given[0] is None:
         raise UsageError(

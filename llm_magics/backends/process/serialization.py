@@ -1,4 +1,4 @@
-"""Requests, responses and errors as plain JSON, for the way to another process and back."""
+"""Serialization of specs, requests, responses and errors as JSON, for another process."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _DETAILS = ("status", "request_id", "retry_after", "answer")
 
 
 def pack_spec(spec: BackendSpec) -> dict[str, Any]:
-    """A backend's description; functions of a module go by their name.
+    """A spec as JSON; functions of a module go by their name.
 
     Raises:
-        UsageError: A function of the notebook, which another process can't see.
+        UsageError: A function of the notebook, which another process can't import.
     """
     options = {name: reference(value) if callable(value) else value for name, value in spec.options.items()}
     parameters = {
@@ -45,7 +45,7 @@ def pack_spec(spec: BackendSpec) -> dict[str, Any]:
 
 
 def unpack_spec(data: Mapping[str, Any]) -> BackendSpec:
-    """The description again, its functions imported."""
+    """The spec from its JSON, with its functions imported."""
     spec = from_dict("child", data)
     options = {
         name: imported(value) if isinstance(value, str) and name.endswith("fn") else value
@@ -77,7 +77,7 @@ def imported(text: str) -> Any:
 
 
 def pack_request(request: Request) -> dict[str, Any]:
-    """A request; a prompt that a function or a named format made of it goes as it is."""
+    """A request as JSON; a prompt made by a function or a named format is sent as it is."""
     prompt = prompt_of(request)
     free = {k: v for k, v in request.parameters.items() if not k.startswith("prompt_format")}
     return {
@@ -90,7 +90,7 @@ def pack_request(request: Request) -> dict[str, Any]:
 
 
 def unpack_request(data: Mapping[str, Any], backend: Any) -> Request:
-    """The request again, addressed to the ``backend`` in this process."""
+    """The request from its JSON, addressed to the ``backend`` in this process."""
     sent = data["messages"]
     parameters = dict(data["parameters"])
     if isinstance(sent, str):
@@ -120,7 +120,7 @@ def _format(data: Mapping[str, Any]) -> ResponseFormat:
 
 
 def pack_outcome(outcome: Response | Embedding | BaseException) -> dict[str, Any]:
-    """An answer, vectors, or what went wrong."""
+    """A response, vectors, or an error as JSON."""
     if isinstance(outcome, BaseException):
         return {"error": _pack_error(outcome)}
     if isinstance(outcome, Embedding):
@@ -138,7 +138,7 @@ def pack_outcome(outcome: Response | Embedding | BaseException) -> dict[str, Any
 
 
 def unpack_outcome(data: Mapping[str, Any]) -> Response | Embedding | LLMError:
-    """The answer, vectors or error again."""
+    """The response, vectors or error from its JSON."""
     if "error" in data:
         return _unpack_error(data["error"])
     if "vectors" in data:
@@ -164,7 +164,7 @@ def _unpack_array(data: Mapping[str, Any]) -> Any:
 
 
 def _pack_error(error: BaseException) -> dict[str, Any]:
-    """Class, words and details; an exception that is none of ours keeps its name in the message."""
+    """Class, message and details; an exception that is not ours keeps its name in the message."""
     if not isinstance(error, LLMError):
         return {"kind": "BadRequest", "message": f"{type(error).__name__}: {error}", "hint": ""}
     details = {name: getattr(error, name) for name in _DETAILS if getattr(error, name, None)}

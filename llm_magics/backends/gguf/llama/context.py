@@ -1,4 +1,4 @@
-"""One llama.cpp context: the memory of keys and values, and the calls that fill, cut and read it."""
+"""One llama.cpp context: its KV cache, the batch of a decode, and the threads it computes with."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import os
 
 
 class Cores:
-    """Threads for decodes: all of them for a worker alone, an equal part each where several work.
+    """Threads for decodes: all of them for a single worker, an equal part each where several work.
 
     Two contexts of one thread each evaluate up to a quarter more rows than one context of two threads,
     which wait for each other after every step of every layer (docs/benchmarks/gguf.md).
@@ -30,11 +30,11 @@ class Cores:
         self._at_work: set[object] = set()
 
     def join(self, worker: object) -> None:
-        """``worker`` has work."""
+        """Count ``worker`` as busy."""
         self._at_work.add(worker)
 
     def leave(self, worker: object) -> None:
-        """``worker`` has none."""
+        """Count ``worker`` as idle."""
         self._at_work.discard(worker)
 
     @property
@@ -44,7 +44,7 @@ class Cores:
 
 
 def physical_cores() -> int:
-    """Cores this process may use, hyperthreads not counted: a second thread on a core only waits."""
+    """Physical cores this process may use: a second thread on one core only waits."""
     try:
         allowed = len(os.sched_getaffinity(0))
     except AttributeError:
@@ -57,10 +57,10 @@ def physical_cores() -> int:
 
 
 class Batch:
-    """Room for ``size`` tokens of up to ``lanes`` sequences.
+    """A batch of up to ``size`` tokens of up to ``lanes`` sequences.
 
-    A token belongs to the lanes ``first <= lane < last``; since lanes are numbered in the order of the
-    tree's branches, every token's lanes are such a span, and its list is a window on 0, 1, 2, ...
+    A token belongs to the sequences ``first <= lane < last``; since they are numbered in the order of the
+    tree's branches, every token's sequences are such a range, and its list is a slice of 0, 1, 2, ...
     """
 
     def __init__(self, size: int, lanes: int) -> None:
@@ -88,7 +88,7 @@ class Batch:
 
     @property
     def outputs(self) -> int:
-        """How many tokens' logits are asked for."""
+        """The number of tokens whose logits are computed."""
         return int(self.output[: self.count].sum())
 
     def clear(self) -> None:
@@ -104,7 +104,7 @@ class Batch:
         last: NDArray[Any] | int,
         output: NDArray[Any] | int = 0,
     ) -> None:
-        """Append tokens; ``positions`` and the spans of lanes as arrays, or a start and one span for all."""
+        """Append tokens; positions and ranges of sequences as arrays, or as a start and one range."""
         import numpy as np
 
         begin, end = self.count, self.count + len(tokens)
@@ -130,9 +130,9 @@ class Aborted(Exception):
 class Context:
     """A context of ``cells`` tokens shared by ``lanes`` sequences. Only one thread may use it.
 
-    ``batch`` tokens at most go into one decode and are computed in steps of the same size. ``flash``
-    turns flash attention on. ``pooling`` (a llama.cpp number, or -1 for the model's own) makes it a
-    context for embeddings. Raises ModelLoadError where the memory isn't there.
+    ``batch`` is the number of tokens of one decode and of one step. ``flash`` turns flash attention on.
+    ``pooling`` (a llama.cpp number, or -1 for the model's own) makes it a context for embeddings. Raises
+    ModelLoadError where memory is short.
     """
 
     def __init__(
@@ -182,11 +182,11 @@ class Context:
             self.pointer = None
 
     def abort(self, stop: bool = True) -> None:
-        """Stop the decode that runs (or take that back); safe from any thread."""
+        """Stop the running decode (or allow decodes again); safe from any thread."""
         self._flag[0] = b"\1" if stop else b"\0"
 
     def spread(self, threads: int) -> None:
-        """Compute on so many threads from the next decode on."""
+        """Set the number of threads from the next decode on."""
         self._llama.llama_set_n_threads(self.pointer, threads, threads)
 
     def decode(self) -> None:
@@ -198,7 +198,7 @@ class Context:
             raise BackendError(f"llama.cpp could not evaluate a batch (code {code}): {last_message()}")
 
     def logits(self, count: int) -> NDArray[Any]:
-        """The last decode's logits, shape (outputs, vocabulary): a view, gone with the next decode."""
+        """The last decode's logits, shape (outputs, vocabulary): a view that the next decode overwrites."""
         import numpy as np
 
         pointer = self._llama.llama_get_logits(self.pointer)
@@ -219,27 +219,30 @@ class Context:
         return int(self._llama.llama_model_n_embd_out(self.model.pointer))
 
     def cut(self, lane: int, position: int) -> bool:
-        """Forget a lane's (-1: every lane's) tokens from ``position`` on; False where it can't."""
+        """Remove a sequence's (-1: every sequence's) tokens from ``position`` on.
+
+        False where that is impossible.
+        """
         return bool(self._llama.llama_memory_seq_rm(self._memory, lane, position, -1))
 
     def share(self, start: int, end: int) -> None:
-        """Give lane 0's tokens of those positions to every lane; no copy is made."""
+        """Share sequence 0's tokens of those positions with every sequence, without a copy."""
         for lane in range(1, self.lanes):
             self._llama.llama_memory_seq_cp(self._memory, 0, lane, start, end)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove everything."""
         if self._memory:
             self._llama.llama_memory_clear(self._memory, False)
 
 
 def memory_of(model: Model, cells: int, kv_type: str) -> int:
-    """Bytes of a context's keys and values, at most."""
+    """The size of a context's keys and values in bytes, at most."""
     return cells * model.cell * (2 if kv_type == "f32" else 1)
 
 
 def _check_room(model: Model, cells: int, kv_type: str) -> None:
-    """Refuse what can't fit before it is tried: the system would end the process, not the call."""
+    """Raises where memory is short: the system would end the process, not the call."""
     import psutil
 
     needed, free = memory_of(model, cells, kv_type), psutil.virtual_memory().available

@@ -11,13 +11,13 @@ from llm_magics.backends.gguf.llama.queue import EmbeddingItem
 from llm_magics.backends.gguf.load_options import LoadOptions
 
 LONGEST = 8192
-"""Tokens of one text, where the model was made to embed."""
+"""The tokens of one text for a model that was made to embed."""
 ROUGH = 512
-"""The same for a model that was not: llama.cpp computes logits of every token there, and keeps them."""
+"""The same for a model that was not: llama.cpp computes and keeps the logits of every token there."""
 
 
 class Embedder:
-    """A context of its own for embeddings: generation and pooling can't share one."""
+    """A context for embeddings: generation and pooling can't share one."""
 
     def __init__(self, model: Model, options: LoadOptions) -> None:
         size = max(options.batch, longest_text(model))
@@ -37,10 +37,10 @@ class Embedder:
         self.width = self.context.embedding_width
 
     def pack(self, waiting: Sequence[EmbeddingItem]) -> list[EmbeddingItem]:
-        """The oldest and the others that fit beside it, longest first.
+        """The oldest item and others that fit beside it, longest first.
 
-        One long text may fill a decode by itself; short ones never make it larger than a decode of rows:
-        all tokens of a decode attend to all others, and its buffers grow with them.
+        One long text may fill a decode; short ones never make it larger than a decode of rows: all tokens
+        of a decode attend to all others, and its buffers grow with them.
         """
         room = max(self._full, len(waiting[0].tokens))
         chosen: list[EmbeddingItem] = []
@@ -51,7 +51,7 @@ class Embedder:
         return chosen
 
     def run(self, works: Sequence[EmbeddingItem]) -> None:
-        """Embed packed works and answer them."""
+        """Embed packed items and answer them."""
         self.context.clear()
         self.context.batch.clear()
         for lane, work in enumerate(works):
@@ -63,13 +63,13 @@ class Embedder:
 
 
 def longest_text(model: Model) -> int:
-    """Tokens that one embedding may take: what the model was trained on, within reason."""
+    """The most tokens of one embedding: the trained context, within reason."""
     longest = LONGEST if model.pools or not model.writes else ROUGH
     return min(model.trained_context or longest, longest)
 
 
 def pooling(model: Model) -> int:
-    """The pooling the file asks for; the mean for models that weren't made to embed."""
+    """The pooling that the file asks for; the mean for models that weren't made to embed."""
     llama = library()
     said = model.meta(f"{model.meta('general.architecture')}.pooling_type")
     known = {

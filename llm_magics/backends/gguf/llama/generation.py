@@ -1,4 +1,7 @@
-"""Texts decoded side by side: one token of every live row a step, finished rows replaced at once."""
+"""Generation: texts are decoded side by side, one token a row and step.
+
+Finished rows are replaced at once.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class GenerationState:
-    """A text in the making. ``pending`` are tokens not evaluated yet, ``length`` those in the lane."""
+    """A text that is being generated.
+
+    ``pending`` are tokens not evaluated yet, ``length`` those in the KV cache.
+    """
 
     work: GenerationItem
     sampler: Sampler
@@ -32,7 +38,7 @@ class GenerationState:
     finish: str = ""
 
     def add(self, token: int, model: Model) -> None:
-        """Take a token; ``finish`` says why where it was the last."""
+        """Add a token; ``finish`` is the reason where it was the last."""
         import numpy as np
 
         if model.ends(token):
@@ -50,13 +56,13 @@ class GenerationState:
             self.work.heard(self.text.decode("utf-8", "ignore"))
 
     def written(self) -> GenerationResult:
-        """The finished text; a letter cut in two at its end is left out."""
+        """The finished text, without an incomplete character at its end."""
         text = self.text.decode("utf-8", "ignore" if self.finish == "length" else "replace")
         return GenerationResult(text, self.finish, len(self.tokens), self.reused)
 
 
 class Generator:
-    """Continues prompts on a context's prefix. ``evaluated`` counts the tokens behind it."""
+    """Generates behind a context's shared prefix. ``evaluated`` counts the tokens behind it."""
 
     def __init__(self, prefix: Prefix) -> None:
         self._prefix = prefix
@@ -70,27 +76,27 @@ class Generator:
 
     @property
     def busy(self) -> bool:
-        """True while there are drafts."""
+        """True while texts are being generated."""
         return bool(self.live or self._waiting)
 
     @property
     def room(self) -> int:
-        """How many more rows would find a lane."""
+        """How many more rows would find a sequence."""
         return max(0, self._context.lanes - len(self.live) - len(self._waiting))
 
     @property
     def works(self) -> list[GenerationItem]:
-        """What is being written."""
+        """The items that are being generated."""
         return [draft.work for draft in (*self.live, *self._waiting)]
 
     def begin(self, works: list[GenerationItem]) -> None:
-        """Set the prefix for these prompts and take them on; only while nothing is live."""
+        """Set the prefix for these prompts and start them; only while nothing is running."""
         self._prefix.fit([work.prompt for work in works])
         for work in works:
             self._take(work)
 
     def admit(self, works: Iterable[GenerationItem]) -> list[GenerationItem]:
-        """Take on those that continue the prefix; returns them."""
+        """Start those that continue the prefix; returns them."""
         shared = len(self._prefix)
         taken = []
         for work in works:
@@ -100,7 +106,7 @@ class Generator:
         return taken
 
     def step(self) -> None:
-        """One decode: the newest token of every live row, and prompts that fit beside them."""
+        """One decode: the newest token of every running row, and prompts that fit beside them."""
         self._drop()
         self._seat()
         if not self.live:
@@ -114,7 +120,7 @@ class Generator:
             draft.work.answer(draft.written())
 
     def stop(self, error: BaseException | None = None) -> None:
-        """Give up all drafts; ``error`` is what their owners are told."""
+        """Abandon all texts; their rows fail with ``error``."""
         for draft in (*self.live, *self._waiting):
             draft.sampler.close()
             if error is not None:
@@ -124,7 +130,7 @@ class Generator:
         self._prefix.cut(len(self._prefix))
 
     def _take(self, work: GenerationItem) -> None:
-        """Queue a draft; parameters that llama.cpp refuses are that row's fault alone."""
+        """Queue an item; a parameter that llama.cpp refuses fails that row alone."""
         shared = len(self._prefix)
         try:
             sampler = Sampler(self._model, self._table, work.sampling, work.grammar)
@@ -136,7 +142,7 @@ class Generator:
         )
 
     def _drop(self) -> None:
-        """Let go of rows that nobody waits for."""
+        """Abandon rows that nobody waits for."""
         for draft in [draft for draft in self.live if draft.work.dropped]:
             self._leave(draft)
         for draft in [draft for draft in self._waiting if draft.work.dropped]:
@@ -144,7 +150,7 @@ class Generator:
             draft.sampler.close()
 
     def _seat(self) -> None:
-        """Give waiting drafts a lane while lanes, cells and the batch have room."""
+        """Give waiting items a sequence while sequences, cells and the batch have room."""
         while self._waiting and self._free and self._fits(self._waiting[0]):
             draft = self._waiting.popleft()
             draft.lane = self._free.pop()
@@ -153,7 +159,7 @@ class Generator:
             self._unseat(self.live[-1])
 
     def _fits(self, draft: GenerationState) -> bool:
-        """Whether a draft may start now; the first one always may."""
+        """Whether an item may start now; the first one always may."""
         ahead = len(self.live) * STEPS_AHEAD  # what the others will write before one of them ends
         return not self.live or self._cells() + len(draft.pending) + ahead <= self._context.cells
 
@@ -163,7 +169,7 @@ class Generator:
         return shared + sum(draft.length - shared + len(draft.pending) for draft in self.live)
 
     def _unseat(self, draft: GenerationState) -> None:
-        """Back to waiting: its lane is needed; its tokens will be evaluated once more."""
+        """Take an item's sequence away; its tokens will be evaluated again."""
         import numpy as np
 
         self._empty(draft)
@@ -182,9 +188,9 @@ class Generator:
         self.live.remove(draft)
 
     def _fill(self) -> list[tuple[GenerationState, bool]]:
-        """Put tokens into the batch; returns the drafts in it, and whether their logits are there.
+        """Put tokens into the batch; returns the items in it, and whether their logits are computed.
 
-        Single tokens first, so that a long prompt never holds up the rows that are being written.
+        Single tokens come first, so that a long prompt never delays the rows that are being generated.
         """
         import numpy as np
 

@@ -1,4 +1,4 @@
-"""One loaded GGUF file: its weights, its vocabulary and what its metadata says."""
+"""One loaded GGUF file: its weights, its vocabulary and its metadata."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ class Model:
         self._vocabulary = self._llama.llama_model_get_vocab(self.pointer)
 
     def close(self) -> None:
-        """Free the weights; every later question raises ModelCleared."""
+        """Free the weights; every later call raises ModelCleared."""
         with self._lock:
             if self.pointer:
                 self._llama.llama_model_free(self.pointer)
                 self.pointer = None
 
     def _call(self, name: str, *arguments: Any) -> Any:
-        """Call llama.cpp while the model is there: a row may be tokenised as another thread clears."""
+        """Call llama.cpp while the model is open: a row may be tokenised while another thread clears it."""
         with self._lock:
             if not self.pointer:
                 raise cleared(self.path)
@@ -90,7 +90,7 @@ class Model:
 
     @cached_property
     def cell(self) -> int:
-        """Bytes of float16 keys and values one token takes in a context, at most."""
+        """The size of float16 keys and values of one token in bytes, at most."""
         name = self.meta("general.architecture")
         heads = int(self._call("llama_model_n_head_kv", self.pointer))
         width = int(self._call("llama_model_n_embd", self.pointer))
@@ -112,12 +112,12 @@ class Model:
 
     @property
     def pools(self) -> bool:
-        """True where the file says how to make one vector of a text."""
+        """True where the file defines how to pool one vector from a text."""
         return self.meta(f"{self.meta('general.architecture')}.pooling_type") not in ("", "0")
 
     @cached_property
     def forgets(self) -> bool:
-        """True for recurrent and hybrid models, whose memory can't be cut back to a shared prefix."""
+        """True for recurrent and hybrid models, whose memory can't be rewound to a shared prefix."""
         return bool(
             self._call("llama_model_is_recurrent", self.pointer)
             or self._call("llama_model_is_hybrid", self.pointer)
@@ -153,9 +153,9 @@ class Model:
         return found[: max(count, 0)]
 
     def document(self, text: str) -> NDArray[Any]:
-        """``text`` as an embedding model reads it: with the marks its vocabulary puts around a text.
+        """``text`` as tokens for an embedding model, with its vocabulary's marks around a text.
 
-        Never empty: an empty text is read as its mark of the end.
+        Never empty: an empty text becomes the end mark.
         """
         import numpy as np
 
@@ -174,9 +174,9 @@ class Model:
         return room.raw[: max(got, 0)]
 
     def text(self, tokens: NDArray[Any]) -> str:
-        """The text of ``tokens``; bytes that are no UTF-8 (a letter cut in two) are left out.
+        """The text of ``tokens``; bytes that are no UTF-8 (an incomplete character) are left out.
 
-        Joined piece by piece: the library's own detokenizer tidies blanks before punctuation away.
+        Joined piece by piece: the library's own detokenizer removes blanks before punctuation.
         """
         whole = b"".join(self.piece(token, special=True) for token in tokens.tolist())
         return whole.decode("utf-8", "ignore")
@@ -205,7 +205,7 @@ class Model:
 
     @cached_property
     def control(self) -> re.Pattern[str]:
-        """Matches what looks like a control token: a row's text must never become one."""
+        """A pattern for texts of control tokens: a row's text must never become one."""
         kinds = ((token, self._kind(token)) for token in range(self.vocabulary_size))
         ids = [token for token, kind in kinds if kind & CONTROL]
         return lookalikes({self.piece(token, special=True).decode("utf-8", "replace") for token in ids})
@@ -224,7 +224,7 @@ class Model:
 
 
 def _reason(log: str) -> str:
-    """What llama.cpp's log says of a failed load, without the names of its functions."""
+    """The reason of a failed load in llama.cpp's log, without names of functions."""
     words = LOADING.sub("", log).strip(" .")
     return words or "it gives no reason"
 
@@ -233,7 +233,7 @@ LOADING = re.compile(r"\b\w+: (?=[a-z])|error loading model: |failed to load mod
 
 
 def cleared(path: Path) -> ModelCleared:
-    """What waiting rows are told when their model goes."""
+    """The error of rows whose model was cleared."""
     return ModelCleared(
         f"{path.name} was cleared from the model cache before this row was answered.",
         hint="Answered rows are kept: run the cell again for the others.",
@@ -241,7 +241,7 @@ def cleared(path: Path) -> ModelCleared:
 
 
 def _check(path: Path) -> None:
-    """Refuse what is no readable GGUF file before llama.cpp sees it."""
+    """Raises for a file that is no readable GGUF, before llama.cpp opens it."""
     try:
         with path.open("rb") as file:
             start = file.read(4)

@@ -1,4 +1,4 @@
-"""llama-cpp-python's low-level names, checked once: they change between its releases."""
+"""llama-cpp-python's low-level functions, checked once: they change between its releases."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NEEDED = (
 )
 
 KEPT = (3, 4)
-"""Warnings and errors of the log are kept: llama.cpp's reasons stand nowhere else (``ggml_log_level``)."""
+"""The log level from which messages are kept: llama.cpp gives its reasons nowhere else."""
 
 
 @cache
@@ -73,17 +73,17 @@ def gpu_built() -> bool:
 
 
 def last_message() -> str:
-    """What llama.cpp logged as a warning or an error on this thread since the last call, newest last."""
+    """The warnings and errors that llama.cpp logged on this thread since the last call, newest last."""
     return " ".join(_Log.lines.pop(threading.get_ident(), ())).strip()
 
 
 def log_shown(shown: bool = True) -> None:
-    """Print llama.cpp's own log to stderr from now on, or no longer."""
+    """Print llama.cpp's own log to stderr from now on, or stop that."""
     _Log.shown = shown
 
 
 class _Log:
-    """Where llama.cpp's log goes; the process dies on the next line if ``callback`` is collected."""
+    """Receives llama.cpp's log; the process crashes at the next message if ``callback`` is collected."""
 
     callback: Any = None
     shown = False
@@ -100,17 +100,17 @@ class _Log:
 
 
 def _silence(low: ModuleType) -> None:
-    """Take llama.cpp's log through a callback: redirecting file descriptors would take the notebook's too."""
+    """Route llama.cpp's log to a callback; redirecting file descriptors would redirect the notebook's too."""
     _Log.callback = low.llama_log_callback(_Log.take)
     low.llama_log_set(_Log.callback, ctypes.c_void_p(0))
 
 
 @cache
 def read_flag() -> Any:
-    """A C function that says whether a flag in memory is set, for ``llama_set_abort_callback``.
+    """A C function that reports whether a flag in memory is set, for ``llama_set_abort_callback``.
 
-    ggml asks hundreds of times a decode. A Python callback would take the interpreter's lock each time
-    and wait for whatever the notebook is doing; ``strlen`` of a one-character text (0 or 1) takes none.
+    ggml calls it hundreds of times a decode. A Python callback would take the interpreter's lock each
+    time and wait for the notebook; ``strlen`` of a one-character text (0 or 1) takes none.
     """
     runtime = ctypes.CDLL("msvcrt" if os.name == "nt" else None)
     return ctypes.cast(runtime.strlen, library().ggml_abort_callback)

@@ -1,4 +1,4 @@
-"""The prompt prefix that all lanes of a context share, and its upkeep."""
+"""The shared prompt prefix of a context: evaluated once, used by every sequence."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WORTH = 32
-"""Tokens that a longer prefix must save over the rows in sight before it is evaluated on its own."""
+"""Tokens that a longer prefix must save over the waiting rows before it is evaluated on its own."""
 
 
 def common(a: NDArray[Any], b: NDArray[Any]) -> int:
-    """How many tokens two prompts share from the start."""
+    """The number of tokens that two prompts share from the start."""
     length = min(len(a), len(b))
     differs = a[:length] != b[:length]
     return int(differs.argmax()) if differs.any() else length
 
 
 class Prefix:
-    """The tokens evaluated once and seen by every lane; ``evaluated`` counts those ever computed for it."""
+    """The tokens that are evaluated once for every sequence.
+
+    ``evaluated`` counts those ever computed for it.
+    """
 
     def __init__(self, context: Context) -> None:
         import numpy as np
@@ -36,9 +39,9 @@ class Prefix:
         return len(self.tokens)
 
     def fit(self, prompts: Sequence[NDArray[Any]]) -> int:
-        """Make the prefix what the prompts share, never a whole prompt; returns its length.
+        """Set the prefix to what the prompts share, never a whole prompt; returns its length.
 
-        Cutting is free; a longer one is evaluated where that saves work.
+        Shortening is free; a longer prefix is evaluated where that saves work.
         """
         if not self.shares:
             return 0
@@ -51,14 +54,14 @@ class Prefix:
         return len(self)
 
     def adopt(self, tokens: NDArray[Any]) -> None:
-        """Make ``tokens``, which lane 0 holds, the prefix of all lanes."""
+        """Make ``tokens``, which sequence 0 holds, the prefix of all sequences."""
         for lane in range(1, self.context.lanes):
             self.context.cut(lane, len(self))
         self.context.share(len(self), len(tokens))
         self.tokens = tokens
 
     def cut(self, length: int) -> None:
-        """Forget everything from ``length`` on, in every lane."""
+        """Remove everything from ``length`` on, in every sequence."""
         if not self.shares:
             self.forget()
             return
@@ -66,12 +69,12 @@ class Prefix:
         self.tokens = self.tokens[:length]
 
     def forget(self) -> None:
-        """Forget everything."""
+        """Remove everything."""
         self.context.clear()
         self.tokens = self.tokens[:0]
 
     def _extend(self, tokens: NDArray[Any]) -> None:
-        """Evaluate the tokens behind the prefix once, in lane 0, and share them; slice by slice."""
+        """Evaluate the tokens behind the prefix once, in sequence 0, and share them, slice by slice."""
         import numpy as np
 
         step = self.context.batch.size
@@ -90,7 +93,7 @@ class Prefix:
 
 
 def _can_cut_back(context: Context) -> bool:
-    """Whether this model's memory can forget a part of a sequence; recurrent and hybrid ones refuse."""
+    """Whether this model's memory can remove a part of a sequence; recurrent and hybrid ones can't."""
     import numpy as np
 
     if context.model.forgets:

@@ -1,4 +1,4 @@
-"""The line in front of a model's workers: rows wait in it, one prompt's rows are claimed together."""
+"""The queue in front of a model's workers: rows wait in it, rows with one prompt are claimed together."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 Kind: TypeAlias = "tuple[Hashable, type[WorkItem]]"
-"""What may go into one decode: the group of a prompt and the sort of work."""
+"""What may go into one decode: the group of a prompt and the kind of item."""
 
 
 @dataclass(eq=False)
 class WorkItem:
-    """One row's work. ``group`` is equal for rows that share a prompt: they go into the same decode."""
+    """One row's work. ``group`` is equal for rows that share a prompt, which go into the same decode."""
 
     group: Hashable
     future: Future[Any] = field(default_factory=Future, init=False)
@@ -33,7 +33,7 @@ class WorkItem:
 
     @property
     def kind(self) -> Kind:
-        """Equal for works that may go into one decode."""
+        """Equal for items that may go into one decode."""
         return self.group, type(self)
 
     @property
@@ -42,13 +42,13 @@ class WorkItem:
         return self.future.cancelled()
 
     def answer(self, value: Any) -> None:
-        """Hand over the answer; nothing happens where nobody waits."""
+        """Set the answer; nothing happens where nobody waits."""
         if not self.future.cancelled():
             with contextlib.suppress(InvalidStateError):
                 self.future.set_result(value)
 
     def fail(self, error: BaseException) -> None:
-        """Hand over the reason why there is none."""
+        """Set the error in place of an answer."""
         if not self.future.cancelled():
             with contextlib.suppress(InvalidStateError):
                 self.future.set_exception(error)
@@ -58,7 +58,7 @@ class WorkItem:
 class ScoringItem(WorkItem):
     """Evaluate a tree. ``read(number, logits)`` keeps what is needed of an output's row of logits.
 
-    The answer is a Scored.
+    The answer is a ScoringResult.
     """
 
     tree: Tree
@@ -73,7 +73,7 @@ class ScoringItem(WorkItem):
 
 @dataclass(frozen=True)
 class ScoringResult:
-    """The pieces by output number, and how many prompt tokens were not evaluated again."""
+    """The values by output number, and the number of prompt tokens that were not evaluated again."""
 
     pieces: Mapping[int, Any]
     reused: int
@@ -81,9 +81,10 @@ class ScoringResult:
 
 @dataclass(eq=False)
 class GenerationItem(WorkItem):
-    """Continue a prompt by up to ``most`` tokens. ``sampling`` holds the parameters, seed among them.
+    """Continue a prompt by up to ``most`` tokens. ``sampling`` holds the parameters and the seed.
 
-    ``stop`` are byte strings that end the text, ``heard`` is told the text so far. The answer is a Written.
+    ``stop`` are byte strings that end the text, ``heard`` is called with the text so far. The answer is a
+    GenerationResult.
     """
 
     prompt: NDArray[Any]
@@ -112,15 +113,16 @@ class EmbeddingItem(WorkItem):
 
 
 MAX_WAIT = 2.0
-"""Seconds a row of another prompt waits before the prompt under way takes no more rows."""
+"""Seconds that a row of another prompt waits before the current prompt takes no more rows."""
 LOOK_AHEAD = 64
-"""Waiting rows looked at to find what they share and which fit together."""
+"""Waiting rows that are examined for a common prefix and for what fits together."""
 
 
 class WorkQueue:
-    """Works in the order they came. Every method may be called from any thread.
+    """Work items in the order they arrived. Every method may be called from any thread.
 
-    ``changed`` guards it and wakes who waits for work; ``closed`` is True once no more is taken.
+    ``changed`` guards the queue and wakes waiting workers; ``closed`` is True once no more items are
+    taken.
     """
 
     def __init__(self) -> None:
@@ -133,11 +135,11 @@ class WorkQueue:
 
     @property
     def next(self) -> Kind | None:
-        """What the oldest is of; None where nothing waits."""
+        """The kind of the oldest item; None where nothing waits."""
         return self._waiting[0].kind if self._waiting else None
 
     def put(self, work: WorkItem) -> bool:
-        """Queue a work; False where the line is closed."""
+        """Add an item; False where the queue is closed."""
         with self.changed:
             if not self.closed:
                 work.arrived = time.monotonic()
@@ -146,14 +148,14 @@ class WorkQueue:
             return not self.closed
 
     def back(self, works: Sequence[WorkItem]) -> None:
-        """Put claimed works where they were."""
+        """Put claimed items back to their places."""
         if works:
             with self.changed:
                 self._waiting = sorted([*works, *self._waiting], key=lambda work: work.arrived)
                 self.changed.notify_all()
 
     def claim(self, last: Kind, most: int = LOOK_AHEAD) -> list[WorkItem]:
-        """Up to ``most`` works of one group and kind: the last one's, unless others wait too long."""
+        """Up to ``most`` items of one group and kind: the last one's, unless others have waited too long."""
         with self.changed:
             self._waiting = [work for work in self._waiting if not work.dropped]
             if not self._waiting:
@@ -163,7 +165,7 @@ class WorkQueue:
             return (patient and self._take(last, most)) or self._take(first.kind, most)
 
     def more(self, kind: Kind, most: int) -> list[WorkItem]:
-        """Up to ``most`` further works of one kind; none where another has waited too long."""
+        """Up to ``most`` further items of one kind; none where another has waited too long."""
         with self.changed:
             others = (work.arrived for work in self._waiting if work.kind != kind)
             first = min(others, default=None)
@@ -172,7 +174,7 @@ class WorkQueue:
             return self._take(kind, most)
 
     def drain(self) -> list[WorkItem]:
-        """All that wait; nobody will come for them."""
+        """All waiting items, which nobody will claim any more."""
         with self.changed:
             left, self._waiting = self._waiting, []
             return left

@@ -31,14 +31,14 @@ PARAMETERS = (
     "seed",
 )
 DEFAULTS = {"temperature": 0.8, "top_k": 40, "top_p": 0.95, "min_p": 0.05, "typical_p": 1.0}
-"""llama.cpp's own (common.h), for what the user did not set."""
+"""llama.cpp's defaults (common.h) for what the user did not set."""
 NOT_UNDERSTOOD: set[str] = set()
 """Grammars that llama.cpp has refused."""
 PENALTY_WINDOW = 64  # llama.cpp's penalty_last_n
 
 
 class Sampler:
-    """Chooses the tokens of one text; ``table`` is the owner thread's. ``close`` frees it."""
+    """Chooses the tokens of one text; ``table`` belongs to the worker thread. ``close`` frees it."""
 
     def __init__(
         self, model: Model, table: Candidates, parameters: Mapping[str, Any], grammar: str = ""
@@ -55,7 +55,7 @@ class Sampler:
             self._noise = GumbelNoise(int(whole.get("seed", 0))) if float(whole["temperature"]) > 0 else None
 
     def next(self, logits: NDArray[Any]) -> int:
-        """The token after those so far, from a row of logits."""
+        """The next token, from a row of logits."""
         token = self._choose(logits)
         if self._grammar and not self._allowed(token):
             token = self._choose_within(logits)
@@ -79,7 +79,10 @@ class Sampler:
         return self._table.fill(logits).apply(self._chain).best(self._noise)
 
     def _allowed(self, token: int) -> bool:
-        """Whether the grammar takes the token; asked for one, since asking for all costs milliseconds."""
+        """Whether the grammar allows the token.
+
+        Checked for one token, since checking all takes milliseconds.
+        """
         return self._table.single(token).apply(self._grammar).first_logit > REFUSED
 
     def _choose_within(self, logits: NDArray[Any]) -> int:
@@ -125,7 +128,7 @@ class Sampler:
 
 
 PENALTIES = {"repeat_penalty": 1.0, "frequency_penalty": 0.0, "presence_penalty": 0.0}
-"""In the order llama.cpp takes them, with the values that change nothing."""
+"""The penalties in llama.cpp's order, with the values that change nothing."""
 
 
 def _greedy(parameters: Mapping[str, Any]) -> bool:
@@ -136,7 +139,7 @@ def _greedy(parameters: Mapping[str, Any]) -> bool:
 
 
 class GumbelNoise:
-    """Gumbel noise by token for each step of one text, whatever else is in the batch."""
+    """Gumbel noise by token for each step of one text, independent of the rest of the batch."""
 
     def __init__(self, seed: int) -> None:
         self.step = 0
@@ -157,7 +160,7 @@ MASK = 0xFFFFFFFFFFFFFFFF
 
 
 def _mixed(bits: NDArray[Any]) -> NDArray[Any]:
-    """SplitMix64's step: each input bit changes half of the output's."""
+    """The step of SplitMix64: each input bit changes half of the output's."""
     import numpy as np
 
     bits = bits + np.uint64(0x9E3779B97F4A7C15)
@@ -168,7 +171,7 @@ def _mixed(bits: NDArray[Any]) -> NDArray[Any]:
 
 
 REFUSED = -1e30
-"""Below this a grammar has ruled a token out (it sets minus infinity)."""
+"""Logits below this are excluded by the grammar, which sets minus infinity."""
 
 
 class Candidates:

@@ -1,4 +1,4 @@
-"""A loaded model: its weights, the line of waiting rows, and the workers that evaluate them."""
+"""A loaded model: its weights, the queue of waiting rows, and the workers that evaluate them."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from llm_magics.backends.gguf.llama.worker import Worker
 from llm_magics.backends.gguf.load_options import LoadOptions
 
 WORKERS = 4
-"""Workers at most where nothing is said: more only take memory, and threads that share are cheap."""
+"""The most workers by default: more only take memory."""
 ROOM = 1_000_000_000
-"""Bytes that the contexts of workers beyond the first may take together, where nothing is said."""
+"""The most bytes that the contexts of workers beyond the first take together by default."""
 
 
 class Scheduler:
-    """``submit`` work from anywhere, the answer comes in its future.
+    """``submit`` takes work from any thread; the answer comes in its future.
 
-    One worker does all while few rows wait, with all threads; others help when they crowd, each in a
-    context of its own with its share of the threads. Loading raises ModelLoadError.
+    One worker does everything with all threads while few rows wait; the others help when many wait, each
+    in a context of its own with its share of the threads. Loading raises ModelLoadError.
     """
 
     def __init__(self, path: Path, options: LoadOptions) -> None:
@@ -50,13 +50,13 @@ class Scheduler:
 
     @property
     def shares(self) -> bool:
-        """False for models that evaluate whole prompts because their memory can't be cut back."""
+        """False for models that evaluate whole prompts because their memory can't be rewound."""
         first = self.workers[0].prefix
         return first is None or first.shares
 
     @property
     def longest_text(self) -> int:
-        """Tokens that one embedding may take."""
+        """The most tokens of one embedding."""
         return longest_text(self.model)
 
     @property
@@ -66,13 +66,13 @@ class Scheduler:
         return {name: sum(one[name] for one in done) for name in ("prefix", "rows")}
 
     def submit(self, work: WorkItem) -> None:
-        """Queue one row's work. Raises ModelCleared where the model is gone."""
+        """Queue one row's work. Raises ModelCleared where the model is closed."""
         if not self._line.put(work):
             raise cleared(self.model.path)
         work.future.add_done_callback(self._dropped)
 
     def close(self) -> None:
-        """Fail what waits, stop the decodes that run, end the threads, free the memory."""
+        """Fail what waits, stop the running decodes, end the threads, free the memory."""
         with self._line.changed:
             self._line.closed = True
             self._line.changed.notify_all()

@@ -1,4 +1,4 @@
-"""Many rows' trees in one decode: the shared prefix once, then each row's own tokens and branches."""
+"""Scoring: the trees of many rows in one decode, behind the shared prefix."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Scorer:
-    """Evaluates trees on a context's prefix. ``evaluated`` counts the tokens behind it."""
+    """Evaluates trees behind a context's prefix. ``evaluated`` counts the tokens behind it."""
 
     def __init__(self, prefix: Prefix) -> None:
         self._prefix = prefix
@@ -22,7 +22,7 @@ class Scorer:
         self.evaluated = 0
 
     def pack(self, waiting: Sequence[ScoringItem]) -> list[ScoringItem]:
-        """The oldest, and the others that fill the decode best beside it (longest first)."""
+        """The oldest item, and others that fill the decode best beside it (longest first)."""
         shared = self._prefix.fit([work.prompt for work in waiting])
         room = min(self._context.batch.size, self._context.cells - shared)
         lanes, outputs = self._context.lanes, self._context.outputs
@@ -38,7 +38,7 @@ class Scorer:
         return chosen
 
     def run(self, works: Sequence[ScoringItem]) -> None:
-        """Evaluate packed works and answer them."""
+        """Evaluate packed items and answer them."""
         shared = len(self._prefix)
         try:
             if not self._prefix.shares:
@@ -56,7 +56,7 @@ class Scorer:
         return tree.tips if self._prefix.shares else min(tree.tips, self._context.lanes)
 
     def _together(self, works: Sequence[ScoringItem]) -> None:
-        """All rows in one decode; they fit by ``pack``."""
+        """All rows in one decode; ``pack`` made them fit."""
         start = len(self._prefix)
         self._context.batch.clear()
         lane = 0
@@ -68,14 +68,14 @@ class Scorer:
         self._decode(wanted)
 
     def _alone(self, work: ScoringItem) -> None:
-        """One row of any length and any number of branches; its chain stays as the next prefix."""
+        """One row of any length and any number of branches; its chain becomes the next prefix."""
         for tree, numbers in split(work.tree, self._context.lanes, self._context.cells):
             self._sliced(tree, len(self._prefix), [(work, number) for number in numbers])
             self._context.cut(-1, tree.chain)
             self._prefix.adopt(tree.tokens[: tree.chain])
 
     def _sliced(self, tree: Tree, start: int, wanted: list[tuple[ScoringItem, int]]) -> None:
-        """One tree in as many decodes as its tokens and outputs take."""
+        """One tree in as many decodes as its tokens and outputs need."""
         import numpy as np
 
         begin = start
@@ -91,7 +91,7 @@ class Scorer:
             begin = end
 
     def _whole(self, works: Sequence[ScoringItem]) -> None:
-        """Every path a sequence of its own, for memories that can't branch."""
+        """Every path as a sequence of its own, for memories that can't branch."""
         for work in works:
             found = paths(work.tree)
             for begin in range(0, len(found), self._context.lanes):
@@ -123,7 +123,7 @@ class Scorer:
         )
 
     def _decode(self, wanted: Sequence[tuple[ScoringItem, int]]) -> None:
-        """Evaluate the batch and let each work read its rows of logits."""
+        """Evaluate the batch and let each item read its rows of logits."""
         self._context.decode()
         self.evaluated += self._context.batch.count
         if not wanted:

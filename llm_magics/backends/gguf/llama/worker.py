@@ -1,4 +1,4 @@
-"""A thread with llama.cpp contexts of its own: it claims rows from the line and evaluates them."""
+"""A worker thread with llama.cpp contexts of its own: it claims rows from the queue and evaluates them."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from llm_magics.backends.gguf.load_options import LoadOptions
 from llm_magics.core.errors import BackendError, LLMError, ModelLoadError
 
 LINGER = 0.002
-"""Seconds an idle thread waits after the first row for its companions."""
+"""Seconds that an idle thread waits after the first row for more of them."""
 CROWD, FEW = 16, 4
 """Rows that must wait for one more worker to help: many where it has to evaluate their prompt first."""
 
 
 class Worker:
-    """The only thread that ever enters its contexts: two in one crash the process.
+    """The only thread that ever uses its contexts: two threads in one crash the process.
 
-    The first (``rank`` 0) opens its context at once and raises ModelLoadError where it can't. The
-    others open theirs when rows crowd, and retire where there is no memory for it. Work of one prompt
-    goes into the same decodes, oldest prompt first.
+    The first (``rank`` 0) opens its context at once and raises ModelLoadError where it can't. The others
+    open theirs when many rows wait, and end where memory is short. Items of one prompt go into the same
+    decodes, oldest prompt first.
     """
 
     def __init__(self, model: Model, options: LoadOptions, line: WorkQueue, cores: Cores, rank: int) -> None:
@@ -71,7 +71,7 @@ class Worker:
         return self._decoding is not None
 
     def look(self) -> None:
-        """Stop the decode where the line is closed, or nobody waits for any of its rows any more."""
+        """Stop the decode where the queue is closed, or nobody waits for any of its rows."""
         with self._line.changed:
             if self._decoding is not None and (
                 self._line.closed or all(work.dropped for work in self._running)
@@ -79,13 +79,13 @@ class Worker:
                 self._decoding.abort()
 
     def join(self) -> None:
-        """Wait for the thread; it ends once the line is closed."""
+        """Wait for the thread, which ends once the queue is closed."""
         self._thread.join()
 
     # -- on the thread
 
     def _open(self, *, writes: bool) -> None:
-        """The context for a kind of work, where it isn't open yet. Raises ModelLoadError."""
+        """Open the context for a kind of work. Raises ModelLoadError."""
         if not writes:
             self.embedder = self.embedder or Embedder(self._model, self._options)
         elif self.prefix is None:
@@ -122,7 +122,7 @@ class Worker:
         self._end()
 
     def _sleep(self) -> bool:
-        """Wait until this worker is needed; False when it is time to go."""
+        """Wait until this worker is needed; False when it should end."""
         idle = False
         with self._line.changed:
             while not self._line.closed and not self._retired and not self._needed:
@@ -144,7 +144,7 @@ class Worker:
         return self.writer is not None and self.writer.busy
 
     def _turn(self) -> None:
-        """One decode's worth of work."""
+        """Do the work of one decode."""
         if self._busy:
             self._write()
             return
@@ -179,7 +179,7 @@ class Worker:
             self.scorer.run(chosen)
 
     def _start_writing(self, works: list[GenerationItem]) -> None:
-        """Leave a part of the rows to workers that have nothing to do."""
+        """Start generating; leaves a part of the rows to idle workers."""
         assert self.writer is not None and self.prefix is not None
         fair = max(CROWD, -(-(len(works) + len(self._line)) // self._options.workers))
         chosen = works[:fair]
@@ -221,7 +221,7 @@ class Worker:
                 self._decoding = None
 
     def _abandon(self, error: BaseException | None) -> None:
-        """After a failed decode tell its rows; after a stopped one ask those still waited for anew."""
+        """After a failed decode fail its rows; after a stopped one queue those still waited for again."""
         works = [work for work in self._running if not work.future.done()]
         self._running = ()
         if self._busy and self.writer is not None:
