@@ -80,7 +80,10 @@ def write(
 
 
 def settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Sampling arguments of transformers: temperature 0 is greedy, any sampling parameter turns sampling on."""
+    """Sampling arguments of transformers.
+
+    Temperature 0 is greedy, any sampling parameter turns sampling on.
+    """
     made = {WORDS[name]: value for name, value in given.items() if name in WORDS and value is not None}
     if made.get("temperature") == 0:
         made.pop("temperature")

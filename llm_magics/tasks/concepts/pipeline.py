@@ -1,4 +1,4 @@
-"""One call from texts to scored concepts, or to any stage on the way."""
+"""``concepts``: one call from texts to scored concepts, or to any stage on the way."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def concepts(options: ConceptsOptions) -> Any:
 
 
 def plan_induction(session: Session, options: ConceptsOptions) -> InductionPlan:
-    """Check everything about a call. Raises UsageError, NotFound."""
+    """Check the options and make the plan. Raises UsageError, NotFound."""
     prompts = dict(options.prompts or {})
     if options.stage not in STAGES:
         raise NotFound.among("stage", options.stage, STAGES)
@@ -99,7 +99,7 @@ def _positive(name: str, value: int) -> int:
 
 
 def _documents(options: ConceptsOptions) -> tuple[Documents, list[int]]:
-    """The documents that the flags choose, and the rows to look for concepts in."""
+    """The documents that the options choose, and the rows to look for concepts in."""
     from llm_magics.data import frames
 
     whole = Documents.read(options.data, options.on, options.name)
@@ -129,7 +129,7 @@ def run(
     *,
     footer: bool = True,
 ) -> Any:
-    """The result of an inquiry: a ConceptSet or frame, a Job, or with ``dry_run`` the estimates."""
+    """The result of a plan: a ConceptSet or frame, a Job, or with ``dry_run`` the estimates."""
     if options.dry_run:
         return stages.estimates(plan)
     _confirm(session, plan, options)
@@ -170,7 +170,7 @@ def _confirm(session: Session, plan: InductionPlan, options: ConceptsOptions) ->
 
 
 async def run_steps(plan: InductionPlan) -> Any:
-    """The steps, up to the stage asked for."""
+    """Run the steps, up to the stage asked for."""
     runner, settings = plan.runner, plan.settings
     if plan.concepts is not None:
         made = _given(plan)

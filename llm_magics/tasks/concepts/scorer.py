@@ -1,4 +1,4 @@
-"""The model side of a set of concepts: what its buttons and methods ask for, as jobs."""
+"""The jobs that ask a model about a set of concepts: rescore, summarize, grow, cover, apply."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from llm_magics.tasks.concepts.workbench import StepEstimate, StepRunner
 
 @dataclass(frozen=True)
 class ConceptJobs:
-    """Asks the same backends, in the same manner, that made the set."""
+    """The models and settings behind a set of concepts; each method starts a Job."""
 
     runner: StepRunner
     settings: InductionSettings
@@ -103,7 +103,7 @@ def estimate_scores(
     criteria: Sequence[str],
     settings: InductionSettings,
 ) -> StepEstimate:
-    """The scoring of these rows under these criteria, summed over the batches."""
+    """The cost of scoring these rows under these criteria, summed over the batches."""
     if not runner.writes("concepts.score"):
         return StepEstimate("score", None, "by similarity, free")
     asked = [{"text": documents.texts[row]} for row in rows]

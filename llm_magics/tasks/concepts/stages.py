@@ -1,4 +1,4 @@
-"""What the stages before the last give and take: frames of points, and estimates."""
+"""The plan of concept induction, the frames between its stages, and the estimates of its steps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ TYPICAL_CRITERION = "Does the text say that something of a certain kind happened
 
 @dataclass(frozen=True)
 class InductionPlan:
-    """All that a call decides before anything is sent. ``rows`` are those concepts are looked for in."""
+    """Everything that a call decides before anything is sent.
+
+    ``rows`` are those that concepts are found in.
+    """
 
     runner: StepRunner
     documents: Documents
@@ -49,7 +52,7 @@ def points_frame(documents: Documents, points: Sequence[Point], labels: Sequence
 
 
 def read_points(frame: Any) -> list[Point] | None:
-    """The points of such a frame, perhaps edited since. Raises UsageError where it is none."""
+    """The points of such a frame, perhaps edited. Raises UsageError where it is none."""
     if frame is None:
         return None
     if not {"row", "point"} <= set(frame.columns):
@@ -68,7 +71,7 @@ def read_labels(frame: Any) -> list[int] | None:
 class Estimates:
     """What each step would send. ``dollars`` low to high, None where a price is unknown.
 
-    Distilling is counted exactly; synthesis and scores from as many concepts as were asked for.
+    Distilling is counted exactly; synthesis and scores assume as many concepts as were asked for.
     """
 
     steps: tuple[StepEstimate, ...]
@@ -92,7 +95,7 @@ class Estimates:
 
 
 def estimates(plan: InductionPlan) -> Estimates:
-    """The steps of an inquiry, priced. Sends nothing."""
+    """The cost of the plan's steps. Sends nothing."""
     parts: list[StepEstimate] = []
     if plan.concepts is None:
         parts += _distilling(plan)

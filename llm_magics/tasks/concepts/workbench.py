@@ -1,4 +1,6 @@
-"""Where the steps of concept induction ask their questions: backends by role, one ledger, one budget."""
+"""Runs the steps of concept induction: a backend by role, one budget, one progress line, one account of
+costs.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,7 @@ class StepProgress:
 
 @dataclass
 class StepRunner:
-    """Asks the session's backends for the steps. ``models`` names one by role, over the session's.
+    """Asks the session's backends for the steps. ``models`` names a backend by role, over the session's.
 
     Each step's run is kept in ``runs`` by step, for its cost and failures.
     """
@@ -67,14 +69,14 @@ class StepRunner:
 
     @property
     def df(self) -> Any:
-        """The ledger so far."""
+        """The costs so far."""
         return self.costs
 
     def backend(self, role: str) -> Backend:
         """The backend for a role: this call's, else the session's.
 
-        Vectors come from a backend that is bound to ``embed`` or gives vectors only, else from the
-        embedded default: a chat model's host rarely serves embeddings under its own name.
+        Embeddings come from a backend that is bound to ``embed`` or only embeds, else from the embedded
+        default: a chat model's host rarely serves embeddings under its own name.
         """
         named = self.models.get(role) or (self.options.model if role != "embed" else None)
         if named is None and role == "embed":
@@ -89,11 +91,11 @@ class StepRunner:
         return self.session.backend(embedded_default(), "embed")
 
     def writes(self, role: str) -> bool:
-        """Whether a language model answers for this role."""
+        """Whether the backend of this role is a language model."""
         return self.backend(role).capabilities.text
 
     def plan(self, task: Task, rows: Sequence[Mapping[str, Any]]) -> Plan:
-        """The plan of a step over these rows, within what is left of the budget."""
+        """The plan of a step over these rows, within the rest of the budget."""
         import pandas as pd
 
         backend = self.backend(task.role)

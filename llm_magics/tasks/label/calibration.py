@@ -1,4 +1,7 @@
-"""Confidence that means something: bias taken off, temperature fitted, reliability shown."""
+"""Calibration of label probabilities.
+
+The model's bias removed, the temperature fitted, reliability measured.
+"""
 
 from __future__ import annotations
 
@@ -15,23 +18,23 @@ from llm_magics.runs.run import Run, RunContext, Strategy, single_pass
 from llm_magics.tasks.label.task import Label
 
 CONTENT_FREE = ("N/A", "[text]", "...")
-"""Texts that say nothing: what a model answers to them is its bias (Zhao et al. 2021, arXiv 2102.09690)."""
+"""Texts without content: the model's answers to them show its bias (Zhao et al. 2021, arXiv 2102.09690)."""
 _FLOOR = 1e-6
 
 
 def prior(scores: Sequence[Mapping[str, float]], names: Sequence[str]) -> dict[str, float]:
-    """The mean chance of each label over content-free texts."""
+    """The mean probability of each label over content-free texts."""
     return {name: sum(s.get(name, 0.0) for s in scores) / len(scores) for name in names}
 
 
 def without_bias(scores: Mapping[str, float], bias: Mapping[str, float]) -> dict[str, float]:
-    """Chances divided by the model's bias and made to sum to one (contextual calibration)."""
+    """Probabilities divided by the model's bias and normalised (contextual calibration)."""
     weights = {name: chance / max(bias.get(name, 0.0), _FLOOR) for name, chance in scores.items()}
     return _normal(weights)
 
 
 def tempered(scores: Mapping[str, float], temperature: float) -> dict[str, float]:
-    """Chances as a softmax at ``temperature`` gives them: above 1 flatter, below 1 sharper."""
+    """Probabilities with a softmax temperature applied: above 1 flatter, below 1 sharper."""
     top = max(scores.values(), default=1.0)
     flat = {name: (max(chance, 1e-12) / top) ** (1 / temperature) for name, chance in scores.items()}
     return _normal(flat)
@@ -43,7 +46,7 @@ def _normal(weights: Mapping[str, float]) -> dict[str, float]:
 
 
 def fit_temperature(scores: Sequence[Mapping[str, float]], truth: Sequence[str]) -> float:
-    """The temperature under which the true labels are likeliest (Guo et al. 2017, arXiv 1706.04599).
+    """The temperature under which the true labels are most likely (Guo et al. 2017, arXiv 1706.04599).
 
     Searched between 0.05 and 20; 1.0 where no row has scores and a true label among them.
     """
@@ -66,7 +69,7 @@ def _loss(rows: Sequence[tuple[dict[str, float], str]], temperature: float) -> f
 
 
 def reliability(confidence: Sequence[float], right: Sequence[bool], bins: int = 10) -> Any:
-    """A frame of equally wide bins of confidence: rows, mean confidence, share right; no empty bins."""
+    """A frame of equally wide bins of confidence: rows, mean confidence, accuracy; without empty bins."""
     import pandas as pd
 
     table = pd.DataFrame({"confidence": confidence, "right": right}, dtype=float)
@@ -82,7 +85,7 @@ def reliability(confidence: Sequence[float], right: Sequence[bool], bins: int = 
 
 
 def calibration_error(table: Any) -> float:
-    """Expected calibration error of a reliability table: the mean gap, weighted by rows."""
+    """The expected calibration error of a reliability table: the mean gap, weighted by rows."""
     gaps = (table["confidence"] - table["accuracy"]).abs() * table["rows"]
     return float(gaps.sum() / table["rows"].sum())
 
@@ -91,10 +94,10 @@ Correct = Callable[[Mapping[str, float]], dict[str, float]]
 
 
 def calibration_strategy(task: Label, truth: str | None) -> Strategy:
-    """How a plan of labels with chances is carried out so that every row's chances are corrected.
+    """The strategy that corrects every row's label probabilities.
 
-    With a column of true labels, their rows come first and the temperature is fitted on them; else the
-    model is asked about texts that say nothing, and its bias is divided out.
+    With a column of true labels their rows are asked about first, and the temperature is fitted on them;
+    else the model is asked about content-free texts, and its bias is divided out.
     """
 
     async def carry_out(context: RunContext, run: Run) -> None:
@@ -109,7 +112,7 @@ def calibration_strategy(task: Label, truth: str | None) -> Strategy:
 
 
 async def _by_bias(context: RunContext, run: Run, task: Label) -> Correct:
-    """Divide by the chances of texts that say nothing; what they cost goes into the books."""
+    """Divide by the probabilities of content-free texts; their cost is added to the session's usage."""
     plan = run.plan
     frame, _ = frames.read(list(CONTENT_FREE), "texts that say nothing")
     asked = Run(
@@ -141,7 +144,7 @@ async def _by_bias(context: RunContext, run: Run, task: Label) -> Correct:
 async def _by_temperature(
     context: RunContext, run: Run, task: Label, truth: str
 ) -> tuple[Correct, frozenset[int]]:
-    """Fit the temperature on the rows with a true label, and deliver those."""
+    """Fit the temperature on the rows with a true label, and deliver those rows."""
     plan = run.plan
     values = plan.frame.values(truth)
     known = {i: str(values[p]) for i, p in enumerate(plan.rows) if not is_null(values[p])}
@@ -162,7 +165,7 @@ async def _by_temperature(
 
 
 def _corrected(task: Label, result: Result, correct: Correct) -> Result:
-    """The result with corrected chances, and the label that they favour."""
+    """The result with corrected probabilities, and the label that is now the most likely."""
     scores = result.response.scores if result.response is not None else None
     if not scores or result.status not in ("ok", "repaired"):
         return result

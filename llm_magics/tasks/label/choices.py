@@ -1,4 +1,4 @@
-"""Labels as people write them: a cell body, a list, a mapping, a column."""
+"""Parsing labels as users write them: a cell body, a list, a mapping, a column."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from llm_magics.text.label_names import fold
 def parse_choices(body: str) -> tuple[Choice, ...]:
     """A body of ``name: description`` lines; ``+ text`` and ``- text`` under one are examples.
 
-    Blank lines and lines that start with ``#`` don't count; a list's bullets are no part of the names.
-    Raises UsageError for an example without a label, and as ``choices`` does.
+    Blank lines and lines that start with ``#`` are ignored, as are the bullets of a list. Raises
+    UsageError for an example without a label, and as ``choices`` does.
     """
     found: list[Choice] = []
     for number, line in enumerate(_without_bullets(body.splitlines()), 1):
@@ -44,7 +44,7 @@ def _without_bullets(lines: list[str]) -> list[str]:
 
 
 MOST = 1000
-"""Labels at most: what OpenAI's JSON schemas take, and more than any prompt is read with care for."""
+"""The most labels: OpenAI's JSON schemas take no more, and no prompt with more is read with care."""
 
 _HOW = 'One "name: description" a line; under it "+ text" is an example, "- text" a near miss.'
 
@@ -67,7 +67,9 @@ def _labelled(text: str, number: int) -> Choice:
 def choices(labels: Any) -> tuple[Choice, ...]:
     """Choices from ``name: description`` text, a list of names, a mapping name -> description, or Choices.
 
-    Raises UsageError where there are fewer than two, or one is blank or stands twice.
+    Raises UsageError where there are fewer than two, or one is blank or given twice.
+
+    Raises UsageError where there are fewer than two, or one is blank or given twice.
     """
     if isinstance(labels, str):
         return parse_choices(labels)
@@ -81,7 +83,7 @@ def choices(labels: Any) -> tuple[Choice, ...]:
 
 
 def distinct(values: Iterable[Any]) -> list[str]:
-    """The labels that occur in a column, in order of appearance, nulls left out."""
+    """The labels that occur in a column, in order of appearance, without nulls."""
     return list(dict.fromkeys(str(value) for value in values if not is_null(value)))
 
 

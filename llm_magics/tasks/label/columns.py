@@ -1,4 +1,4 @@
-"""How labels stand in a frame: a name a row, a list of names, or a true/false column a label."""
+"""Label columns of a frame: a name a row, a list of names, or a true/false column a label."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llm_magics.data.templates import is_null
 from llm_magics.tasks.label.examples import names_in
 
 LabelValue: TypeAlias = str | tuple[str, ...]
-"""What one row is labelled with: a name, or with several labels a row their names in the list's order."""
+"""The label of one row, or with several labels a row a tuple of names in the list's order."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,16 @@ class LabelColumns:
 
     @property
     def name(self) -> str:
-        """What the columns beside them begin with: ``_status``, ``_confidence``, ``_gold`` follow."""
+        """The prefix of the columns beside them: ``_status``, ``_confidence``, ``_gold`` follow."""
         return self.output.rstrip("_") if self.wide else self.output
 
     @property
     def gold(self) -> str:
-        """The column of a person's labels."""
+        """The column of gold labels."""
         return f"{self.name}_gold"
 
     def word(self, cell: Any) -> LabelValue | None:
-        """A cell as what its row is labelled with; several may be a list, or a text with ``|`` between."""
+        """A cell as a label value; several labels may be a list, or a text with ``|`` between."""
         if is_null(cell):
             return None
         return self.ordered(names_in(cell)) if self.many else str(cell)
@@ -57,7 +57,7 @@ class LabelColumns:
         return [self._from_wide(cells) for cells in zip(*columns, strict=True)]
 
     def of(self, cells: Mapping[str, Any]) -> LabelValue | None:
-        """One row's labels by its cells."""
+        """One row's labels from its cells."""
         if not self.wide:
             return self.word(cells.get(self.output))
         return self._from_wide([cells.get(self.output + name) for name in self.names])
@@ -98,5 +98,5 @@ def label_names(word: LabelValue | None) -> tuple[str, ...]:
 
 
 def label_cell(word: LabelValue | None) -> Any:
-    """A row's labels as a frame holds them."""
+    """A row's labels as a cell of a frame."""
     return list(word) if isinstance(word, tuple) else word

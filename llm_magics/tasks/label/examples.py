@@ -12,13 +12,13 @@ from llm_magics.core.errors import UsageError
 from llm_magics.data.templates import is_null, text_of
 
 PER_LABEL = 2
-"""Examples a label in a fixed set, where nobody said how many."""
+"""The default number of examples a label, where all rows see the same."""
 NEAREST = 8
-"""Nearest examples a row, where nobody said how many."""
+"""The default number of nearest examples a row."""
 FOLDS = 5
-"""Parts that examples are taught in where a row may be one of them."""
+"""The number of folds of examples, where a row may be one of them."""
 EXACT_TO = 4096
-"""Up to so many labelled rows each query is compared with all of them."""
+"""With up to this many examples each query is compared with all of them."""
 _PROBES = 6
 _QUERIES = 8192
 
@@ -34,15 +34,18 @@ class Gold:
         return len(self.texts)
 
     def pairs(self, places: Iterable[int]) -> tuple[tuple[str, str | tuple[str, ...]], ...]:
-        """(text, label) at these places."""
+        """(text, label) at these positions."""
         return tuple((self.texts[i], self.labels[i]) for i in places)
 
 
 def gold(texts: Sequence[Any], labels: Sequence[Any], known: Collection[str], *, many: bool = False) -> Gold:
-    """Labelled rows that can serve: both there, the label listed, the text not seen before.
+    """The labelled rows that can be examples: text and label are there, the label is listed, the text is new.
 
-    With ``many``, a label cell is a list of names, or one text with ``|`` between them. Raises
-    UsageError where no row can serve, naming labels found and listed.
+    With ``many``, a label cell is a list of names, or one text with ``|`` between them. Raises UsageError
+    where no row can be one, naming labels found and listed.
+
+    With ``many``, a label cell is a list of names, or one text with ``|`` between them. Raises UsageError
+    where no row can be one, naming labels found and listed.
     """
     kept: dict[str, str | tuple[str, ...]] = {}
     strange: dict[str, None] = {}
@@ -69,10 +72,10 @@ def names_in(cell: Any) -> list[str]:
 
 
 def fixed(examples: Gold, k: int | None = None, seed: int = 0) -> list[int]:
-    """``k`` places, drawn by ``seed``: label by label in turn, so that a rare one has its share.
+    """``k`` positions, drawn by ``seed``: label by label in turn, so that a rare one has its share.
 
-    By default two a label. A label with fewer rows than its turn is left out of the later turns. The
-    examples come mixed, so that the prompt doesn't end in one label's block.
+    By default two a label. A label with fewer rows is left out of the later turns. The examples are
+    shuffled, so that the prompt doesn't end in a block of one label.
     """
     chance = random.Random(seed)  # noqa: S311 - a reproducible draw
     by_label: dict[Any, list[int]] = {}
@@ -88,7 +91,7 @@ def fixed(examples: Gold, k: int | None = None, seed: int = 0) -> list[int]:
 
 
 def folds(examples: Gold) -> list[int]:
-    """A fold a place, each label spread over all of them: who learns from the others never sees its own."""
+    """A fold a position, each label spread over all folds: a row never learns from its own fold."""
     count: dict[Any, int] = {}
     found = []
     for label in examples.labels:
@@ -98,10 +101,10 @@ def folds(examples: Gold) -> list[int]:
 
 
 class Nearest:
-    """The nearest of many unit vectors: compared with all up to ``EXACT_TO``, beyond that by cells.
+    """Nearest neighbours among unit vectors: exact up to ``EXACT_TO``, beyond that by cells.
 
-    Cells are those of an inverted file (Sivic & Zisserman 2003): vectors gathered around about
-    ``sqrt(n)`` centres, of which a query looks into the nearest six.
+    Cells are those of an inverted file (Sivic & Zisserman 2003): vectors are grouped around about
+    ``sqrt(n)`` centres, and a query searches the nearest six groups.
     """
 
     def __init__(self, vectors: Any, seed: int = 0) -> None:
@@ -140,7 +143,7 @@ class Nearest:
         return np.concatenate([(vectors[i : i + _QUERIES] @ self.centres.T).argmax(axis=1) for i in blocks])
 
     def query(self, vectors: Any, k: int) -> Any:
-        """Places of the ``k`` nearest by dot product, most similar first: int64 (n, k), -1 for none."""
+        """Positions of the ``k`` nearest by dot product, most similar first: int64 (n, k), -1 for none."""
         import numpy as np
         from threadpoolctl import threadpool_limits
 
@@ -161,7 +164,7 @@ class Nearest:
         )[1]
 
     def _in_cells(self, queries: Any, k: int) -> Any:
-        """Cell by cell, all queries that look into it at once; the best so far are kept."""
+        """Cell by cell, all queries that search it at once; the best so far are kept."""
         import numpy as np
 
         probes = np.argpartition(-(queries @ self.centres.T), _PROBES - 1, axis=1)[:, :_PROBES]
@@ -184,7 +187,10 @@ class Nearest:
 
 
 def _top(scores: Any, places: Any, k: int) -> tuple[Any, Any]:
-    """The ``k`` highest scores of each row and their places, highest first; padded where there are fewer."""
+    """The ``k`` highest scores of each row and their positions, highest first.
+
+    Padded where there are fewer.
+    """
     import numpy as np
 
     short = k - scores.shape[1]
@@ -199,7 +205,7 @@ def _top(scores: Any, places: Any, k: int) -> tuple[Any, Any]:
 
 
 def shots(examples: Gold, near: Sequence[int], text: str, k: int) -> tuple[int, ...]:
-    """Of the nearest places, most similar first, the ``k`` to show in the other order; never the row itself.
+    """The ``k`` of the nearest positions to show, least similar first; never the row itself.
 
     A gold row with this very text is the row itself, or a copy that would give its label away.
     """

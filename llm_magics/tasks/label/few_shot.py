@@ -1,4 +1,4 @@
-"""Examples that a labelling is shown: as they are given, how many, which of them for which row."""
+"""Few-shot labelling: reads the examples, chooses how many, and which of them each row sees."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from llm_magics.tasks.label.task import Label, NearestLabel
 
 @dataclass(frozen=True)
 class ExamplesFrom:
-    """A frame of labelled rows, its columns of text and label, and the name it goes by in code."""
+    """A frame of labelled rows, its columns of text and label, and its name in code."""
 
     data: Any
     text: str
@@ -31,12 +31,12 @@ class ExamplesFrom:
 
 
 def has_examples(given: Any) -> bool:
-    """Whether any were given."""
+    """Whether there are any."""
     return isinstance(given, ExamplesFrom) or (given is not None and len(given) > 0)
 
 
 def read_examples(given: Any, task: Label) -> Gold:
-    """Examples as they were given: pairs, or a frame with its two columns."""
+    """The examples as Gold: from pairs, or from a frame with its two columns."""
     if isinstance(given, ExamplesFrom):
         given = (given.data, given.text, given.label)
     if isinstance(given, tuple) and len(given) == 3 and not isinstance(given[0], tuple | str):
@@ -49,7 +49,7 @@ def read_examples(given: Any, task: Label) -> Gold:
 
 
 def nearest_examples(task: NearestLabel, examples: Gold, k: int, embedder: Backend) -> Strategy:
-    """Embed examples and rows, look up each row's ``k`` nearest, then label."""
+    """The strategy that embeds examples and rows, finds each row's ``k`` nearest, then labels."""
 
     async def carry_out(context: RunContext, run: Run) -> None:
         plan = run.plan
@@ -69,7 +69,7 @@ def with_examples(task: Label, examples: Gold, k: int | None, backend: Backend) 
     """The task with ``k`` of the examples as earlier turns of the conversation.
 
     A backend that reads no messages learns from all of them, as examples of the labels themselves. A row
-    that is an example is labelled by what the others alone teach: those outside its fold.
+    that is an example is labelled by the other folds only.
     """
     if backend.capabilities.text:
         return replace(task, examples=examples.pairs(fixed(examples, k, task.seed)))
@@ -83,7 +83,7 @@ def with_examples(task: Label, examples: Gold, k: int | None, backend: Backend) 
 
 
 def _taught(task: Label, examples: Gold, places: Iterable[int]) -> tuple[Choice, ...]:
-    """The choices with these of the examples as their own."""
+    """The choices with these examples as their own."""
     told: dict[str, list[str]] = {}
     for text, label in examples.pairs(places):
         for name in [label] if isinstance(label, str) else label:

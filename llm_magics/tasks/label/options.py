@@ -110,7 +110,7 @@ def _labels(cell: CellInput) -> dict[str, Any]:
 
 
 def _refuse_variable(cell: CellInput, labels: list[str]) -> None:
-    """One name that is a variable's, or a column's, is no label. Raises UsageError."""
+    """Raises UsageError for a single label that is the name of a variable or a column."""
     if len(labels) == 1 and labels[0] in (*cell.space.names(), *_columns(cell)):
         raise UsageError(
             f"--labels takes the labels themselves, and {labels[0]!r} holds some.",
@@ -126,7 +126,7 @@ def _columns(cell: CellInput) -> list[str]:
 
 
 def _labels_from(cell: CellInput, name: str) -> dict[str, Any]:
-    """A column of the data, else a variable: a list, a mapping, a set, a Series.
+    """The labels of a column of the data, else of a variable: a list, a mapping, a set, a Series.
 
     Raises NotFound where it is neither, UsageError for another kind of variable.
     """
@@ -152,7 +152,7 @@ def _labels_from(cell: CellInput, name: str) -> dict[str, Any]:
 
 
 def _simplest(found: tuple[Choice, ...]) -> Any:
-    """Choices as the simplest thing that says the same in code."""
+    """The choices in the simplest form that means the same in code."""
     if any(choice.examples or choice.counterexamples for choice in found):
         return list(found)
     if any(choice.description for choice in found):

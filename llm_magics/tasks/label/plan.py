@@ -81,7 +81,7 @@ label_async = in_background(label)
 
 
 def _evaluated(run: Run) -> Any:
-    """The finished run's labels against the column of true ones."""
+    """The evaluation of a finished run's labels against the column of true ones."""
     plan, columns = run.plan, run.row_columns
     truth, predicted = plan.frame.values(str(plan.truth)), columns[plan.output]
     chances = columns.get(f"{plan.output}_confidence")
@@ -136,7 +136,7 @@ def _refuse_without_effect(options: LabelOptions) -> None:
 
 
 def _check_none(found: Sequence[Choice], none: str | None) -> None:
-    """The label for "none of these" is one of the labels, or one more that can be told from them."""
+    """Raises UsageError where the label for "none of these" can't be told from another label."""
     if none is None:
         return
     if not none.strip():
@@ -150,7 +150,7 @@ def _check_none(found: Sequence[Choice], none: str | None) -> None:
 
 
 def _wide_name(options: LabelOptions) -> str:
-    """What the columns of the labels begin with; a word and a label's name are kept apart."""
+    """The prefix of the label columns, separated from the label's name."""
     name = options.output or "is_"
     return f"{name}_" if name[-1].isalnum() else name
 
@@ -192,7 +192,7 @@ def _with_default(task: Label, default: str | None) -> Label:
 def _with_strategy(
     session: Session, task: Label, options: LabelOptions, backend: Backend
 ) -> tuple[Label, Strategy | None]:
-    """The task with its examples, and the strategy that carries it out where one pass is not all of it."""
+    """The task with its examples, and the strategy that executes it where one pass is not enough."""
     examples = read_examples(options.examples, task) if has_examples(options.examples) else None
     if examples is not None:
         task = with_examples(task, examples, options.k, backend)
@@ -213,7 +213,7 @@ def _with_strategy(
 
 
 def _noting(note: str) -> Strategy:
-    """One plain pass, with a sentence under its result."""
+    """The strategy of one plain pass, with a sentence under the result."""
 
     async def execute(context: RunContext, run: Run) -> None:
         run.notes.setdefault(note)
@@ -223,7 +223,7 @@ def _noting(note: str) -> Strategy:
 
 
 def _agreement(session: Session, options: LabelOptions, share: float, backend: Backend) -> CascadeSettings:
-    """The guarantee, with who is to stand in for the model: a small model, or embeddings."""
+    """The settings of the cascade: the guarantee, and the proxy model (a small model, or embeddings)."""
     if options.cheap is None:
         return CascadeSettings(share, _embedder(session, options), options.sure)
     cheap = session.backend(options.cheap, "label")

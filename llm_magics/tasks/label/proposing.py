@@ -1,4 +1,4 @@
-"""Labels that the model proposes from some of the texts, where nobody gave any."""
+"""Labels that the model proposes from a sample of the texts (``--propose``): prompt, parsing, run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COLUMN = "text"
 
 @dataclass(frozen=True)
 class Propose:
-    """Ask for at most ``most`` labels that tell the texts apart; ``guidance`` says by what."""
+    """Asks for at most ``most`` labels that tell the texts apart; ``guidance`` says by what."""
 
     most: int
     guidance: str = ""
@@ -91,7 +91,7 @@ def _said(item: Any) -> tuple[str, str]:
 
 
 def sampled(texts: list[str], most: int = 300) -> str:
-    """The texts, numbered, each cut to ``most`` characters. Raises UsageError where there is none."""
+    """The texts, numbered, each truncated to ``most`` characters. Raises UsageError where there is none."""
     if not texts:
         raise UsageError("there is no text to propose labels from.")
     cut = (" ".join(text.split())[:most] for text in texts)
@@ -99,13 +99,13 @@ def sampled(texts: list[str], most: int = 300) -> str:
 
 
 SHOWN = 60
-"""Texts that labels are proposed from."""
+"""The number of texts that labels are proposed from."""
 
 
 def propose_labels(
     session: Session, given: planning.Source, most: int, options: LabelOptions
 ) -> tuple[Choice, ...]:
-    """Labels the model proposes from a random sample of the texts; said, so that a person can edit them.
+    """Labels the model proposes from a random sample of the texts; they are printed, for editing.
 
     Raises UsageError, and what the backend raises; Unsupported where it writes no text.
     """

@@ -1,4 +1,4 @@
-"""Label: a row's text becomes one (or several) of the labels, or null with the reason."""
+"""The task of ``label``: its prompt, and how an answer becomes a label, several labels, or an error."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from llm_magics.text.label_names import Labels
 from llm_magics.text.loose_json import loose_json, visible
 
 Explain: TypeAlias = Literal[False, True, "before", "after"]
-"""Whether a reason is asked for, and on which side of the label; True is ``before``."""
+"""Whether a reason is asked for, and before or after the label; True means ``before``."""
 
 NONE_MEANS = "none of the other labels fits the text"
-"""What the label of ``none`` says to the model."""
+"""The description of the label of ``none``."""
 
 RANDOM = "random"
-"""The ``--default`` that draws a label by chance, seeded; only where a person asked for it."""
+"""The ``--default`` that draws a random label, seeded; only where the user asked for it."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,10 @@ class Label:
 
     @cached_property
     def all_choices(self) -> tuple[Choice, ...]:
-        """The labels in the user's order; ``none`` last, or where the user listed it, told what it means."""
+        """The labels in the user's order.
+
+        ``none`` last, or where the user listed it, with its description.
+        """
         if self.none is None:
             return self.choices
         if all(choice.name != self.none for choice in self.choices):
@@ -74,19 +77,19 @@ class Label:
 
     @cached_property
     def labels(self) -> Labels:
-        """The names, ready to be recognised in answers."""
+        """The names, prepared for recognising them in answers."""
         return Labels([choice.name for choice in self.all_choices])
 
     @cached_property
     def format(self) -> ResponseFormat:
-        """What the answer may be; the same for every row."""
+        """The response format; the same for every row."""
         if self.explain:
             return Schema(_explained(self), "explained_label")
         return OneOf(self.all_choices, self.many, self.max_choices, self.scores)
 
     @cached_property
     def system(self) -> str:
-        """The instructions; they come first and never vary, so that servers can reuse them."""
+        """The instructions; they come first and never vary, so that servers can cache them."""
         return "\n".join(part for part in (*_task_lines(self), "", _answer_line(self)) if part is not None)
 
     @cached_property
@@ -107,7 +110,7 @@ class Label:
 
     @cached_property
     def _formats(self) -> dict[str, ResponseFormat]:
-        """The answers that the texts in ``without`` may have, one format object for equal choices."""
+        """The response formats of the texts in ``without``, one object for equal choices."""
         made: dict[int, ResponseFormat] = {}
         for choices in self.without.values():
             if id(choices) not in made:
@@ -115,7 +118,7 @@ class Label:
         return {text: made[id(choices)] for text, choices in self.without.items()}
 
     def shots(self, examples: Sequence[tuple[str, str | Sequence[str]]]) -> tuple[Message, ...]:
-        """Labelled texts as earlier turns of the conversation, answered as an answer is wanted."""
+        """Examples as earlier turns of the conversation, answered in the wanted format."""
         turns = (
             (Message("user", _quote(text)), Message("assistant", self._shown(label)))
             for text, label in examples
@@ -140,7 +143,7 @@ class Label:
         return target.request(messages, text, self._formats.get(text, self.format), sample)
 
     def parse(self, request: Request, response: Response) -> Parsed:
-        """The label (native, or read tolerantly from the text) with its confidence."""
+        """The label, enforced by the backend or read from the text, with its confidence."""
         reason = ""
         if self.explain:
             reason, answer = _reason_and_label(response)
@@ -152,11 +155,11 @@ class Label:
         return Parsed(self._values(label, response.scores, reason), "repaired" if mended else "ok")
 
     def reask(self, request: Request, response: Response, error: AnswerError) -> Request | None:
-        """The same conversation with the bad answer and what was wrong with it."""
+        """The conversation with the unusable answer and what was wrong with it."""
         return retry_request(request, response, error, _answer_line(self))
 
     def default(self, request: Request) -> Parsed | None:
-        """The default label where one was asked for."""
+        """The default label, where one was asked for."""
         if self.default_label is None:
             return None
         name = self.default_label
@@ -165,7 +168,7 @@ class Label:
         return Parsed(self._values([name] if self.many else name, None, ""), "defaulted")
 
     def scored(self, scores: Mapping[str, float]) -> dict[str, Any]:
-        """The values that these chances give: the likeliest label, its confidence, a column per label."""
+        """The values for these probabilities: the likeliest label, its confidence, a column a label."""
         best = max(scores, key=lambda name: scores[name])
         return self._values(best, scores, "") if not self.explain else {}
 
@@ -265,7 +268,7 @@ def _short(text: str) -> str:
 
 
 def _confidence(label: Any, scores: Mapping[str, float] | None) -> float | None:
-    """The probability of the label; of several, the least sure one's."""
+    """The probability of the label; of several labels, the smallest one."""
     if not scores or not label:
         return None
     known = [scores[name] for name in ([label] if isinstance(label, str) else label) if name in scores]
@@ -283,7 +286,7 @@ def _reason_and_label(response: Response) -> tuple[str, str]:
 
 
 def _explained(task: Label) -> dict[str, Any]:
-    """Models write an object's keys in the order of the schema: it decides what is thought of first."""
+    """The schema of a reasoned label. Models write an object's keys in the schema's order."""
     most = task.max_choices
     one: dict[str, Any] = {"type": "string", "enum": list(task.labels.names)}
     several: dict[str, Any] = {"type": "array", "items": one} | ({"maxItems": most} if most else {})
@@ -302,8 +305,8 @@ def _explained(task: Label) -> dict[str, Any]:
 class NearestLabel(Label):
     """``Label`` whose examples are looked up by the row's text in ``found``.
 
-    ``found`` (text -> examples) is filled before the first row is asked about. ``examples`` stand in
-    for a text that is not there, which is how a preview shows the prompt before anything is embedded.
+    ``found`` (text -> examples) is filled before the first row is asked about. ``examples`` replace them
+    for a text that is not there, as in a preview of the prompt before anything is embedded.
     """
 
     found: dict[str, tuple[tuple[str, Any], ...]] = field(default_factory=dict, compare=False, repr=False)
@@ -320,7 +323,7 @@ class NearestLabel(Label):
 
 @dataclass(frozen=True)
 class CascadeLabel(Label):
-    """``Label`` with the column ``{output}_by``: the model's name, or the cheap labeller's."""
+    """``Label`` with the column ``{output}_by``: the name of the model, or of the proxy model."""
 
     model: str = ""
 
@@ -339,7 +342,7 @@ class CascadeLabel(Label):
         return None if made is None else self._signed(made, "default")
 
     def by_proxy(self, label: str, confidence: float, by: str) -> Mapping[str, object]:
-        """The values of a row that the cheap labeller takes."""
+        """The values of a row that the proxy model labels."""
         return self._signed(Parsed(self._values(label, {label: confidence}, "")), by).values
 
     def _signed(self, parsed: Parsed, by: str) -> Parsed:

@@ -10,7 +10,7 @@ from llm_magics.tasks.label.columns import LabelColumns, label_names
 
 
 def vote(names: Sequence[str | None], order: Sequence[str]) -> tuple[str | None, float | None]:
-    """The label most samples gave and its share of all samples; a tie goes to the label listed first."""
+    """The label of most samples and its share of all samples; a tie goes to the label listed first."""
     counts = Counter(name for name in names if name is not None)
     if not counts:
         return None, None
@@ -19,7 +19,7 @@ def vote(names: Sequence[str | None], order: Sequence[str]) -> tuple[str | None,
 
 
 def majority(output: str, order: Sequence[str]) -> Callable[[dict[str, list[Any]]], dict[str, list[Any]]]:
-    """Votes of a row into its label, and the share of votes as its confidence."""
+    """Merges the samples of a row into one label with the share of votes as its confidence."""
 
     def gather(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
         made = dict(columns)

@@ -1,6 +1,7 @@
-"""Texts in groups: how many there are is found, or given; what belongs to none is noise.
+"""Clustering of texts by graph communities, and their layout on a map.
 
-Figures of this and of other ways are in docs/explanation/clustering.md.
+The number of groups is found, or given; texts that belong to none are noise. Figures of this and of other
+methods are in docs/explanation/clustering.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Documents in sentences, and the telling ones among them by similarity."""
+"""Documents split into sentences, and the most informative of them by similarity."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 _END = re.compile(r"(?<=[.!?。！？])[\"'”’)\]]*\s+(?=[^\sa-z])|\n+|(?<=[。！？])")
 LONG = 400
-"""Characters after which a sentence without an end is cut at a space."""
+"""Characters after which a sentence without an end is split at a space."""
 
 Embed: TypeAlias = Callable[[Sequence[str]], Any]
 
@@ -33,8 +33,8 @@ def _cut(sentence: str) -> list[str]:
 def informative(texts: Sequence[str], embed: Embed, n: int, seed: str = "") -> list[list[str]]:
     """The ``n`` sentences of each text that are most like the whole of it, in their order.
 
-    With a ``seed`` those most like the seed, and only ones that have something to do with it: a text
-    that says nothing about it gives none.
+    With a ``seed`` those most like the seed, and only ones that are about it: a text that isn't gives
+    none.
     """
     parts = [sentences(text) for text in texts]
     flat = [sentence for part in parts for sentence in part]
@@ -51,7 +51,7 @@ def informative(texts: Sequence[str], embed: Embed, n: int, seed: str = "") -> l
 
 
 TOPICAL = 0.2
-"""Cosine to the seed below which a sentence has nothing to do with it."""
+"""Cosine to the seed below which a sentence is not about it."""
 
 
 def _best(part: list[str], vectors: Any, whole: Any, topic: Any, n: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Scores without a model: how near a document is to a criterion, as a calibrated probability."""
+"""Concept scores without a language model: similarity to a criterion as a calibrated probability."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from llm_magics.tasks.concepts.model.edits import alternatives
 from llm_magics.tasks.concepts.model.scores import Score
 
 FEW = 50
-"""Documents below which a mixture can't be told; a fixed curve stands in."""
+"""With fewer documents than this no mixture can be fitted; a fixed curve is used."""
 
 NEAR = 0.16
 STEEP = 20.0
 FIXED = (9.9, -1.9)
-"""Slope and offset of that curve: logistic regression on the labelled sets of the benchmark."""
+"""Slope and offset of the fixed curve: logistic regression on the labelled sets of the benchmark."""
 
 MARKED = 30
 """Best matches of a concept that get a highlight."""
@@ -28,7 +28,7 @@ def similarity_scores(
 ) -> list[dict[int, Score]]:
     """A score for each document with text, by concept, and the nearest sentence of the best matches.
 
-    A concept stands at its criterion, moved half-way to its examples. Cosines are of vectors less the
+    A concept's vector is its criterion's, moved half-way to its examples. Cosines are of vectors less the
     documents' mean. No score depends on the other concepts.
     """
     import numpy as np
@@ -58,7 +58,7 @@ def _unit(vectors: Any) -> Any:
 
 
 def _points(concept: Concept, documents: Documents, embed: Embed, vectors: Any, mean: Any) -> Any:
-    """Where the concept stands, a point for each alternative of its criterion: shape (a, d)."""
+    """The concept's vectors, one for each alternative of its criterion: shape (a, d)."""
     import numpy as np
 
     points = _unit(np.asarray(embed([content(part) for part in alternatives(concept.criterion)])) - mean)
@@ -76,16 +76,16 @@ _FRAME = frozenset(
 
 
 def content(criterion: str) -> str:
-    """A criterion without the words that make it a question: those say nothing about the topic."""
+    """A criterion without the words that make it a question, which say nothing about the topic."""
     words = [word for word in criterion.rstrip("?").split() if word.casefold().strip(",.:;") not in _FRAME]
     return " ".join(words) or criterion
 
 
 def probabilities(cosines: Any) -> Any:
-    """Chances that a document matches, from the cosines of all documents to one concept.
+    """Probabilities that a document matches, from the cosines of all documents to one concept.
 
-    The upper part of a mixture of two normal distributions, capped by a logistic curve around a
-    cosine of 0.16, so that a concept which nothing shows matches nothing. Figures in
+    The upper part of a mixture of two normal distributions, capped by a logistic curve around a cosine of
+    0.16, so that a concept which no document shows matches nothing. Figures in
     docs/explanation/clustering.md.
     """
     import numpy as np
@@ -103,7 +103,7 @@ def _logistic(value: Any) -> Any:
 
 
 def _upper(cosines: Any) -> Any:
-    """Chance to belong to the upper of two normal components; rising with the cosine."""
+    """The probability of the upper of two normal components; rising with the cosine."""
     import numpy as np
     from sklearn.mixture import GaussianMixture
 
@@ -124,7 +124,7 @@ def _upper(cosines: Any) -> Any:
 
 
 def _mark(scores: dict[int, Score], documents: Documents, points: Any, mean: Any, embed: Embed) -> None:
-    """Put the nearest sentence beside the best matches."""
+    """Add the nearest sentence to the best matches."""
     import numpy as np
 
     best = sorted((row for row, s in scores.items() if s.value > 0.5), key=lambda r: (-scores[r].value, r))

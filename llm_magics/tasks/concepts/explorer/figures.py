@@ -1,6 +1,6 @@
-"""Pictures of concepts as data for one scattergl trace: a map, a matrix of slices, prevalence.
+"""The explorer's figures as data for one scattergl trace: a map, a matrix of slices, prevalence.
 
-Pure: a set of concepts in, numbers and labels out. Which point is what stands in ``keys``.
+No side effects: a set of concepts in, numbers and labels out. ``keys`` tells what each point is.
 """
 
 from __future__ import annotations

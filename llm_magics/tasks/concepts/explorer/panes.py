@@ -1,4 +1,4 @@
-"""What the explorer's right side says, as escaped HTML: a concept, a page of documents, one document."""
+"""The explorer's detail pane as escaped HTML: a concept, a page of documents, one document."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stays in a saved notebook, and the page one can send: the explorer as plain HTML, nothing runs."""
+"""The explorer as static HTML without script: the summary in a saved notebook, and the exported page."""
 
 from __future__ import annotations
 

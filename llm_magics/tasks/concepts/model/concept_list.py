@@ -1,4 +1,4 @@
-"""Concepts as a list with edits: logged, undone, redone, replayed from code."""
+"""A list of concepts with logged edits: undo, redo, and replay from code."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ConceptList:
 
     @property
     def selected(self) -> tuple[Concept, ...]:
-        """The ticked ones."""
+        """The ticked concepts."""
         return tuple(concept for concept in self.concepts if concept.selected)
 
     @property
@@ -50,24 +50,24 @@ class ConceptList:
     # --- editing ---------------------------------------------------------------------------------
 
     def add(self, name: str, criterion: str = "", **fields: Any) -> Concept:
-        """A new concept; ``criterion`` is a yes/no question about a text (default: its name)."""
+        """Add a concept; ``criterion`` is a yes/no question about a text (default: its name)."""
         self._do(Edit("add", (name, *([criterion] if criterion else ())), _plain(fields)))
         return self.concepts[-1]
 
     def rename(self, concept: str, name: str) -> Concept:
-        """Another name; the scores stay."""
+        """Rename a concept; its scores stay."""
         old = self[concept]
         self._do(Edit("rename", (old.name, name)))
         return self[old.id]
 
     def edit(self, concept: str, **fields: Any) -> Concept:
-        """Change ``criterion`` (to be scored anew), ``summary``, ``keywords``, ``examples`` or ``seed``."""
+        """Change ``criterion`` (to be scored again), ``summary``, ``keywords``, ``examples`` or ``seed``."""
         old = self[concept]
         self._do(Edit("edit", (old.name,), _plain(fields)))
         return self[old.id]
 
     def merge(self, *concepts: str, name: str | None = None, criterion: str | None = None) -> Concept:
-        """Several as one; without a criterion of its own it holds where one of its parts does."""
+        """Merge concepts; without a criterion of its own the new one holds where one of its parts does."""
         parts = self._state.several(concepts)
         given = {key: value for key, value in (("name", name), ("criterion", criterion)) if value}
         place = min((self.concepts.index(part) for part in parts), default=0)
@@ -75,30 +75,30 @@ class ConceptList:
         return self.concepts[place]
 
     def split(self, concept: str, parts: Iterable[Sequence[Any]]) -> list[Concept]:
-        """One as several: ``parts`` are (name, criterion) or (name, criterion, examples)."""
+        """Split a concept; ``parts`` are (name, criterion) or (name, criterion, examples)."""
         old = self[concept]
         listed = frozen([tuple(part) for part in parts])
         self._do(Edit("split", (old.name, listed)))
         return [self[name] for name, *_ in listed]
 
     def delete(self, *concepts: str) -> None:
-        """Without these."""
+        """Delete these concepts."""
         self._several("delete", concepts)
 
     def lock(self, *concepts: str) -> None:
-        """Keep these from being changed, by hand or by review."""
+        """Protect these concepts from changes, by hand or by review."""
         self._several("lock", concepts)
 
     def unlock(self, *concepts: str) -> None:
-        """Let these be changed again."""
+        """Allow changes of these concepts again."""
         self._several("unlock", concepts)
 
     def select(self, *concepts: str) -> None:
-        """Tick these; without names, all."""
+        """Tick these concepts; without names, all."""
         self._several("select", concepts or self.names)
 
     def deselect(self, *concepts: str) -> None:
-        """Take these ticks away; without names, all."""
+        """Untick these concepts; without names, all."""
         self._several("deselect", concepts or self.names)
 
     def _several(self, verb: str, concepts: Iterable[str]) -> None:
@@ -120,21 +120,21 @@ class ConceptList:
 
     @property
     def history(self) -> list[Edit]:
-        """The edits made and not undone, oldest first."""
+        """The edits that are in effect, oldest first."""
         return [edit for _, edit in self._past]
 
     @property
     def can_undo(self) -> bool:
-        """Whether there is an edit to take back."""
+        """Whether there is an edit to undo."""
         return bool(self._past)
 
     @property
     def can_redo(self) -> bool:
-        """Whether an edit was taken back."""
+        """Whether there is an edit to redo."""
         return bool(self._future)
 
     def undo(self) -> None:
-        """Take the last edit back; its scores are still there. Raises UsageError where there is none."""
+        """Undo the last edit; earlier scores are still there. Raises UsageError where there is none."""
         if not self._past:
             raise UsageError("there is no edit to undo.")
         before, edit = self._past.pop()
@@ -142,7 +142,7 @@ class ConceptList:
         self._become(before)
 
     def redo(self) -> None:
-        """Make the edit again that was taken back last."""
+        """Redo the edit that was undone last."""
         if not self._future:
             raise UsageError("there is no edit to redo.")
         after, edit = self._future.pop()
@@ -150,7 +150,7 @@ class ConceptList:
         self._become(after)
 
     def to_code(self, variable: str = "themes") -> str:
-        """Python that makes the concepts as they stood at first and replays each edit."""
+        """Python code that makes the original concepts and replays each edit."""
         first = [concept_code(concept) for concept in self._begun.concepts]
         lines = ["from llm_magics import Concept, ConceptSet", ""]
         lines += [f"{variable} = ConceptSet([", *(f"    {line}," for line in first), "])"]
@@ -161,11 +161,11 @@ class ConceptList:
         self._watchers.append(watcher)
 
     def unwatch(self, watcher: Callable[[], None]) -> None:
-        """No longer."""
+        """Stop calling ``watcher``."""
         self._watchers = [w for w in self._watchers if w != watcher]
 
     def changed(self) -> None:
-        """Tell the watchers."""
+        """Call the watchers."""
         for watcher in list(self._watchers):
             watcher()
 

@@ -26,7 +26,7 @@ class ConceptModel(ScoredConcepts):
         return tables.listing(self)
 
     def split(self, concept: str, parts: Iterable[Sequence[Any]] | None = None, k: int = 2) -> list[Concept]:
-        """One as several: ``parts`` are (name, criterion) pairs, else its matches are grouped in ``k``."""
+        """Split a concept: ``parts`` are (name, criterion) pairs, else its matches are grouped in ``k``."""
         if parts is None:
             parts = split_matches(self, self[concept], k)
         return super().split(concept, parts)
@@ -56,7 +56,7 @@ class ConceptModel(ScoredConcepts):
         return tables.counted(self, column)
 
     def place(self) -> Any:
-        """A place on a map for each document, shape (n, 2); made now where it isn't known."""
+        """The position of each document on the map, shape (n, 2); computed where it isn't known."""
         if self.places is None:
             from llm_magics.tasks.concepts.model.splitting import word_vectors
 
@@ -65,7 +65,7 @@ class ConceptModel(ScoredConcepts):
         return self.places
 
     def suggest(self, rows: Sequence[int]) -> tuple[str, str]:
-        """A name and a criterion for these documents, from the words that set them apart."""
+        """A name and a criterion for these documents, from the words that distinguish them."""
         return suggest_concept(self.documents.texts, rows)
 
     def export(self) -> Any:
@@ -77,7 +77,7 @@ class ConceptModel(ScoredConcepts):
     def rescore(self, *concepts: str, failed: bool = True) -> Any:
         """Score what is not scored yet (and with ``failed`` what failed), as a Job: ``await`` it.
 
-        Raises UsageError where the set was made without a model to ask.
+        Raises UsageError where the set has no model.
         """
         return self._bench().rescore(self, [self[key].id for key in concepts], failed=failed)
 
@@ -103,7 +103,7 @@ class ConceptModel(ScoredConcepts):
 
     @property
     def free(self) -> bool:
-        """Whether scoring costs nothing: no model, or one of this machine."""
+        """Whether scoring is free: no language model, or one on this machine."""
         return bool(self._bench().free)
 
     def _bench(self) -> Any:

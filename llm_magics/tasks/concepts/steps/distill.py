@@ -1,4 +1,4 @@
-"""Distill and group: documents to points, points to groups."""
+"""Distill: a document becomes its most telling quotes, or a few short points; points become groups."""
 
 from __future__ import annotations
 

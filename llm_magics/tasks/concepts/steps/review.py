@@ -1,4 +1,4 @@
-"""Review: what is of no use goes, what is the same becomes one, the best stay ticked."""
+"""Review: drops useless concepts, merges equal ones, ticks the best. Concepts are named by number only."""
 
 from __future__ import annotations
 

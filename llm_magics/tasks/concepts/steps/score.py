@@ -1,4 +1,4 @@
-"""Score and summarize: how far each document shows each concept, and what those say."""
+"""Score and summarize: how far each document shows each concept, and what the matching ones say."""
 
 from __future__ import annotations
 

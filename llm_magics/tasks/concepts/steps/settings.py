@@ -1,4 +1,4 @@
-"""How the steps go about it, and what passes between them."""
+"""Settings of concept induction, and the points that its steps pass on."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from llm_magics.core.types import Result
 
 @dataclass(frozen=True)
 class InductionSettings:
-    """How the steps go about it.
+    """Settings of concept induction.
 
-    ``seed`` is the topic that steers all of them, ``guidance`` what the person adds to each prompt;
-    ``prompts`` other wordings by step, None to skip one. ``max_concepts`` are kept, found in ``groups``
-    groups (None: as many as there are). A scoring call asks about ``batch`` criteria at once. ``nearest``
-    scores only so many documents a concept, those nearest to it. ``chance`` seeds all chance.
+    ``seed`` is the topic that steers all steps, ``guidance`` the user's addition to each prompt;
+    ``prompts`` are other wordings by step, None to skip one. ``max_concepts`` are kept, found in
+    ``groups`` groups (None: as many as there are). A scoring call asks about ``batch`` criteria at once.
+    ``nearest`` scores only so many documents a concept, the nearest ones. ``chance`` is the random seed.
     """
 
     seed: str = ""
@@ -43,12 +43,12 @@ class InductionSettings:
 
 @dataclass(frozen=True)
 class Point:
-    """Something a document says: the document's row and the words."""
+    """A statement of a document: the document's row and the words."""
 
     row: int
     text: str
 
 
 def value_or(result: Result | None, name: str, otherwise: Any) -> Any:
-    """A result's value; what there was before where it failed."""
+    """A result's value; ``otherwise`` where it failed."""
     return result.values[name] if result is not None and name in result.values else otherwise

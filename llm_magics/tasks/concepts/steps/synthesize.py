@@ -1,4 +1,4 @@
-"""Synthesize: groups of points to named concepts with criteria."""
+"""Synthesize: a group of points becomes named concepts with criteria."""
 
 from __future__ import annotations
 

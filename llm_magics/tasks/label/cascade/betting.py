@@ -1,16 +1,17 @@
-"""How many rows may a cheap labeller take so that it still agrees with the model? A test by betting.
+"""The guarantee of a cascade: how many rows may a proxy model label and still agree with the model?
 
-Rows stand in the order of the cheap labeller's confidence. A prefix of them may be taken over when
-at most ``(1 - target) * rows`` of its labels, over the whole frame, differ from the model's. That is
-tested on a uniformly random sample, drawn without replacement, of rows the model has labelled.
+Rows are sorted by the proxy model's confidence. A prefix of them may be labelled by the proxy when at
+most ``(1 - target) * rows`` of its labels, over the whole frame, differ from the model's. That is tested
+on a uniformly random sample, drawn without replacement, of rows the model has labelled.
 
-A bettor who believes the labeller plays against the claim "it errs too often": each drawn row pays in
-proportion to what the claim gave it. Under a true claim the bettor's wealth is a martingale, so by Ville's
-inequality it ever reaches ``1 / delta`` with probability ``delta`` at most, at whatever moment one looks
-or stops (Waudby-Smith & Ramdas, "Estimating means of bounded random variables by betting", JRSSB 2024,
-with their correction for sampling without replacement). Prefixes are tested from the surest on, and the
-first one that is not won ends the search, so ``delta`` is not divided among them; the frame of the method
-is that of BARGAIN (Zeighami, Shankar, Parameswaran, SIGMOD 2026, arXiv 2509.02896). The bets are ours.
+The test is one by betting: a bettor bets against the hypothesis "the proxy errs too often", and each
+drawn row multiplies the bettor's wealth. Under a true hypothesis the wealth is a martingale, so by
+Ville's inequality it ever reaches ``1 / delta`` with probability ``delta`` at most, whenever one looks or
+stops (Waudby-Smith & Ramdas, "Estimating means of bounded random variables by betting", JRSSB 2024, with
+their correction for sampling without replacement). Prefixes are tested from the most confident rows on,
+and the first one that is not certified ends the search, so ``delta`` is not divided among them; the frame
+of the method is that of BARGAIN (Zeighami, Shankar, Parameswaran, SIGMOD 2026, arXiv 2509.02896). The
+bets are ours.
 """
 
 from __future__ import annotations
@@ -20,19 +21,19 @@ from dataclasses import dataclass
 from typing import Any
 
 STEPS = 20
-"""Prefixes that are tried, evenly spaced."""
+"""The number of prefixes that are tested, evenly spaced."""
 _FRACTIONS = (0.1, 0.3, 0.5, 0.7, 0.85, 0.95)
 _PRIOR = 20.0
-"""How many drawn rows the labeller's own word on its accuracy counts for, when bets are sized."""
+"""The weight of the proxy's own expected accuracy in the size of bets, in drawn rows."""
 
 
 def log_wealth(agrees: Any, size: int, errors: int, belief: float = 0.9) -> float:
     """The log of the wealth after the draws ``agrees`` (0 or 1, in order) from a prefix of ``size`` rows.
 
-    The claim played against: at least ``errors`` of the rows disagree. ``belief`` is the expected share
-    of agreement before the first draw; it sizes bets and can't spoil their validity. Half the stake
-    follows the running estimate (Kelly's fraction), half is spread over fixed fractions. Infinite where
-    the draws refute the claim outright.
+    The hypothesis tested: at least ``errors`` of the rows disagree. ``belief`` is the expected agreement
+    before the first draw; it sizes bets and can't make the test invalid. Half the stake follows the
+    running estimate (Kelly's fraction), half is spread over fixed fractions. Infinite where the draws
+    rule the hypothesis out.
     """
     import numpy as np
 
@@ -56,7 +57,7 @@ def log_wealth(agrees: Any, size: int, errors: int, belief: float = 0.9) -> floa
 
 @dataclass(frozen=True)
 class Outlook:
-    """What more draws would bring: the prefix in reach, the draws it takes, the calls saved on balance."""
+    """What more draws would bring: the prefix in reach, the draws it needs, the calls saved in all."""
 
     size: int
     draws: float
@@ -64,12 +65,12 @@ class Outlook:
 
 
 class Search:
-    """The search for the largest prefix that the cheap labeller may take.
+    """The search for the largest prefix that the proxy model may label.
 
-    ``rows`` is the number of all rows the promise is about, ``pool`` those in the order of confidence
-    (rows outside it have the model's own label), ``expected`` the labeller's own expected agreement by
-    position in that order (its confidence; sizes bets, decides nothing). ``target`` and ``confidence``
-    are shares. Draws must be uniformly random without replacement from the pool, in the order of ``add``.
+    ``rows`` is the number of all rows of the guarantee, ``pool`` those in order of confidence (rows
+    outside it have the model's own label), ``expected`` the proxy's expected agreement by position in
+    that order (its confidence; it sizes bets and decides nothing). ``target`` and ``confidence`` are
+    shares. Draws must be uniformly random without replacement from the pool, in the order of ``add``.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class Search:
 
     @property
     def size(self) -> int:
-        """Rows of the largest prefix won so far; 0 for none."""
+        """Rows of the largest certified prefix; 0 for none."""
         return self.sizes[self._won - 1] if self._won else 0
 
     @property
@@ -104,7 +105,7 @@ class Search:
         return self.size - int((self._places < self.size).sum())
 
     def add(self, places: Any, agrees: Any) -> None:
-        """Take in draws: positions in the order of confidence, and whether labeller and model agree."""
+        """Add draws: positions in the order of confidence, and whether proxy and model agree."""
         import numpy as np
 
         self._places = np.concatenate([self._places, np.asarray(places, dtype=np.int64)])
@@ -116,15 +117,16 @@ class Search:
         return self._agrees[self._places < self.sizes[step]]
 
     def _wealth(self, step: int) -> float:
-        """Against the claim that the prefix holds more than the allowed errors.
+        """The wealth against the hypothesis that the prefix has more than the allowed errors.
 
-        The drawn rows keep the model's label, so that fewer stay than are counted here. Taking that off
-        would make a claim's truth depend on the draws, and the search would need a part of delta a prefix.
+        The drawn rows keep the model's label, so that fewer errors remain than are counted here.
+        Subtracting them would make the hypothesis depend on the draws, and the search would need a part
+        of delta a prefix.
         """
         return log_wealth(self._draws(step), self.sizes[step], self.allowed + 1, self.beliefs[step])
 
     def outlook(self) -> Outlook:
-        """The prefix whose expected saving, less the draws that it still takes, is the largest."""
+        """The prefix with the largest expected saving, less the draws that it still needs."""
         best, most = Outlook(self.size, 0.0, 0.0), 0.0
         for step in range(self._won, len(self.sizes)):
             most = max(most, self._needed(step))
@@ -140,7 +142,7 @@ class Search:
         return best
 
     def _needed(self, step: int) -> float:
-        """Draws from the pool until this prefix is won, if its agreement is what it seems to be."""
+        """Draws from the pool until this prefix is certified, if its agreement is what it seems to be."""
         agrees, size = self._draws(step), self.sizes[step]
         seems = (_PRIOR * self.beliefs[step] + float(agrees.sum())) / (_PRIOR + agrees.size)
         claimed = 1 - (self.allowed + 1) / size
@@ -154,6 +156,6 @@ class Search:
 
 
 def _divergence(p: float, q: float) -> float:
-    """Kullback and Leibler's, of two coins: the best growth of log wealth a draw."""
+    """The Kullback-Leibler divergence of two coins: the best growth of log wealth a draw."""
     p, q = min(p, 1 - 1e-9), min(max(q, 1e-9), 1 - 1e-9)
     return p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))

@@ -1,4 +1,4 @@
-"""The cheap labellers of a cascade: a regression on embeddings, or a small model's own labels."""
+"""The proxy models of a cascade: a regression on embeddings, or a small model's own labels."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _FOLDS = 5
 
 
 class LabelRegression:
-    """Labels by vectors, learnt from rows that the model has labelled.
+    """A regularised logistic regression on embeddings, trained on rows that the model has labelled.
 
-    ``expected`` turns a confidence into the share of agreement that held-out folds showed at it.
+    ``expected`` turns a confidence into the agreement that held-out folds showed at it.
     """
 
     def __init__(self, vectors: Any, labels: Sequence[str], seed: int = 0) -> None:
@@ -48,7 +48,7 @@ class LabelRegression:
         self._model = _fitted(vectors, wanted, _STRENGTHS[best])
 
     def _held_out(self, vectors: Any, wanted: Any, folds: Any, strength: float) -> tuple[Any, Any]:
-        """Label numbers and confidences of each row by a model that didn't see it."""
+        """Label numbers and confidences of each row by a regression that didn't see it."""
         import numpy as np
 
         given, confidence = np.zeros(len(wanted), dtype=int), np.zeros(len(wanted))
@@ -64,12 +64,12 @@ class LabelRegression:
         return [self.classes[number] for number in numbers], confidence
 
     def expected(self, confidence: Any) -> Any:
-        """The share of rows of this confidence that can be expected to agree with the model."""
+        """The expected share of rows of this confidence that agree with the model."""
         return self._calibration.predict(confidence)
 
 
 def _fitted(vectors: Any, wanted: Any, strength: float) -> Any:
-    """The regression, or the only class's number where there is but one."""
+    """The regression, or the only class's number where there is one class."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
@@ -90,7 +90,7 @@ def _guess(model: Any, vectors: Any) -> tuple[Any, Any]:
 
 
 def isotonic(confidence: Any, agrees: Any) -> Any:
-    """Agreement as a rising function of confidence (Zadrozny & Elkan 2002)."""
+    """Agreement as a rising function of confidence (isotonic regression; Zadrozny & Elkan 2002)."""
     from sklearn.isotonic import IsotonicRegression
 
     return IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(
@@ -99,7 +99,7 @@ def isotonic(confidence: Any, agrees: Any) -> Any:
 
 
 class ProxyUnusable(Exception):
-    """This labeller can't stand in for the model; the message says why."""
+    """The proxy model can't label these rows; the message says why."""
 
 
 class ProxyModel(Protocol):
@@ -111,23 +111,23 @@ class ProxyModel(Protocol):
 
     @property
     def by(self) -> str:
-        """Its name, as rows carry it."""
+        """The name in the column ``{output}_by``."""
 
     async def learn(self, places: Sequence[int], labels: Sequence[str]) -> None:
-        """Take in the model's labels of these rows. Raises Unfit."""
+        """Learn from the model's labels of these rows. Raises ProxyUnusable."""
 
     async def label(self, places: Any) -> tuple[Sequence[str | None], Any]:
-        """Labels of these rows, and confidences that put the surest first: float (n,)."""
+        """Labels of these rows, and confidences that sort the surest first: float (n,)."""
 
     def expected(self, confidence: Any) -> Any:
-        """The share of rows of this confidence that can be expected to agree with the model."""
+        """The expected share of rows of this confidence that agree with the model."""
 
     def preview(self, rows: int) -> Any:
         """What ``expected`` of so many rows will be, surest first, before they are asked about; or None."""
 
 
 class EmbeddingProxy:
-    """A logistic regression on embeddings, taught the model's labels. Every row is embedded."""
+    """A logistic regression on embeddings, trained on the model's labels. Every row is embedded."""
 
     calls = 0
     cost = 0.0
@@ -154,15 +154,15 @@ class EmbeddingProxy:
         return await asyncio.to_thread(self._proxy.label, self._vectors[places])
 
     def expected(self, confidence: Any) -> Any:
-        """By held-out folds of the rows it was taught on."""
+        """By held-out folds of the rows it was trained on."""
         return self._proxy.expected(confidence)
 
     def preview(self, rows: int) -> None:
-        """Nothing: its labels cost no calls."""
+        """None: its labels cost no calls."""
 
 
 class SmallModelProxy:
-    """A small model's own labels, their probabilities as confidence. Nothing is taught but what they mean."""
+    """A small model's own labels with their probabilities; only what a probability means is learned."""
 
     def __init__(self, context: RunContext, run: Run, backend: Backend, target: Target) -> None:
         plan = run.plan
@@ -189,7 +189,7 @@ class SmallModelProxy:
         return self.plan.backend.name
 
     async def learn(self, places: Sequence[int], labels: Sequence[str]) -> None:
-        """Ask it about the rows that the model has labelled. Raises Unfit where it gives no chances."""
+        """Ask it about the rows that the model has labelled. Raises ProxyUnusable without probabilities."""
         import numpy as np
 
         guesses, confidence = await self.label(np.asarray(places))
@@ -200,7 +200,7 @@ class SmallModelProxy:
         self._calibration, self._seen = isotonic(confidence, agrees), confidence
 
     async def label(self, places: Any) -> tuple[Sequence[str | None], Any]:
-        """Its label and the label's probability; a row without comes last."""
+        """Its label and the label's probability; a row without a label comes last."""
         import numpy as np
 
         wanted = {int(place): at for at, place in enumerate(places)}
@@ -224,7 +224,7 @@ class SmallModelProxy:
         return guesses, confidence
 
     async def _answer(self, work_items: Iterable[WorkItem], take: Callable[[Result], None]) -> None:
-        """Under what is left of the whole run's budget."""
+        """Ask it, within the rest of the whole run's budget."""
         plan, options = self.plan, self.plan.options
         if options.max_cost is not None:
             left = options.max_cost - self.run.meter.cost - self.cost
@@ -232,11 +232,11 @@ class SmallModelProxy:
         await self.context.engine.run(work_items, plan.task, plan.backend, plan.target, options, take)
 
     def expected(self, confidence: Any) -> Any:
-        """As the rows that the model has labelled showed it."""
+        """The agreement that the rows labelled by the model showed at this confidence."""
         return self._calibration.predict(confidence)
 
     def preview(self, rows: int) -> Any:
-        """As if the other rows were like those that it was shown."""
+        """As if the other rows were like those that it was asked about."""
         import numpy as np
 
         return self.expected(np.quantile(self._seen, np.linspace(1, 0, rows)))

@@ -1,4 +1,6 @@
-"""``--agree``: a cheap labeller takes the rows it is sure of, the model the rest, with a stated promise."""
+"""The cascade (``--agree``): a proxy model labels the rows it is sure of, the model the rest, with a
+guarantee.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +20,18 @@ from llm_magics.tasks.label.cascade.proxies import EmbeddingProxy, ProxyModel, P
 from llm_magics.tasks.label.task import CascadeLabel
 
 LEAST = 400
-"""Rows below which a promise costs more answers than it saves."""
+"""With fewer rows than this a guarantee costs more answers than it saves."""
 WORTH = 0.1
-"""The share of calls that must be saved for the cheap labeller to be used at all."""
+"""The share of calls that must be saved for the proxy model to be used."""
 _DRAWS = 50
 
 
 @dataclass(frozen=True)
 class CascadeSettings:
-    """What is promised: ``target`` of all labels equal to the model's, with probability ``confidence``.
+    """The guarantee: ``target`` of all labels equal to the model's, with probability ``confidence``.
 
-    ``cheap`` gives the embeddings, or with ``asked`` (where its requests go) labels rows itself.
+    ``cheap`` is the embedding model, or with ``asked`` (where its requests go) a small model that labels
+    rows.
     """
 
     target: float
@@ -43,7 +46,7 @@ class CascadeSettings:
             raise UsageError(f"--sure {self.confidence:g} is no confidence.", hint="--sure 0.9")
 
     def strategy(self) -> Strategy:
-        """How a plan with this promise is carried out."""
+        """The strategy that executes a plan with this guarantee."""
 
         async def carry_out(context: RunContext, run: Run) -> None:
             await _Cascade(context, run, self).carry_out()
@@ -52,7 +55,7 @@ class CascadeSettings:
 
 
 class _Cascade:
-    """One run of a cascade. Everything happens on the loop thread; fitting in a thread of its own."""
+    """One run of a cascade. Everything happens on the loop thread, fitting in a thread of its own."""
 
     def __init__(self, context: RunContext, run: Run, agreement: CascadeSettings) -> None:
         import numpy as np
@@ -96,7 +99,7 @@ class _Cascade:
         return await self._search(shuffled[training:])
 
     async def _learn(self, known: Sequence[int]) -> None:
-        """Teach the cheap labeller; a model that turns out to give embeddings only is asked for those."""
+        """Train the proxy; a model that turns out to give only embeddings is asked for those."""
         labels = [str(self.answers[i]) for i in known]
         try:
             await self.cheap.learn(known, labels)
@@ -107,7 +110,7 @@ class _Cascade:
             await self.cheap.learn(known, labels)
 
     async def _search(self, pool: Any) -> None:
-        """Draw until the largest prefix that pays is certain, then share out the rows."""
+        """Draw until the largest prefix that pays is certified, then divide the rows."""
         import numpy as np
 
         preview = self.cheap.preview(len(pool))
@@ -157,7 +160,7 @@ class _Cascade:
         return Result(index, "ok", self.task.by_proxy(label, confidence, self.cheap.by))
 
     async def _ask(self, indices: Any) -> None:
-        """The model's labels for these rows, under what is left of the budget."""
+        """The model's labels for these rows, within the rest of the budget."""
         items: list[WorkItem] = [self.work_items[int(i)] for i in indices]
         if not items:
             return

@@ -1,4 +1,4 @@
-"""How far two columns of labels agree, one label a row or several."""
+"""Agreement of two columns of labels, one label a row or several: share of equal labels, Cohen's kappa."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from llm_magics.tasks.label.columns import LabelValue, label_names
 
 @dataclass(frozen=True)
 class Agreement:
-    """Two columns over the ``rows`` that both labelled.
+    """Two columns over the ``rows`` that have labels in both.
 
-    ``same`` is the share of rows labelled alike, ``kappa`` Cohen's (1960); nan where both columns are
-    constant. With several labels a row, ``same`` counts equal sets, ``overlap`` is the mean of shared
-    labels over all labels of a row (Jaccard; 1 where both are empty), and ``kappa`` the mean over the
-    labels, each taken as a yes or no of its own (``by_label``).
+    ``same`` is the share of equal rows, ``kappa`` Cohen's (1960); nan where both columns are constant.
+    With several labels a row, ``same`` counts equal sets, ``overlap`` is the mean of shared labels over
+    all labels of a row (Jaccard; 1 where both are empty), and ``kappa`` the mean over the labels, each
+    taken as a yes or no (``by_label``).
     """
 
     rows: int
@@ -63,7 +63,7 @@ def _of_sets(pairs: Counter[tuple[LabelValue, LabelValue]]) -> Agreement:
 
 
 def _held(sets: Mapping[tuple[frozenset[str], frozenset[str]], int], name: str) -> Counter[tuple[bool, bool]]:
-    """How often either of two people gave this one label."""
+    """How often either of two annotators gave this label."""
     held: Counter[tuple[bool, bool]] = Counter()
     for (a, b), n in sets.items():
         held[name in a, name in b] += n
@@ -75,13 +75,13 @@ def _same(pairs: Counter[Any]) -> float:
 
 
 def overlap(first: Iterable[str], second: Iterable[str]) -> float:
-    """Labels that both hold over those that either holds (Jaccard 1901); 1 where both are empty."""
+    """Labels in both over labels in either (Jaccard 1901); 1 where both are empty."""
     a, b = frozenset(first), frozenset(second)
     return len(a & b) / len(a | b) if a | b else 1.0
 
 
 def _kappa(pairs: Counter[tuple[Any, Any]]) -> float:
-    """Cohen's; nan where chance alone explains everything."""
+    """Cohen's kappa; nan where chance alone explains everything."""
     n = pairs.total()
     left, right = Counter[Any](), Counter[Any]()
     for (a, b), often in pairs.items():

@@ -1,4 +1,7 @@
-"""How good are the labels: accuracy, F1 and confusion against a column of true ones."""
+"""Evaluation of labels against a column of true ones.
+
+Accuracy, F1, confusion, reliability, with intervals.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,12 @@ from llm_magics.tasks.label.calibration import calibration_error, reliability
 from llm_magics.tasks.label.examples import names_in
 
 RESAMPLES = 1000
-"""Resamples of a bootstrap interval; the seed is fixed, so that one result has one interval."""
+"""Resamples of a bootstrap interval; the seed is fixed, so that a result always has the same interval."""
 _FEW = 10
 
 Interval: TypeAlias = tuple[float, float]
 Pair: TypeAlias = tuple[tuple[str, ...], tuple[str, ...]]
-"""One row's true labels and those it was given."""
+"""One row's true labels and its predicted ones."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Scores against the truth as HTML for any viewer: no script, no style sheet, a number on every colour."""
+"""An evaluation as HTML tables, without script and style sheet, and as plotly figures."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ NAME = 40
 RIGHT, WRONG = (0, 102, 170), (181, 63, 11)
 """Blue for labels that are right, brown for wrong ones: told apart by every kind of colour vision."""
 SOLID = 0.75
-"""From this share on the colour is full. Below it the page's ground shines through, so that little stands out
-little in a light and in a dark theme; the number has 4.5:1 and more in both."""
+"""From this share on the colour is solid. Below it the page's background shines through, so that small
+shares stand out little in a light and in a dark theme; the number has a contrast of 4.5:1 in both.
+"""
 _CELL = "padding:2px 8px;text-align:right;white-space:nowrap"
 _NAME = "padding:2px 8px;text-align:left;white-space:nowrap"
 
@@ -32,7 +33,7 @@ def page(summary: str, scores: Any, confusion: Any = None, reliability: Any = No
 
 
 def trusted(reliability: Any) -> str:
-    """What share is right where the model is how sure."""
+    """Accuracy by confidence as a table."""
     lines = [
         (
             _head(f"{one.confidence:.2f}"),
@@ -56,7 +57,7 @@ def by_label(scores: Any) -> str:
 
 
 def confused(counts: Any) -> str:
-    """The table of true and given labels, shaded by the share of each true label's rows."""
+    """The confusion matrix as a table, shaded by the share of each true label's rows."""
     if len(counts) > MOST:
         return _largest(counts)
     names, values = list(counts.columns), counts.to_numpy()
@@ -113,7 +114,7 @@ def _plain(value: Any) -> str:
 
 
 def _shaded(count: int, share: float, *, right: bool) -> str:
-    """A number on its colour: in the page's own ink while its ground shines through, then in white."""
+    """A number on its colour: in the page's text colour on a translucent one, in white on a solid one."""
     if not count:
         return f'<td style="{_CELL};opacity:.7">0</td>'
     red, green, blue = RIGHT if right else WRONG

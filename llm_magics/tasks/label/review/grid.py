@@ -1,6 +1,6 @@
-"""The label review grid: ten rows a page, least certain first, by mouse or by keys.
+"""The review grid, a widget: ten rows a page, least certain first, by mouse or by keys.
 
-Buttons and keys call the methods of the ``Review`` that code calls too.
+Buttons and keys call the methods of ``Review``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from llm_magics.widgets.job import follow
 
 PAGE = 10
 MOST = 700
-"""Characters of a text that are sent; the rest is in the frame."""
+"""Characters of a text that are shown; the rest is in the frame."""
 STATES = ("to review", "reviewed", "corrected", "no label", "repaired", "defaulted", "failed")
 _ANY = "all"
 _ONE = "1-9 label"
@@ -77,7 +77,7 @@ class Reviewed(Protocol):
 
 
 class ReviewGrid:
-    """The widget over a review. ``order`` is fixed when a filter is set, so that rows don't jump about."""
+    """The widget over a review. ``order`` is fixed when a filter is set, so that rows don't move."""
 
     def __init__(self, review: Reviewed) -> None:
         import ipywidgets as w
@@ -134,7 +134,7 @@ class ReviewGrid:
         )
 
     def attempt(self, act: Callable[[], object]) -> None:
-        """Do it; what can't be done is said under the grid: a button has no cell to raise in."""
+        """Call ``act``; an error is shown under the grid, since a button has no cell to raise in."""
         with self._lock:
             try:
                 act()
@@ -188,9 +188,9 @@ class ReviewGrid:
         self.refresh()
 
     def relabel(self) -> None:
-        """Ask the model again, in the background; where it costs something, say how much first.
+        """Ask the model again, in the background; where it costs something, show the cost first.
 
-        Pressed while it goes on, it stops that.
+        Pressed while it runs, it stops that.
         """
         if self._job is not None and self._job.status == "running":
             self._job.cancel()
@@ -271,7 +271,7 @@ class ReviewGrid:
 
     @contextmanager
     def _silently(self) -> Iterator[None]:
-        """Values set by us are no choices of the person's."""
+        """Values that the grid sets itself are not decisions of the person."""
         self._quiet = True
         try:
             yield
@@ -341,7 +341,7 @@ def _names(review: Reviewed, row: int) -> tuple[str, ...]:
 
 
 def summary(review: Reviewed, rows: int = PAGE) -> str:
-    """The least certain rows as a static, escaped table: what a saved notebook keeps."""
+    """The least certain rows as a static, escaped table for a saved notebook."""
     chosen = review.rows(state="to review")[:rows] or review.rows()[:rows]
     cells = [
         (
@@ -358,7 +358,7 @@ def summary(review: Reviewed, rows: int = PAGE) -> str:
 
 
 def show(review: Reviewed) -> None:
-    """The summary as an output of its own, which every saved notebook keeps, then the grid."""
+    """Display the summary as an output of its own, which every saved notebook keeps, then the grid."""
     widget = (lambda: ReviewGrid(review).box) if review.interactive else None
     without = "accept, correct, relabel and df work without."
     display_with_widget(summary(review), repr(review), widget, without)

@@ -1,4 +1,4 @@
-"""``review``: the labels of the last run, or of a labelled frame, before a person's eyes."""
+"""``review``: opens the review of the last run's labels, or of a labelled frame."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from llm_magics.tasks.label.task import CascadeLabel, Label
 
 @dataclass(frozen=True)
 class Relabeller:
-    """Asks as a labelling's plan asked, row by row of its model alone: no cheap labeller, no correction."""
+    """Asks the model of a labelling again, row by row; without proxy model and calibration."""
 
     session: Session
     plan: Plan
@@ -39,7 +39,9 @@ class Relabeller:
     ) -> Any:
         """What ``take`` makes of the answers about ``rows``; a Job or an Estimate where options ask for one.
 
-        Raises UsageError where no gold row can be an example, or the cost is to be agreed to first.
+        Raises UsageError where no gold row can be an example, or the cost needs agreement.
+
+        Raises UsageError where no gold row can be an example, or the cost needs agreement.
         """
         task, order = self._taught(review), sorted(rows)
 
@@ -60,7 +62,7 @@ class Relabeller:
         return execute(self.session, plan, RunOptions(progress=False, **options))
 
     def _taught(self, review: Review) -> Label:
-        """The task with the gold as its examples, in place of those it had."""
+        """The task with the gold labels as its examples, in place of those it had."""
         task = self.plan.task
         assert isinstance(task, Label)
         bare = (
@@ -108,7 +110,7 @@ def open_review(
     second: str | None = None,
     name: str = "data",
 ) -> Review:
-    """``review`` in a session."""
+    """The review of a labelled frame, or of the last run, in a session."""
     if data is None:
         run = next(_labellings(session), None)
         if run is None:
@@ -137,7 +139,7 @@ def open_review(
 
 @dataclass(frozen=True)
 class _Labelled:
-    """Where a frame has its texts and its labels."""
+    """The columns of a frame's texts and labels."""
 
     text: str
     label: str
@@ -147,7 +149,7 @@ class _Labelled:
 
 
 def _labellings(session: Session) -> Iterator[Run]:
-    """The runs that labelled, newest first."""
+    """The label runs of the session, newest first."""
     return (run for run in reversed(session.runs) if isinstance(run.plan.task, Label))
 
 
@@ -204,7 +206,7 @@ def _text_column(frame: Frame, label: str) -> str:
 
 
 def _labels_in(frame: Frame, column: str, cells: Sequence[Any], *, many: bool) -> Sequence[str]:
-    """The labels of a column: its categories where it has them, else those that stand in it."""
+    """The labels of a column: its categories, else those that occur in it."""
     if many:
         return choices.distinct([name for cell in cells for name in names_in(cell)])
     native = frame.native[column]

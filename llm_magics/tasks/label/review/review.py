@@ -1,4 +1,4 @@
-"""Labels under review, as plain data: what a person accepts or corrects is gold from then on."""
+"""A review of labels as plain data: what a person accepts or corrects becomes a gold label."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from llm_magics.tasks.label.evaluation.evaluation import wilson
 
 @dataclass(frozen=True)
 class Progress:
-    """How a review stands: rows with a person's word, the share of them where the label was right.
+    """The progress of a review: rows with a gold label, and the share of them where the label was right.
 
-    With several labels a row a label set is right where it is the person's, and ``overlap`` is the mean
-    share of labels that the two have in common. ``kappa`` and ``agreement`` are with the second column.
+    With several labels a row a set of labels is right where it equals the person's, and ``overlap`` is
+    the mean share of labels that the two have in common. ``kappa`` and ``agreement`` are with the second
+    column.
     """
 
     rows: int
@@ -72,7 +73,7 @@ def progress(
 STATES = ("to review", "reviewed", "corrected", "no label")
 
 Answer: TypeAlias = Mapping[str, Any]
-"""What the model said about a row anew: the cells of the labelling's columns."""
+"""The model's new answer about a row: the cells of the labelling's columns."""
 
 
 _Row: TypeAlias = tuple[LabelValue | None, float | None, str | None, Answer | None]
@@ -80,7 +81,7 @@ _Row: TypeAlias = tuple[LabelValue | None, float | None, str | None, Answer | No
 
 
 class Relabelling(Protocol):
-    """Asks the model again about rows, with the gold as examples."""
+    """Asks the model again about rows, with the gold labels as examples."""
 
     def ask(
         self, review: Review, rows: Sequence[int], take: Callable[[Mapping[int, Answer]], int], options: Any
@@ -89,13 +90,13 @@ class Relabelling(Protocol):
 
 
 class Review:
-    """Labels of one column with their texts, least certain first, and a person's word on them.
+    """A person's review of the labels in one column, least certain first.
 
-    ``accept`` and ``correct`` make gold, which nothing overwrites but a newer word of the person; it is in
-    ``df`` (the column ``{label}_gold``, and the label itself) and, with a store, on disk. ``relabel``
-    asks the model again about rows that may change, with the gold as examples. Rows are called by their
-    position in the frame, 0 first. With ``many`` a row has several labels: a list in its column, a tuple
-    in ``gold``.
+    ``accept`` and ``correct`` make gold labels, which only the person's later decisions replace; they are
+    in ``df`` (the column ``{label}_gold``, and the label itself) and, with a store, on disk. ``relabel``
+    asks the model again about rows that may change, with the gold labels as examples. Rows are named by
+    their position in the frame, 0 first. With ``many`` a row has several labels: a list in its column, a
+    tuple in ``gold``.
     """
 
     def __init__(
@@ -132,7 +133,7 @@ class Review:
 
     @property
     def label(self) -> str:
-        """The column of labels; of several true/false columns what their names begin with."""
+        """The column of labels; of several true/false columns their prefix."""
         return self.columns.name
 
     @property
@@ -152,7 +153,7 @@ class Review:
         return [None if is_null(value) else kind(value) for value in self.frame.values(name)]
 
     def _second(self, column: str) -> list[LabelValue | None]:
-        """Another person's labels. Raises UsageError where none of them is listed."""
+        """The second annotator's labels. Raises UsageError where none of them is listed."""
         words = [self.columns.word(cell) for cell in self.frame.values(column)]
         found = dict.fromkeys(name for word in words for name in label_names(word))
         if not set(self.labels).intersection(found):
@@ -164,7 +165,7 @@ class Review:
         return words
 
     def _remember(self) -> None:
-        """Gold from disk, and from the frame's own column."""
+        """The gold labels from disk, and from the frame's own column."""
         kept = self._store.get(self._task, self.texts) if self._store is not None else {}
         for row, text in enumerate(self.texts):
             if text in kept:
@@ -182,11 +183,11 @@ class Review:
         return "to review" if self.given[row] else "no label"
 
     def rows(self, label: str | None = None, state: str | None = None, search: str = "") -> list[int]:
-        """Rows of this label and state that hold the words, least certain first.
+        """Rows of this label and state that contain the words, least certain first.
 
         Those without an answer come first, then by rising confidence, in the frame's order where equal. A
-        person's word goes before the model's; ``state`` may be a status of the labelling too. Blank texts
-        are left out.
+        gold label replaces the model's; ``state`` may be a status of the labelling too. Blank texts are
+        left out.
         """
         wanted = search.casefold()
         kept = [
@@ -200,7 +201,7 @@ class Review:
         return sorted(kept, key=self._certainty)
 
     def _is(self, row: int, state: str) -> bool:
-        """Whether a row is in a state; what has no label is to review as well."""
+        """Whether a row is in a state; a row without a label has to be reviewed as well."""
         if state == "to review":
             return row not in self.gold
         return state in (self.state(row), self.status[row])
@@ -210,20 +211,20 @@ class Review:
         return self.given[row] is not None, 2.0 if sure is None else sure
 
     def current(self, row: int) -> LabelValue | None:
-        """The label as it stands: a person's word, else the model's."""
+        """The current label: the gold one, else the model's."""
         return self.gold.get(row, self.given[row])
 
     # -- a person's word
 
     def accept(self, rows: int | Sequence[int]) -> None:
-        """These labels are right. Rows without an answer stay as they are."""
+        """Accept the labels of these rows. Rows without an answer are left as they are."""
         chosen = [rows] if isinstance(rows, int) else list(rows)
         self._require(chosen)
         words = {row: word for row in chosen if (word := self.current(row)) is not None}
         self._say(words, "accept")
 
     def correct(self, row: int, label: str | Sequence[str]) -> None:
-        """The label of this row is another (or the same); with several labels a row, these and no others.
+        """Set the label of this row; with several labels a row, these and no others.
 
         Raises NotFound for a label that is not listed, UsageError for several where a row has one.
         """
@@ -238,7 +239,7 @@ class Review:
         self._say({row: self.columns.ordered(names) if self.many else names[0]}, "correct")
 
     def toggle(self, row: int, label: str) -> None:
-        """Put this label to the row's labels, or take it from them; the others stay. For several a row."""
+        """Add this label to the row's labels, or remove it; the others stay. For several labels a row."""
         if not self.many:
             raise UsageError(f"{self.label} holds one label a row.", hint=f"correct({row}, {label!r})")
         self._require([row])
@@ -250,7 +251,7 @@ class Review:
             raise UsageError(f"no row {unknown[0]}: there are {len(self.texts):,}, 0 first.")
 
     def _say(self, words: Mapping[int, LabelValue], verb: str) -> None:
-        """Keep a person's words; what they have said already is no news."""
+        """Record a person's decisions; a repeated one changes nothing."""
         news = {row: word for row, word in words.items() if self.gold.get(row) != word}
         if not news:
             return
@@ -261,7 +262,7 @@ class Review:
         self._keep(news)
 
     def _keep(self, words: Mapping[int, LabelValue | None]) -> None:
-        """On disk, where there is a store; None takes a word back."""
+        """Store on disk, where there is a store; None deletes a gold label."""
         if self._store is not None:
             packed = {
                 self.texts[row]: None if word is None else self.columns.packed(word)
@@ -270,7 +271,7 @@ class Review:
             self._store.keep(self._task, packed)
 
     def undo(self) -> tuple[int, ...]:
-        """Take back the last word or relabelling; the rows it was about, none where none is left."""
+        """Undo the last decision or relabelling; returns its rows, none where there is nothing to undo."""
         with self._lock:
             if not self._undo:
                 return ()
@@ -289,13 +290,16 @@ class Review:
 
     @property
     def progress(self) -> Progress:
-        """Counts, accuracy so far, agreement. No random sample is reviewed: the least certain come first."""
+        """Counts, accuracy so far, agreement.
+
+        The reviewed rows are no random sample: the least certain come first.
+        """
         words = [(word, self.given[row]) for row, word in self.gold.items()]
         return progress(self._readable, words, self.agreement, many=self.many)
 
     @property
     def agreement(self) -> Agreement | None:
-        """The labels as they stand against the second annotator's, over rows that have both."""
+        """The current labels against the second annotator's, over rows that have both."""
         if self.second is None:
             return None
         return agreement([self.current(row) for row in range(len(self.texts))], self.second)
@@ -307,7 +311,7 @@ class Review:
 
     @property
     def df(self) -> Any:
-        """A new frame: labels as they stand, ``{label}_gold`` where a person spoke."""
+        """A new frame with the current labels, and ``{label}_gold`` where a person decided."""
         every = range(len(self.texts))
         columns = self._newest()
         columns |= self.columns.write([self.current(row) for row in every])
@@ -315,7 +319,7 @@ class Review:
         return frames.attach(self.frame, columns, self.columns.categories)
 
     def _newest(self) -> dict[str, list[Any]]:
-        """The columns beside the labels (confidence, status, reasons) with what a relabelling brought."""
+        """The columns beside the labels (confidence, status, reasons) after relabelling."""
         names = dict.fromkeys(name for answer in self._renewed.values() for name in answer)
         made = {name: self.frame.values(name) for name in names if name in self.frame.columns}
         for row, answer in self._renewed.items():
@@ -324,7 +328,7 @@ class Review:
         return made
 
     def may_change(self, below: float | None = None) -> list[int]:
-        """Rows that are worth asking about again, none of them with a person's word, least certain first.
+        """Rows that are worth asking about again, without a gold label, least certain first.
 
         Those without an answer, and those that a correction casts doubt on. One label a row: those whose
         label took part in a correction, as the wrong one or as the right one. Several: those that lack a
@@ -353,12 +357,12 @@ class Review:
         return bool(missed - names if self.many else missed & names)
 
     def relabel(self, below: float | None = None, *, yes: bool = False, background: bool = False) -> Any:
-        """Ask the model again about the rows that may change, with the gold as examples; how many changed.
+        """Ask the model again about the rows that may change, with the gold labels as examples.
 
-        ``below``: only rows less confident than that. ``yes`` goes on above ``confirm_above``;
-        ``background`` returns a Job. Gold rows keep their person's word, and a row whose new answer can't
-        be used keeps its label. Raises UsageError where the review is not one of a run of this session,
-        or nothing is gold yet.
+        Returns how many labels changed. ``below``: only rows less confident than that. ``yes`` goes on
+        above ``confirm_above``; ``background`` returns a Job. Gold labels stay, and a row whose new
+        answer can't be used keeps its label. Raises UsageError where the review is not one of a run of
+        this session, or there is no gold label yet.
         """
         return self._ask(below, {"yes": yes, "background": background}) or 0
 
@@ -383,7 +387,7 @@ class Review:
         )
 
     def _take(self, answers: Mapping[int, Answer], call: str) -> int:
-        """Put new answers in place of the old ones; how many labels changed."""
+        """Replace the old answers by new ones; returns how many labels changed."""
         with self._lock:
             new = {
                 row: (word, self._number(answer), answer.get(f"{self.label}_status"), answer)
@@ -420,7 +424,7 @@ class Review:
         return f"{self.progress}\n{self.label} ({', '.join(self.labels[:12])}): {states}"
 
     interactive = True
-    """False shows the summary alone."""
+    """False shows the summary without the widget."""
 
     def _ipython_display_(self) -> None:
         from llm_magics.tasks.label.review.grid import show
