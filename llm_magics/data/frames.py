@@ -1,7 +1,8 @@
-"""Rows out of a dataframe and result columns back onto it: pandas, polars, pyarrow, Series, list.
+"""Frames of any library: rows are read from them and result columns added to a copy.
 
-A frame comes back as what it was, with its index and its dtypes; the user's own is never touched. Of a
-dask frame only the columns are known here: its rows are read where its partitions are computed.
+The libraries are pandas, polars, pyarrow; also Series and lists. A frame comes back in its own library,
+with its index and its dtypes; the user's own is never changed. Of a dask frame only the columns are known
+here: its rows are read where its partitions are computed.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from llm_magics.data.templates import is_null
 
 @dataclass(frozen=True)
 class Frame:
-    """A dataframe in the user's own library, and the name it goes by in messages.
+    """A dataframe in the user's own library, and its name in messages.
 
-    ``own`` is False where the user has no such frame: it was made of a Series or a list. ``parts`` is
-    the dask frame that ``native``, without rows, stands for.
+    ``own`` is False where the user has no such frame: it was made of a Series or a list. ``parts`` is the
+    dask frame that ``native``, without rows, stands for.
     """
 
     native: Any
@@ -55,7 +56,7 @@ class Frame:
         raise NotFound.among("column", column, self.columns, hint=f"{self.name} has {size}.")
 
     def require_whole(self, what: str = "this") -> None:
-        """Raises UsageError for a dask frame, whose rows are not here."""
+        """Raises UsageError for a dask frame, whose rows are not known."""
         if self.parts is not None:
             raise UsageError(
                 f"{what} needs all rows at once; {self.name} is read a partition at a time.",
@@ -63,7 +64,7 @@ class Frame:
             )
 
     def holds_text(self, column: str) -> bool:
-        """Whether a column is one of texts, by its first value that is not null."""
+        """Whether a column holds texts, by its first value that is not null."""
         if self.parts is not None:
             import narwhals as nw
 
@@ -75,8 +76,8 @@ class Frame:
 def read(data: Any, name: str = "data", on: str | None = None) -> tuple[Frame, str | None]:
     """The data as a frame, and the column of its text where the data itself says which.
 
-    A Series becomes a frame of one column, a list or array of texts one with the column ``text``.
-    Raises UsageError for anything else, and for a frame without rows or with repeated column names.
+    A Series becomes a frame of one column, a list or array of texts one with the column ``text``. Raises
+    UsageError for anything else, and for a frame without rows or with repeated column names.
     """
     if isinstance(data, Frame):
         return data, on
@@ -98,7 +99,7 @@ def read(data: Any, name: str = "data", on: str | None = None) -> tuple[Frame, s
 
 
 def read_parts(data: Any, name: str = "data", on: str | None = None) -> tuple[Frame, str | None]:
-    """``read``, for whoever can do with the columns of a dask frame (or Series) alone."""
+    """``read``, also for a dask frame or Series, of which only the columns are known."""
     if not is_parted(data):
         return read(data, name, on)
     parts = data
@@ -118,7 +119,7 @@ def is_parted(value: Any) -> bool:
 
 
 def is_data(value: Any) -> bool:
-    """Whether a notebook's variable is something that rows can be read from."""
+    """Whether rows can be read from a notebook's variable."""
     if isinstance(value, list | tuple):
         return bool(value) and all(isinstance(item, str) for item in value[:20])
     if is_parted(value):
@@ -276,13 +277,13 @@ def _attach_pandas(
 
 
 def _key(native: Any, name: str) -> Any:
-    """What a new column is called among columns of several levels: a tuple as long as theirs."""
+    """The name of a new column among columns of several levels: a tuple of their length."""
     levels = native.columns.nlevels
     return name if levels == 1 else (name, *[""] * (levels - 1))
 
 
 def _pandas_array(values: Sequence[Any]) -> Any:
-    """Whole numbers and truth values keep their kind beside nulls; vectors and lists stay objects."""
+    """An array that keeps integers and booleans beside nulls; vectors and lists stay objects."""
     import numpy as np
     import pandas as pd
 
@@ -301,13 +302,13 @@ def _pandas_array(values: Sequence[Any]) -> Any:
 
 
 def _is_vectors(values: Sequence[Any]) -> bool:
-    """Whether all that is there are numpy's float32 vectors of one length."""
+    """Whether all values are numpy's float32 vectors of one length."""
     shapes = {getattr(value, "shape", None) for value in values if value is not None}
     return len(shapes) == 1 and None not in shapes and all(v is None or v.dtype == "float32" for v in values)
 
 
 def _vectors(name: str, values: Sequence[Any], backend: Any) -> Any:
-    """Vectors as lists of float32: as lists of Python's numbers a million would take eight gigabytes."""
+    """Vectors as lists of float32; as lists of Python floats a million would take eight gigabytes."""
     import narwhals as nw
     import numpy as np
 
@@ -324,7 +325,7 @@ def _vectors(name: str, values: Sequence[Any], backend: Any) -> Any:
 
 
 def _plain(values: Sequence[Any]) -> list[Any]:
-    """Arrays as lists: what polars and pyarrow build columns from."""
+    """Arrays as lists, from which polars and pyarrow build columns."""
     return [value.tolist() if hasattr(value, "tolist") else value for value in values]
 
 
@@ -336,7 +337,7 @@ def repeat_rows(frame: Frame, rows: Sequence[int]) -> Frame:
 
 
 def require_changeable(frame: Frame) -> None:
-    """Raises UsageError where ``--inplace`` has no frame of the user's to write to."""
+    """Raises UsageError where ``--inplace`` has no frame of the user's to change."""
     if not frame.own:
         raise UsageError(f"--inplace needs a DataFrame; {frame.name} is none.", hint="Use -o NAME.")
     if frame.parts is not None or not _is_pandas(frame.native):

@@ -1,4 +1,4 @@
-"""Templates over columns: one substitution pass, named columns only, nothing evaluated."""
+"""Prompt templates over a row's columns: one substitution pass, named columns only, no evaluation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BRACES = re.compile(r"\{\{|\}\}|\{([^{}\n]*)\}")
 
 @dataclass(frozen=True)
 class Slot:
-    """A place in a template that a row's value fills."""
+    """A place in a template for a row's value."""
 
     column: str
 
@@ -28,16 +28,16 @@ class Template:
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
-        """The columns it reads, each once, in order of appearance."""
+        """The columns that the template names, each once, in order."""
         return tuple(dict.fromkeys(part.column for part in self.parts if isinstance(part, Slot)))
 
     def render(self, row: Mapping[str, Any]) -> str:
-        """The text for one row; a null value is the empty text. Inserted text is never read again."""
+        """The text for one row; a null value is the empty text. Inserted text is never substituted again."""
         return "".join(part if isinstance(part, str) else text_of(row[part.column]) for part in self.parts)
 
 
 def text_of(value: Any) -> str:
-    """A cell as a person would type it; null is the empty text."""
+    """A cell as text; null is the empty text."""
     if isinstance(value, str):
         return value
     if isinstance(value, bytes):
@@ -46,7 +46,7 @@ def text_of(value: Any) -> str:
 
 
 def is_null(value: Any) -> bool:
-    """None, NaN, NaT, pandas' and polars' missing values (they alone differ from themselves, or refuse)."""
+    """None, NaN, NaT, and the missing values of pandas and polars."""
     if value is None:
         return True
     try:
@@ -56,11 +56,11 @@ def is_null(value: Any) -> bool:
 
 
 def compile_template(text: str, columns: Collection[str], variables: Mapping[str, Any]) -> Template:
-    """Read a template once, before any row.
+    """Parse a template, once for all rows.
 
-    ``{column}`` or ``{two words}`` is this row's value, ``{@name}`` a notebook variable read now.
-    ``{{`` and ``}}`` are literal braces in a template that holds a ``{{``; in any other, and for
-    whatever else stands in braces (JSON, code), what was typed stays.
+    ``{column}`` or ``{two words}`` is the row's value, ``{@name}`` a notebook variable, read now. ``{{``
+    and ``}}`` are literal braces in a template that contains a ``{{``; in any other, and for anything
+    else in braces (JSON, code), the text stays as typed.
 
     Raises NotFound where a bare identifier in braces is no column, or a variable is missing.
     """
@@ -116,7 +116,7 @@ _ATTEMPT = re.compile(r"\{\s*(\w+)\s*[}.:!\[|(]")
 
 
 def require_columns(template: Template, columns: Collection[str]) -> None:
-    """Raises UsageError where a template names no column: every row would ask the same."""
+    """Raises UsageError for a template without columns: every row would ask the same."""
     if not template.columns:
         shown = ", ".join("{" + c + "}" for c in list(columns)[:8])
         typed = "".join(part for part in template.parts if isinstance(part, str))

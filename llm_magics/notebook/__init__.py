@@ -1,1 +1,1 @@
-"""The notebook's side: magics, completion, what a cell shows."""
+"""The notebook's side: magics, completion, display."""

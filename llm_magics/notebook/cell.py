@@ -17,7 +17,7 @@ _FUNCTION = "prompt_formatting_fn"
 
 @dataclass(frozen=True)
 class Cell:
-    """One magic call: where it runs, what was typed."""
+    """One magic call: where it runs, and what was typed."""
 
     session: Session
     space: Namespace

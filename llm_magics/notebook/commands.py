@@ -1,4 +1,4 @@
-"""The subcommands of ``%%llm``: one table drives parsing, help, completion and the reference page."""
+"""The table of the subcommands of ``%%llm``; it drives parsing, help, completion and the reference page."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ _NO_FLAGS = {
     **{f"--{name.replace('_', '-')}": f"Type -p {name}=VALUE" for name in KNOWN},
     **dict.fromkeys(("--key", "--api-key"), "A key belongs to a backend: %llm_config add -h"),
 }
-"""What people type as flags of a run that are none, and what to type."""
+"""Words that are often typed as flags of a run and are none, with what to type."""
 
 
 def parse(line: str, body: str | None = None) -> Call:
@@ -118,7 +118,7 @@ def parse(line: str, body: str | None = None) -> Call:
 
 
 def _chosen(word: str) -> Command:
-    """The subcommand. Raises NotFound with what other tools' word for it is here, or the near ones."""
+    """The subcommand. Raises NotFound with the word for another tool's command, or similar ones."""
     name, meant = ALIASES.get(word, word), synonyms.subcommand(word)
     if name not in COMMANDS and meant:
         raise NotFound(f"no %llm command {word!r}.", hint=f"Here it is {meant}.\nSee %llm help")

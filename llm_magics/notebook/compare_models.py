@@ -1,4 +1,4 @@
-"""``-m a,b``: one cell, several models, a column each, and how far they agree."""
+"""Several models in one cell (``-m a,b``): a column each, and their agreement."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from llm_magics.tasks.label.task import Label
 
 
 def models(given: str | None) -> list[str]:
-    """The models of ``-m a,b``; none where one alone is meant (a pool's members are one model)."""
+    """The models of ``-m a,b``; none where it names one model (a pool's members are one model)."""
     if given is None or "," not in given or given.startswith("pool::"):
         return []
     return [name.strip() for name in given.split(",") if name.strip()]
@@ -33,8 +33,8 @@ def models(given: str | None) -> list[str]:
 def run(cell: Cell, names: list[str]) -> Any:
     """Run the cell for each model in turn; the frame has a column (or a set of columns) per model.
 
-    The last run's report says what each took and how far they agree; ``--max-cost`` is for all of them. With
-    ``--dry-run`` an estimate each. Raises UsageError for what goes with one model alone.
+    The last run's report has the usage of each and their agreement; ``--max-cost`` is for all of them.
+    With ``--dry-run`` the result is an estimate each. Raises UsageError for options of one model only.
     """
     flags = cell.flags
     for alone in ("background", "inplace", "show_code"):
@@ -70,14 +70,14 @@ def run(cell: Cell, names: list[str]) -> Any:
 
 
 class Estimates(tuple[Estimate, ...]):
-    """What each model would cost, a line each."""
+    """The estimates of all models, a line each."""
 
     def __repr__(self) -> str:
         return "\n".join(map(str, self))
 
 
 def _within(plan: Plan, runs: list[Run]) -> Plan:
-    """The plan with what the models before it left of the budget."""
+    """The plan with the rest of the budget after the earlier models."""
     most = plan.options.max_cost
     if most is None:
         return plan
@@ -86,14 +86,14 @@ def _within(plan: Plan, runs: list[Run]) -> Plan:
 
 
 def _for_model(cell: Cell, name: str) -> Cell:
-    """The cell as typed for this model alone; its columns bear the model's name."""
+    """The cell for this model only; its columns have the model's name."""
     flags = argparse.Namespace(**vars(cell.flags))
     flags.model, flags.output = name, _output(cell, name)
     return replace(cell, call=Call(cell.call.command, flags, cell.call.body))
 
 
 def _output(cell: Cell, name: str) -> str:
-    """``topic_fast``; where ``--as`` is what several columns begin with, ``fast_`` comes after it."""
+    """The name of a model's column: ``topic_fast``; for a prefix of several columns ``fast_`` follows it."""
     command, given = cell.call.command.name, cell.flags.output
     if command == "extract" and not cell.flags.spans:
         return f"{given or ''}{_slug(name)}_"
@@ -104,7 +104,7 @@ def _output(cell: Cell, name: str) -> str:
 
 
 def _over(cell: Cell, first: Run, frame: Any) -> Cell:
-    """The cell over the frame that the models before it made; the new columns may be text too."""
+    """The cell over the frame that the earlier models made; its new columns may be text too."""
     column = getattr(first.plan.task, "column", None)
     if column is not None:
         cell.flags.on = column
@@ -127,7 +127,7 @@ def _slug(name: str) -> str:
 
 
 def _summarise(runs: list[Run]) -> None:
-    """What the other runs took, and how far their answers agree, in the notes of the last."""
+    """Adds the other runs' usage, and the agreement of all, to the notes of the last run."""
     last = runs[-1]
     for one in runs[:-1]:
         last.notes.setdefault(one.meter.line())
@@ -137,7 +137,7 @@ def _summarise(runs: list[Run]) -> None:
 
 
 def _compared(a: Run, b: Run) -> str:
-    """How far two runs agree; empty where their answers are texts that can't be compared so."""
+    """The agreement of two runs; empty where their answers are free texts."""
     if isinstance(a.plan.task, Extract):
         return "" if a.plan.task.many else _fields_alike(a, b)
     if not isinstance(a.plan.task, Label | Rate | Compare):
@@ -168,7 +168,7 @@ def _apart(a: Run, b: Run) -> str:
 
 
 def _fields_alike(a: Run, b: Run) -> str:
-    """The share of rows in which each field is the same, nulls included, where both read the row."""
+    """The share of rows in which each field is equal, nulls included, where both read the row."""
     assert isinstance(a.plan.task, Extract) and isinstance(b.plan.task, Extract)
     left, right = a.row_columns, b.row_columns
     status = f"{a.plan.output.rstrip('_')}_status", f"{b.plan.output.rstrip('_')}_status"

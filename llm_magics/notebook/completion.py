@@ -1,6 +1,6 @@
-"""Tab in our magics: where the cursor is, and IPython's side of it.
+"""Tab completion in our magics: where the cursor is, and IPython's matcher interface.
 
-IPython calls its matcher interface provisional; everything of it stays in this module.
+IPython calls that interface provisional; all of it is used in this module only.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CELL = re.compile(r"%%(llm|llm_config)(?:\s+(.*))?$")
 
 
 class _NothingElse(list[SimpleCompletion]):
-    """No suggestions, but counted as one: IPython then asks none of its own matchers."""
+    """Empty suggestions that count as one, so that IPython asks none of its own matchers."""
 
     def __len__(self) -> int:
         return 1
@@ -36,7 +36,7 @@ class _NothingElse(list[SimpleCompletion]):
 
 
 def install(shell: Any, session: Callable[[], Row | None]) -> None:
-    """Suggest in our magics; ``session`` is asked at each Tab, and may have none yet."""
+    """Install the matcher; ``session`` is called at each Tab, and may return None."""
 
     @context_matcher(identifier=IDENTIFIER)  # type: ignore[untyped-decorator]
     def matcher(context: CompletionContext) -> SimpleMatcherResult:
@@ -60,7 +60,7 @@ def uninstall(shell: Any) -> None:
 
 
 def suggest(text: str, row: int, column: int, around: Around) -> Suggested | None:
-    """What fits at a place in a cell; None where it is not ours."""
+    """The suggestions at a position in a cell; None where the position is not in our magics."""
     lines = text.split("\n")
     first = next((i for i, line in enumerate(lines) if line.strip()), 0)
     before, after = lines[row][:column], lines[row][column:]

@@ -1,4 +1,4 @@
-"""Results as a cell shows them: the frame and then its footer, code, answers, jobs, usage."""
+"""Display of results in a cell: frames with their footer, code, chat answers, jobs, usage."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Footer:
 
 
 class Code:
-    """Python source that a person can run instead of the magic."""
+    """Python source that does what the magic would do."""
 
     def __init__(self, source: str) -> None:
         self.source = source
@@ -47,10 +47,10 @@ class Code:
 
 
 def frame(result: Any, run: Run | None, wanted: str | None, *, quiet: bool) -> Any:
-    """The value of a cell: the frame itself, shown once with the footer as the last line.
+    """The value of a cell: the frame itself, displayed once with the footer as the last line.
 
-    The frame shows itself through a hook that is gone after the first time, so that ``_`` and
-    ``x = %llm ...`` are the plain frame.
+    The frame is displayed by a hook that is removed after the first time, so that ``_`` and ``x = %llm
+    ...`` are the plain frame.
     """
     text = run.report() if run is not None else ""
     asked = run.plan.rows if run is not None and wanted in (None, "table", "df", "widget") else None
@@ -71,7 +71,7 @@ def frame(result: Any, run: Run | None, wanted: str | None, *, quiet: bool) -> A
 
 
 def _asked_of(result: Any, rows: Sequence[int]) -> tuple[Any, str]:
-    """What is worth seeing of a frame of which only these rows were asked: those, and a line that says so."""
+    """The rows that were asked about, where these are not all, and a line that says so."""
     import narwhals as nw
 
     whole = nw.from_native(result, eager_only=True)
@@ -82,7 +82,7 @@ def _asked_of(result: Any, rows: Sequence[int]) -> tuple[Any, str]:
 
 
 PRINTED = 1_000
-"""Rows that are printed at most as text or JSON; a million would be the end of the notebook's page."""
+"""The most rows printed as text or JSON, so that the notebook's page stays usable."""
 
 
 def _first_of(result: Any) -> tuple[Any, str]:
@@ -97,11 +97,11 @@ def _first_of(result: Any) -> tuple[Any, str]:
 
 
 MARKED = 5
-"""Texts that are shown with their entities marked."""
+"""The number of texts shown with their entities marked."""
 
 
 def _beside(run: Run) -> None:
-    """What a table can't show: entities in their texts, of the first texts that have some."""
+    """What a table can't show: entities in the first texts that have some."""
     plan, task = run.plan, run.plan.task
     if not isinstance(task, Entities):
         return
@@ -113,7 +113,7 @@ def _beside(run: Run) -> None:
 
 
 def job(running: Job, *, widgets: bool) -> Job:
-    """A job as the value of a cell; its first display follows it and can stop it where there are widgets."""
+    """A job as the value of a cell; where there are widgets, its first display follows it and can stop it."""
     shell = get_ipython()
     if widgets and getattr(shell, "kernel", None) is not None:
         from llm_magics.widgets.job import show
@@ -123,7 +123,7 @@ def job(running: Job, *, widgets: bool) -> Job:
 
 
 def dask_frame(result: Any, task: str, *, quiet: bool) -> Any:
-    """A dask frame as the value of a cell: nothing of it is computed to show it."""
+    """A dask frame as the value of a cell: nothing of it is computed for display."""
     said = (
         f"{task}: {result.npartitions:,} partitions, asked as they are computed (.compute(), .to_parquet())"
     )
@@ -137,7 +137,7 @@ def dask_frame(result: Any, task: str, *, quiet: bool) -> Any:
 
 
 def _hook(result: Any, show: Callable[[], None]) -> None:
-    """Let the value's next display, and only that, be ``show``."""
+    """Replace the value's next display, and only that, by ``show``."""
 
     def once() -> None:
         object.__delattr__(result, "_ipython_display_")
@@ -150,13 +150,13 @@ def _hook(result: Any, show: Callable[[], None]) -> None:
 
 
 def _silence(result: Any) -> None:
-    """Let the cell show nothing for this value; a later ``result`` in a cell is shown like any other."""
+    """Display nothing for this value in this cell; a later display is not affected."""
     if _ends_its_cell():
         _hook(result, lambda: None)
 
 
 def _ends_its_cell() -> bool:
-    """Whether our magic's value is what the running cell shows: it is the cell, or its last line."""
+    """Whether the running cell displays our magic's value: the magic is the cell, or its last line."""
     history = getattr(get_ipython(), "history_manager", None)
     if history is None or not history.input_hist_raw:
         return True
@@ -166,7 +166,7 @@ def _ends_its_cell() -> bool:
 
 
 class _Hook:
-    """The next display of one value, kept with IPython's formatter for all of its type."""
+    """The next display of one value, registered with IPython's formatter for its type."""
 
     def __init__(self, value: Any, show: Callable[[], None]) -> None:
         self.value, self.show = value, show
@@ -215,7 +215,7 @@ def _md_row(values: Any) -> str:
 
 
 class Answer(str):
-    """A chat's answer: its text in code, Markdown with the footer in a cell."""
+    """A chat's answer: a text in code, Markdown with the footer in a cell."""
 
     footer = ""
     wanted: str | None = None
@@ -252,11 +252,11 @@ class Jobs(Table):
 
 
 def _progress(job: Job) -> str:
-    """How far a job is, and what it failed with."""
+    """A job's progress, and its error."""
     return job.progress if job.error is None else f"{job.progress}: {str(job.error).splitlines()[0]}"
 
 
 def usage(ledger: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Tokens and money of the session, by backend."""
+    """Tokens and cost of the session, by backend."""
     rows = [{"backend": name, **row} for name, row in ledger.items()]
     return Table(rows, empty="Nothing has run yet.")

@@ -39,7 +39,7 @@ READERS: Mapping[str, Callable[[CellInput, Mapping[str, Any]], dict[str, Any]]] 
     "chat": read_chat,
     "concepts": read_concepts,
 }
-"""How a feature reads what its flags alone don't say: the body, names of variables."""
+"""Functions that read what flags alone don't say: the body, names of variables."""
 
 _VARIABLE = re.compile(r"@(\w+)")
 
@@ -76,7 +76,7 @@ class FunctionCall:
 
 
 def function_call(cell: Cell) -> FunctionCall:
-    """What a cell calls. Raises UsageError, NotFound."""
+    """The function call that a cell stands for. Raises UsageError, NotFound."""
     command = cell.call.command
     assert command.options is not None
     if not command.data:

@@ -1,4 +1,4 @@
-"""Take a cell out of IPython's history, where it holds something that must not stay."""
+"""Cells with keys are removed from IPython's history."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ BLANK = "# this cell held a key; llm_magics took it out of the history"
 
 @contextlib.contextmanager
 def keep_secrets_out(shell: Any, keys: Keys, line: str, body: str = "") -> Iterator[None]:
-    """Refuse a key in what was typed; whoever refuses one inside, the cell leaves the history.
+    """Refuse a key in the cell; where one is refused, also later on, the cell leaves the history.
 
-    A body is free text, which may speak of keys: in it only a key of the user's own is refused.
+    A body is free text, which may be about keys: only a key of the user's own is refused there.
 
     Raises:
         TypedKeyError: A key was typed.
@@ -31,9 +31,9 @@ def keep_secrets_out(shell: Any, keys: Keys, line: str, body: str = "") -> Itera
 
 
 def forget_cells(shell: Any, typed: Sequence[str]) -> None:
-    """Blank the cells that hold all of the texts, in memory and in the history's file; never raises.
+    """Blank the cells that contain all of the texts, in memory and in the history's file; never raises.
 
-    What the front end keeps of a cell is out of reach: the user has to delete it there.
+    The front end's own copy is out of reach: the user has to delete it there.
     """
     manager = getattr(shell, "history_manager", None)
     if manager is None:
@@ -55,7 +55,7 @@ def _blank_memory(shell: Any, manager: Any, numbers: Sequence[int]) -> None:
 
 
 def _blank_file(manager: Any, numbers: Sequence[int]) -> None:
-    """IPython writes inputs from a thread: write out what waits, then overwrite the lines in place."""
+    """IPython writes inputs from a thread: flush what waits, then overwrite the lines in place."""
     if not manager.enabled:
         return
     manager.writeout_cache()

@@ -1,4 +1,4 @@
-"""One call of a magic: the session it runs in, what was typed, and who answers it."""
+"""Dispatch of one magic call to its subcommand."""
 
 from __future__ import annotations
 

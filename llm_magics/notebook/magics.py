@@ -1,4 +1,4 @@
-"""``%%llm``, ``%llm`` and ``%llm_config``: what was typed, handed to the api, shown."""
+"""The magics ``%%llm``, ``%llm`` and ``%llm_config``: registration and entry points."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @magics_class
 class LLMMagics(Magics):
-    """The magics of one shell; ``%llm help`` lists what they do.
+    """The magics of one shell; ``%llm help`` lists the subcommands.
 
-    What they stand on comes in with the first call: loading the extension is instant.
+    Everything else is imported by the first call, so that loading the extension is quick.
     """
 
     @needs_local_scope
@@ -59,7 +59,7 @@ def load(shell: InteractiveShell) -> None:
 
 
 def unload(shell: InteractiveShell) -> None:
-    """Take away what ``load`` brought, and end the session with its thread."""
+    """Remove what ``load`` added, and end the session with its loop thread."""
     import llm_magics
     from llm_magics.runs.session import end
 

@@ -1,4 +1,4 @@
-"""The notebook's variables: data by name, results bound to names, near misses named."""
+"""The notebook's variables: data by name, results bound to names, similar names in errors."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from llm_magics.data import frames
 
 @dataclass(frozen=True)
 class Namespace:
-    """``user`` is the notebook's, ``local`` that of a function the magic runs in (it wins).
+    """The variables of a magic call.
 
-    ``hidden`` is what IPython put there itself (``In``, ``exit``): data by name, but never suggested.
+    ``user`` is the notebook's namespace, ``local`` that of a function the magic runs in (it takes
+    precedence). ``hidden`` are IPython's own variables (``In``, ``exit``): found by name, never
+    suggested.
     """
 
     user: MutableMapping[str, Any]
@@ -28,9 +30,9 @@ class Namespace:
         return {**self.user, **self.local}
 
     def data(self, name: str | None, on: str | None = None) -> tuple[Any, str, str | None]:
-        """The data a line names, its variable's name, and the column where ``frame.column`` says it.
+        """The data that a line names, its variable's name, and the column in ``frame.column``.
 
-        Raises UsageError without a name, NotFound with the near ones.
+        Raises UsageError without a name, NotFound with similar names.
         """
         if not name:
             known = self.frames()
@@ -73,12 +75,12 @@ class Namespace:
         return [name for name in self.names() if _is_frame(self.variables[name])]
 
     def names(self) -> list[str]:
-        """The variables a person made."""
+        """The variables that the user defined."""
         made = user_variables(self.variables, self.hidden)
         return [name for name in made if not name.startswith("_")]
 
     def variable(self, name: str) -> Any:
-        """A variable. Raises NotFound with the near names."""
+        """A variable. Raises NotFound with similar names."""
         variables = self.variables
         if name not in variables:
             raise NotFound.among("variable", name, self.names())
@@ -90,7 +92,7 @@ class Namespace:
 
 
 def user_variables(variables: Mapping[str, Any], hidden: Mapping[str, Any]) -> dict[str, Any]:
-    """The variables without those that IPython put there, unless a person took the name over."""
+    """The variables without IPython's own, unless the user has redefined one."""
     return {k: v for k, v in variables.items() if k not in hidden or hidden[k] is not v}
 
 
@@ -102,7 +104,7 @@ def _is_frame(value: Any) -> bool:
 
 
 def check_result_name(name: str | None) -> str | None:
-    """A name a result can be bound to. Raises UsageError, before anything is spent."""
+    """A name that a result can be bound to. Raises UsageError, before anything is spent."""
     if name is not None and (not name.isidentifier() or keyword.iskeyword(name)):
         raise UsageError(
             f"{name!r} can't be a variable's name.", hint="-o takes a Python name such as labelled."

@@ -1,4 +1,4 @@
-"""What each subcommand does with what was typed."""
+"""The subcommands of ``%llm`` and ``%%llm``: what each does with a cell."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _over_rows(cell: Cell) -> Any:
 
 
 def _concepts(cell: Cell) -> Any:
-    """A ConceptSet, which shows itself as the explorer; a frame for the stages before there are concepts."""
+    """Run concept induction; a ConceptSet displays itself as the explorer, an earlier stage is a frame."""
     from llm_magics.tasks.concepts import pipeline
 
     flags = cell.flags
@@ -76,7 +76,7 @@ def _concepts(cell: Cell) -> Any:
 
 
 def _concepts_estimate(cell: Cell) -> Any:
-    """What the steps would send and cost."""
+    """The cost of the steps."""
     from llm_magics.tasks.concepts.pipeline import plan_induction
     from llm_magics.tasks.concepts.stages import estimates
 
@@ -185,11 +185,11 @@ def _stop(cell: Cell) -> Any:
 
 
 _STOPPING = 2.0
-"""Seconds that a job gets to end before the list is shown all the same."""
+"""Seconds that stopped jobs get to end before the list is shown."""
 
 
 def _retry(cell: Cell) -> Any:
-    """Only the rows that failed, or never came to an answer."""
+    """Ask again for the rows that failed or were not answered."""
     run = _last(cell)
     if not run.unanswered:
         print("No row of the last run failed.")

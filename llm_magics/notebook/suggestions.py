@@ -1,4 +1,4 @@
-"""What could come next in a magic's line or cell body; pure text and names, nothing of IPython."""
+"""Suggestions for a magic's line or cell body; without any of IPython."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from llm_magics.settings.table import SETTINGS
 
 @dataclass(frozen=True)
 class Suggested:
-    """Texts to put in place of ``fragment``, which ends at the cursor."""
+    """Texts that replace ``fragment``, which ends at the cursor."""
 
     fragment: str
     texts: tuple[str, ...] = ()
@@ -25,20 +25,20 @@ class Suggested:
 
 @dataclass(frozen=True)
 class Words:
-    """The words before the cursor and the piece of a word at it; ``raw`` as typed, with its quote."""
+    """The words before the cursor and the partial word at it; ``raw`` as typed, with its quote."""
 
     done: tuple[str, ...]
     raw: str
 
     @property
     def value(self) -> str:
-        """The piece without the quote it starts with."""
+        """The partial word without its opening quote."""
         return self.raw.lstrip("\"'")
 
 
 @dataclass(frozen=True)
 class Around:
-    """What suggestions are made from: the notebook's variables and the session, if there is one yet."""
+    """What suggestions are made from: the notebook's variables, and the session where there is one."""
 
     variables: Mapping[str, Any]
     session: Row | None = None
@@ -49,7 +49,7 @@ class Around:
         return Namespace(dict(self.variables))
 
     def models(self) -> list[str]:
-        """What ``-m`` takes."""
+        """The names that ``-m`` takes."""
         return known_names(self.session) if self.session is not None else []
 
     def columns(self, data: str) -> list[str]:
@@ -57,12 +57,12 @@ class Around:
         return columns_of(self.variables.get(data.partition(".")[0]))
 
     def names(self) -> list[str]:
-        """The variables a person made."""
+        """The variables that the user defined."""
         return [name for name in self.variables if not name.startswith("_")]
 
 
 class Nouns(Protocol):
-    """What is needed of a noun of ``%llm_config``."""
+    """What suggestions need of a command of ``%llm_config``."""
 
     @property
     def parser(self) -> LineParser:
@@ -70,7 +70,7 @@ class Nouns(Protocol):
 
 
 def words(text: str) -> Words:
-    """``text`` split at its spaces as a shell would, the last piece left as typed."""
+    """``text`` split at spaces as a shell does, the last word left as typed."""
     done: list[str] = []
     start, quote, piece = 0, "", ""
     for i, char in enumerate(text):
@@ -112,7 +112,7 @@ def in_llm_line(text: str, around: Around) -> Suggested:
 
 
 def in_config_line(text: str, around: Around, nouns: Mapping[str, Nouns]) -> Suggested:
-    """After ``%llm_config``: nouns, verbs, settings, names, flags."""
+    """After ``%llm_config``: commands, verbs, settings, names, flags."""
     split = words(text)
     if not split.done:
         return _starting(split, nouns)
@@ -175,7 +175,7 @@ def _arguments(
 def _of(
     action: argparse.Action, split: Words, done: tuple[str, ...], around: Around, values: Mapping[str, Values]
 ) -> Iterable[str]:
-    """What an argument may be: its choices, or what its name stands for."""
+    """The values of an argument: its choices, or what its name stands for."""
     if action.choices is not None:
         return [str(choice) for choice in action.choices]
     return values[action.dest](split, done, around) if action.dest in values else ()
@@ -200,7 +200,7 @@ def _starting(split: Words, known: Iterable[str]) -> Suggested:
 
 
 def _quoted(split: Words, known: Iterable[str]) -> Suggested:
-    """Values that fit, in quotes where they hold spaces or where a quote was opened."""
+    """Matching values, in quotes where they contain spaces or a quote was opened."""
     mark = split.raw[:1] if split.raw[:1] in ('"', "'") else ""
     hits = [name for name in known if _fits(name, split.value)]
     return Suggested(split.raw, tuple(_in_quotes(name, mark) for name in hits))
@@ -218,7 +218,7 @@ def _in_quotes(name: str, mark: str) -> str:
 
 
 def _data(split: Words, _: tuple[str, ...], around: Around) -> Iterable[str]:
-    """Frames, and ``frame.column`` once there is a dot (only columns that are plain names)."""
+    """Frames, and ``frame.column`` after a dot (only columns that are identifiers)."""
     frame, dot, _rest = split.value.partition(".")
     if not dot:
         return around.space.frames()
@@ -303,7 +303,7 @@ _CONFIG_VALUES: Mapping[str, Mapping[str, Values]] = {
 
 
 def _setting(split: Words, noun: str, around: Around) -> Suggested:
-    """Settings; for ``set``, also what can stand after ``=``."""
+    """Settings; for ``set``, also the values after ``=``."""
     name, equals, _ = split.value.partition("=")
     if noun != "set":
         return _quoted(split, SETTINGS)

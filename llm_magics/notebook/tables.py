@@ -1,4 +1,4 @@
-"""Rows shown in a cell: aligned text in a terminal, an escaped table in a notebook, data in code."""
+"""Tables in a cell: aligned text in a terminal, escaped HTML in a notebook, plain data in code."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 class Table:
     """Rows of named values, with a title above and notes below.
 
-    ``rows`` is the data (plain values), ``columns`` what is shown of it and in which order; ``shown``
-    turns a value into its text. ``str()`` is the text a terminal gets.
+    ``rows`` is the data (plain values), ``columns`` are the displayed ones in order; ``shown`` turns a
+    value into text. ``str()`` is the text for a terminal.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Table:
         return {"text/plain": str(self), "text/html": self.html()}
 
     def html(self) -> str:
-        """The listing as HTML; every text in it is escaped."""
+        """The table as HTML; every text in it is escaped."""
         title = f"<b>{escape(self.title)}</b>" if self.title else ""
         notes = "".join(f'<div style="white-space:pre-wrap">{escape(note)}</div>' for note in self.notes)
         return f"<div>{title}{self._table()}{notes}</div>"
@@ -91,7 +91,7 @@ class Table:
         return f"<table>{head}<tbody>{''.join(line('td', texts) for texts in self._cells())}</tbody></table>"
 
     def _numbers(self, column: str) -> bool:
-        """Whether a column holds numbers and nothing else."""
+        """Whether a column holds only numbers."""
         values = [row[column] for row in self.rows if row.get(column) is not None]
         return bool(values) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
 
@@ -114,7 +114,7 @@ class Reading(Table):
 
 
 def cell_text(value: Any) -> str:
-    """A value in one line of text; nothing for None."""
+    """A value as one line of text; empty for None."""
     if value is None:
         return ""
     if isinstance(value, bool):

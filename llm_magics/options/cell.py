@@ -1,4 +1,4 @@
-"""What a feature reads of a cell: the line's values, the body, and the notebook's variables."""
+"""What a feature reads of a magic call: the flags, the body, and the notebook's variables."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Variables(Protocol):
         """The value of a variable. Raises NotFound with the near names."""
 
     def names(self) -> list[str]:
-        """The names that the person made."""
+        """The names that the user defined."""
 
     def frames(self) -> list[str]:
         """The names of variables that hold data."""

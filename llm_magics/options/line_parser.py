@@ -1,4 +1,4 @@
-"""A magic's line, split as a shell would and parsed by an argparse that never exits."""
+"""The parser of a magic's line: words are split as a shell does, errors never exit the kernel."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LIST = 'A list takes no space after a comma, or quotation marks around all of it
 
 
 class HelpAsked(Exception):
-    """``-h`` or ``--help`` was typed; ``text`` is what to show. The magics catch it."""
+    """Raised by ``-h`` or ``--help``; ``text`` is the help. The magics catch it."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -42,7 +42,7 @@ def split(line: str) -> list[str]:
 
 
 def unsilenced(line: str) -> tuple[str, bool]:
-    """A line magic without the semicolon that hides its value, and whether it had one."""
+    """A line magic without the trailing semicolon that hides its value, and whether it had one."""
     bare = line.rstrip()
     return (bare[:-1], True) if bare.endswith(";") else (line, False)
 
@@ -97,11 +97,11 @@ class _Help(argparse.Action):
 
 
 class LineParser(argparse.ArgumentParser):
-    """The parser of one subcommand; faults are UsageErrors that name the near words.
+    """The parser of one subcommand; errors are UsageErrors that name similar words.
 
     Build it like any argparse parser. ``parse_line`` takes the rest of the line after the subcommand.
-    ``instead`` says what to type in place of flags that other tools have, ``surplus`` where a word
-    belongs that is one argument too many.
+    ``instead`` says what to type in place of other tools' flags, ``surplus`` is the hint about one
+    argument too many.
     """
 
     color = False  # Python 3.14 would paint the help text
@@ -158,7 +158,7 @@ class LineParser(argparse.ArgumentParser):
         raise NotFound.among(f"choice for {what}", str(value), map(str, action.choices), hint=self._usage())
 
     def _refuse(self, rest: Sequence[str], words: Sequence[str]) -> NoReturn:
-        """What was left over: a flag nobody knows, or one argument too many."""
+        """Raise for what was left over: an unknown flag, or one argument too many."""
         unknown = next((word for word in rest if word.startswith("-")), None)
         if unknown is None:
             before = words[words.index(rest[0]) - 1]
@@ -171,7 +171,7 @@ class LineParser(argparse.ArgumentParser):
         raise NotFound(f"{self.prog} has no flag {flag!r}.", hint="\n".join(said))
 
     def _instead(self, flag: str) -> str:
-        """What to type for another tool's flag, where this subcommand has it at all."""
+        """What to type for another tool's flag, where this subcommand has it."""
         said = self.instead.get(flag, "")
         ours = said.split()[1] if said.startswith("Type -") else ""
         return said if not ours or ours in self.flags() else ""

@@ -1,4 +1,4 @@
-"""The options that every run takes, and those of every run over the rows of a frame."""
+"""The options of every run, and of every run over the rows of a frame."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ POLICIES: tuple[Policy, ...] = ("truncate", "split", "fail")
 
 @options_record
 class RunOptions:
-    """What every run takes: its result, its model, its limits, how it is carried out."""
+    """The options of every run: its result, model, limits, and how it is executed."""
 
     without_flags: ClassVar[frozenset[str]] = frozenset()
-    """Options that the subcommand's line doesn't have, though the Python function takes them."""
+    """Options that the subcommand's line lacks, although the Python function has them."""
 
     random_state: int = option("seeds all chance in the run (default 0)", default=0, metavar="S", parse=int)
     into: str | None = option(
@@ -82,7 +82,7 @@ class RunOptions:
 
 @options_record
 class RowOptions(RunOptions):
-    """What every run over the rows of a frame takes: the data, and which rows of it."""
+    """The options of every run over the rows of a frame: the data, and which of its rows."""
 
     data: Any = option(
         "a DataFrame (pandas, polars, pyarrow), a Series or a list of texts", flags="", kw_only=False

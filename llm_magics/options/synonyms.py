@@ -1,4 +1,4 @@
-"""The names of the subcommands, and the words of other tools for them: those are answered, never run."""
+"""The names of the subcommands, and other tools' words for them, which are answered with a hint."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SUBCOMMANDS = (
     "help",
     "version",
 )
-"""What can stand after ``%llm``; a backend can't have such a name."""
+"""The words after ``%llm``; a backend can't have such a name."""
 
 _SYNONYMS: Mapping[str, str] = {
     "label": "classify categorize categorise tag annotate predict fit fit_predict zero_shot few_shot",

@@ -1,4 +1,4 @@
-"""Settings and where each comes from: session, environment, pyproject.toml, user file, default."""
+"""Settings and their origin: session, environment, pyproject.toml, user file, default."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TABLE = ("tool", "llm_magics")
 
 
 def home(environ: Mapping[str, str] | None = None) -> Path:
-    """The folder of everything kept on disk: ``LLM_MAGICS_HOME``, or the user's data folder."""
+    """The folder of all files: ``LLM_MAGICS_HOME``, or the user's data folder."""
     chosen = (os.environ if environ is None else environ).get("LLM_MAGICS_HOME")
     if chosen:
         return Path(chosen).expanduser()
@@ -32,7 +32,7 @@ def home(environ: Mapping[str, str] | None = None) -> Path:
 
 
 def user_file(environ: Mapping[str, str] | None = None) -> Path:
-    """The user's settings file; beside everything else where ``LLM_MAGICS_HOME`` is set."""
+    """The user's settings file; in the same folder where ``LLM_MAGICS_HOME`` is set."""
     environ = os.environ if environ is None else environ
     if environ.get("LLM_MAGICS_HOME"):
         return home(environ) / "config.toml"
@@ -42,7 +42,7 @@ def user_file(environ: Mapping[str, str] | None = None) -> Path:
 
 
 def embedded_default() -> str:
-    """The model that answers when nothing is configured; TF-IDF where the weights have no wheel."""
+    """The model that is used when nothing is configured; TF-IDF where the weights have no wheel."""
     has_weights = importlib.util.find_spec("wordllama") is not None
     return "embedded::wordllama" if has_weights else "embedded::tfidf"
 
@@ -65,9 +65,9 @@ class Config:
     """The effective settings of one kernel.
 
     Precedence: session > environment (``LLM_MAGICS_*``, then the variables of other programs) > the
-    nearest pyproject.toml with ``[tool.llm_magics]`` > the user's file > default. A cell's flag stands
-    above all of them and is the caller's. Files are read when a value is asked for, never written
-    but by ``persist=``.
+    nearest pyproject.toml with ``[tool.llm_magics]`` > the user's file > default. A cell's flags override
+    all of them; the caller applies them. Files are read when a value is asked for, and written only by
+    ``persist=``.
     """
 
     def __init__(self, environ: Mapping[str, str] | None = None, start_dir: Path | None = None) -> None:
@@ -95,9 +95,15 @@ class Config:
         return [self.get(name) for name in SETTINGS]
 
     def set(self, name: str, value: Any, persist: Place | None = None) -> Setting:
-        """Check and set; for this session, or with ``persist`` in the user's or the project's file.
+        """Check and set a value; for this session, or with ``persist`` in the user's or the project's file.
 
-        What is stronger than that file (an environment variable) is overruled in this session.
+        An environment variable, which would override that file, is overridden in this session.
+
+        Raises:
+            NotFound: No such setting.
+            UsageError: A value of the wrong kind, or no project to persist it in.
+
+        An environment variable, which would override that file, is overridden in this session.
 
         Raises:
             NotFound: No such setting.
@@ -112,12 +118,12 @@ class Config:
         return self.get(name)
 
     def update(self, values: Mapping[str, Any]) -> None:
-        """Set several for this session, all or none."""
+        """Set several values for this session, all or none."""
         checked = {name: declaration(name).check(value) for name, value in values.items()}
         self._session.update(checked)
 
     def unset(self, name: str, persist: Place | None = None) -> Setting:
-        """Forget the session's value, and the file's with ``persist``; what is effective now."""
+        """Remove the session's value, and the file's with ``persist``; returns the effective value."""
         declaration(name)
         self._session.pop(name, None)
         if persist is not None:
@@ -125,7 +131,7 @@ class Config:
         return self.get(name)
 
     def reset(self, name: str | None = None) -> None:
-        """Forget the session's value of one setting, or of all."""
+        """Remove the session's value of one setting, or of all."""
         if name is None:
             self._session.clear()
         else:
@@ -136,9 +142,9 @@ class Config:
         return dict(self._session)
 
     def role(self, role: str) -> tuple[str, str]:
-        """The model for a role as text, and where that was said.
+        """The model for a role as text, and its origin.
 
-        A role without a model of its own takes the default model, then the embedded default.
+        A role without a model of its own uses the default model, then the embedded default.
 
         Raises:
             NotFound: No such role.
@@ -152,11 +158,11 @@ class Config:
         return embedded_default(), "default"
 
     def paths(self) -> dict[str, Path | None]:
-        """Where things are: the user's file, the project's file, the folder of the rest."""
+        """The user's file, the project's file, the folder of all other files."""
         return {"user": user_file(self._environ), "project": self._project(), "home": home(self._environ)}
 
     def warnings(self) -> list[str]:
-        """What was set somewhere but means nothing here, one sentence each."""
+        """Settings that are set somewhere but have no effect here, one sentence each."""
         known = {declared.variable for declared in SETTINGS.values()} | _OWN_VARIABLES
         strange = [v for v in self._environ if v.startswith(PREFIX) and v not in known]
         said = [_unknown(f"environment variable {v}", v, known) for v in strange]
@@ -186,7 +192,7 @@ class Config:
             yield "user file", user
 
     def _project(self) -> Path | None:
-        """The nearest pyproject.toml that speaks of us, else the nearest one."""
+        """The nearest pyproject.toml with our settings, else the nearest one."""
         start = (self._start or Path.cwd()).absolute()
         nearest = [p for folder in (start, *start.parents) if (p := folder / "pyproject.toml").is_file()]
         return next((path for path in nearest if _speaks_of_us(path)), nearest[0] if nearest else None)
@@ -231,14 +237,14 @@ _ELSEWHERE = {
     ),
     **dict.fromkeys(("key", "api_key", "apikey"), "A key is typed unseen: %llm_config key set openai"),
 }
-"""What people look for among the settings -> where it is."""
+"""What users look for among the settings -> where it is."""
 
 
 def parse_toml(text: str, what: str) -> dict[str, Any]:
     """The tables of a TOML text.
 
     Raises:
-        UsageError: Malformed; names ``what`` and the line, and shows that line without anything like a key.
+        UsageError: Malformed; names ``what`` and the line, and shows that line with keys masked.
     """
     try:
         return tomllib.loads(text)
@@ -263,7 +269,7 @@ def flatten(table: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 
 
 def write(path: Path, place: Place, name: str, value: Any) -> None:
-    """Put one setting into a settings file (None takes it out), keeping everything else as it stands."""
+    """Write one setting into a settings file (None removes it), keeping everything else."""
     import tomlkit
 
     text = path.read_text("utf-8") if path.is_file() else ""
@@ -281,7 +287,7 @@ def write(path: Path, place: Place, name: str, value: Any) -> None:
 
 
 def replace(path: Path, text: str, *, private: bool) -> None:
-    """Write a whole file or nothing; ``private`` = readable by its owner alone."""
+    """Write a file completely or not at all; ``private`` makes it readable by its owner only."""
     import tempfile
 
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Keys as references, resolved at the moment of a call; shown masked and never written by us.
+"""Keys as references, resolved at the moment of a call, shown masked and never written to a file.
 
 A reference is ``env:NAME``, ``session:NAME``, ``keyring:NAME`` (or ``keyring:SERVICE/NAME``),
 ``dotenv:PATH#NAME`` or ``colab:NAME``.
@@ -31,10 +31,10 @@ VARIABLES: Mapping[str, tuple[str, ...]] = {
     "anthropic": ("ANTHROPIC_API_KEY", "SKLLM_CONFIG_ANTHROPIC_KEY"),
     "gemini": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
 }
-"""The environment variables that hold a namespace's key, in the order they are tried."""
+"""The environment variables of a namespace's key, in the order they are tried."""
 
 REQUIRED = frozenset({"openai", "azure", "hf_endpoint", "anthropic", "gemini"})
-"""The namespaces that answer nothing without a key."""
+"""The namespaces that need a key."""
 
 _DOTENV = re.compile(r"""\s*(?:export\s+)?([\w.]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^#\r\n]*))""")
 
@@ -46,7 +46,10 @@ or say where it is: --key env:VARIABLE"""
 
 @dataclass(frozen=True)
 class Step:
-    """One place a key was looked for. ``masked`` is its end (``...9f2c``), empty where there is none."""
+    """One place where a key was looked for.
+
+    ``masked`` is its end (``...9f2c``), empty where there is none.
+    """
 
     reference: str
     masked: str = ""
@@ -54,7 +57,7 @@ class Step:
 
     @property
     def found(self) -> bool:
-        """True where the key is."""
+        """True where the key was found."""
         return bool(self.masked)
 
 
@@ -64,7 +67,7 @@ def mask(secret: str) -> str:
 
 
 class Keys:
-    """Where keys are found. Values typed by the user live here alone, for the life of the kernel."""
+    """Finds keys. Keys that the user typed are held only here, for the life of the kernel."""
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         self._environ = os.environ if environ is None else environ
@@ -93,7 +96,7 @@ class Keys:
         return secret or None
 
     def set(self, name: str, value: str, store: Literal["session", "keyring"] = "session") -> str:
-        """Keep a key under a name; its reference.
+        """Store a key under a name; returns its reference.
 
         Raises:
             UsageError: An empty key.
@@ -110,7 +113,10 @@ class Keys:
         return f"{store}:{name}"
 
     def forget(self, name: str) -> tuple[str, ...]:
-        """Drop a key from the session and from our part of the keyring; the references that are gone.
+        """Delete a key from the session and from our entries of the keyring; returns the deleted references.
+
+        Raises:
+            NotFound: No key of that name in either.
 
         Raises:
             NotFound: No key of that name in either.
@@ -125,7 +131,7 @@ class Keys:
         return tuple(gone)
 
     def list(self) -> tuple[Step, ...]:
-        """Every key known now: typed, in the environment, in our part of the keyring; masked."""
+        """Every known key, masked: typed, in the environment, among our entries of the keyring."""
         steps = [Step(f"session:{name}", mask(value)) for name, value in self._typed.items()]
         variables = dict.fromkeys(v for names in VARIABLES.values() for v in names)
         steps += [self._step(f"env:{name}") for name in variables if self._environ.get(name)]
@@ -160,7 +166,7 @@ class Keys:
         return next(here, f"env:{VARIABLES[namespace][0]}")
 
     def status(self, reference: str) -> Step:
-        """What is behind a reference, masked; for display."""
+        """What a reference leads to, masked for display."""
         return self._step(reference)
 
     def secrets(self) -> frozenset[str]:
@@ -170,7 +176,7 @@ class Keys:
         return frozenset(self._seen).union(self._typed.values(), environment)
 
     def refuse_secret(self, line: str) -> None:
-        """Raise where a line holds a key, or something like one; the message doesn't repeat it.
+        """Raise where a line contains a key, or something like one; the message doesn't repeat it.
 
         Raises:
             TypedKeyError: Always in that case.
@@ -179,7 +185,7 @@ class Keys:
             raise TypedKeyError("a key was typed on the line; it was not used.", hint=_TYPED_HINT)
 
     def refuse_known(self, text: str) -> None:
-        """Raise where a text holds one of the keys known now, unless that may be a plain word.
+        """Raise where a text contains one of the known keys, unless that may be a plain word.
 
         Raises:
             TypedKeyError: Always in that case.
@@ -188,7 +194,7 @@ class Keys:
             raise TypedKeyError("a key stands in the cell's body; nothing was sent.", hint=_TYPED_HINT)
 
     def _from_environment(self, name: str) -> str | None:
-        """A key typed under a variable's name stands in for the variable."""
+        """The variable's value; a key typed under the variable's name replaces it."""
         return self._typed.get(name) or self._environ.get(name)
 
     def _step(self, reference: str) -> Step:
@@ -234,7 +240,7 @@ def _to_keyring(name: str, value: str) -> None:
 
 
 def _from_dotenv(place: str) -> str | None:
-    """The one name asked for; nothing else of the file is kept, and the environment stays as it is."""
+    """The value of one name; the rest of the file is not kept, and the environment stays as it is."""
     path, _, name = place.rpartition("#")
     try:
         lines = Path(path or ".env").expanduser().read_text("utf-8").splitlines()

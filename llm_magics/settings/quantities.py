@@ -1,4 +1,4 @@
-"""Sizes, spans of time, rates and prices as people type them (``12GB``, ``7d``, ``40/10``, ``0.15/0.60``)."""
+"""Sizes, durations, rates and prices as users type them: ``12GB``, ``7d``, ``40/10``, ``0.15/0.60``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from llm_magics.core.types import Price
 
 _SIZES = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _LEAST = 10**6
-"""Plain numbers of bytes from here on are sizes that somebody means."""
+"""The smallest plain number that is accepted as a number of bytes."""
 _SPANS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _AMOUNT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
 
@@ -36,7 +36,7 @@ def duration(text: str) -> float:
     """Seconds in ``7d``, ``12h``, ``30m``, ``45s`` or ``2w``.
 
     Raises:
-        UsageError: Not a span of time; also a plain number, which may be meant in days or in seconds.
+        UsageError: Not a duration; also a plain number, which may mean days or seconds.
     """
     amount, unit = _amount(text, "a span of time such as 7d, 12h or 30m")
     if unit not in _SPANS:
@@ -70,7 +70,7 @@ def price(text: str) -> Price:
 
 
 def shown_size(count: float) -> str:
-    """Bytes for people: ``3.1 MB``."""
+    """Bytes for display: ``3.1 MB``."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
@@ -79,7 +79,7 @@ def shown_size(count: float) -> str:
 
 
 def shown_span(seconds: float) -> str:
-    """Seconds for people: ``45 s``, ``4 min``, ``2 h``, ``3 d``."""
+    """Seconds for display: ``45 s``, ``4 min``, ``2 h``, ``3 d``."""
     for limit, per, unit in ((90, 1, "s"), (5400, 60, "min"), (172800, 3600, "h")):
         if seconds < limit:
             return f"{seconds / per:.0f} {unit}"

@@ -1,4 +1,4 @@
-"""The table of settings: name, kind, default, meaning, and where else a value may come from.
+"""The table of settings: name, kind, default, meaning, and the environment variables.
 
 This one table drives checking, ``%llm_config``, completion and the reference page.
 """
@@ -32,11 +32,11 @@ _WANTED = {
 
 @dataclass(frozen=True)
 class Declared:
-    """A setting that exists.
+    """The declaration of a setting.
 
-    ``kind`` is one of text, url, flag, integer, number, size, path. ``variables`` are environment variables
-    of other programs that mean the same, tried in order after ``LLM_MAGICS_NAME``. ``setters`` are the
-    names scikit-llm has for it. ``least`` is the smallest number allowed.
+    ``kind`` is one of text, url, flag, integer, number, size, path. ``variables`` are environment
+    variables of other programs with the same meaning, tried in order after ``LLM_MAGICS_NAME``.
+    ``setters`` are scikit-llm's names for it. ``least`` is the smallest number allowed.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Declared:
 
     @property
     def variable(self) -> str:
-        """The environment variable that is this setting's own."""
+        """The setting's own environment variable."""
         return PREFIX + self.name.upper().replace(".", "_")
 
     @property
@@ -59,7 +59,7 @@ class Declared:
         return self.name == "model" or self.name.startswith("roles.")
 
     def check(self, value: Any) -> Any:
-        """``value`` (typed, or text as on a line or in the environment) as this setting's kind.
+        """``value`` (typed, or text as on a line or in the environment) converted to the setting's kind.
 
         Raises:
             UsageError: Not of that kind, or outside what is allowed.

@@ -1,4 +1,4 @@
-"""Keys typed in clear: how they are told from references and from other words, and refused."""
+"""Keys typed in clear text are recognised and refused, wherever they would be saved."""
 
 from __future__ import annotations
 
@@ -55,17 +55,17 @@ def check_reference(text: str) -> str:
 
 
 def looks_secret(text: str) -> bool:
-    """True where a text holds something like a key."""
+    """True where a text contains something like a key."""
     return _SHAPES.search(text) is not None
 
 
 def names_secret(name: str) -> bool:
-    """True where what goes by this name (a parameter, a header, a part of a URL's query) is a key."""
+    """True where a parameter, header or part of a query with this name holds a key."""
     return _NAMES.search(name) is not None
 
 
 def refuse_clear(values: Mapping[str, Any], instead: str = "--key env:VARIABLE") -> None:
-    """Raise where a text among the values, at any depth, is a key by its name or its looks.
+    """Raise where one of the values, at any depth, is a key by its name or its form.
 
     ``instead``: what to type.
 

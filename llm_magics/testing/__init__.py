@@ -1,4 +1,4 @@
-"""Parts for tests, ours and yours: a loopback model server with faults, and backends without a model."""
+"""Test tools: a loopback model server with faults, and backends without a model."""
 
 from __future__ import annotations
 

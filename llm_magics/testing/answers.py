@@ -1,4 +1,4 @@
-"""What the loopback server says: chat answers, logprobs and vectors, made from the request alone."""
+"""The answers of the loopback server: chat answers, logprobs and vectors, computed from the request."""
 
 from __future__ import annotations
 
@@ -69,17 +69,17 @@ def pieces(text: str) -> list[str]:
 
 
 def flat_logprobs(text: str, top: int) -> list[dict[str, Any]]:
-    """Logprobs of a text about which the model had no doubt."""
+    """Logprobs of a text that the model is certain of."""
     return [_entry(piece, {piece: 1.0}, top) for piece in pieces(text)]
 
 
 def label_logprobs(
     text: str, label: str, chances: Mapping[str, float], top: int, size: int = 4
 ) -> list[dict[str, Any]]:
-    """Logprobs of ``text`` as a model gives them that picks its label with ``chances``.
+    """Logprobs of ``text`` from a model that chooses its label with ``chances``.
 
     The label is spelt in pieces of at most ``size`` characters; at each piece stands the exact
-    conditional distribution over the pieces that could have come, closing quote included.
+    conditional distribution over the possible pieces, closing quote included.
     """
     before, after = text.split(json.dumps(label, ensure_ascii=False), 1)
     entries = flat_logprobs(before + '"', top)
@@ -139,7 +139,7 @@ def in_base64(numbers: Sequence[float]) -> str:
 
 
 def tokens_of(request: Mapping[str, Any]) -> int:
-    """How many prompt tokens the server bills: one for every four characters."""
+    """The prompt tokens that the server reports: one for every four characters."""
     messages: Sequence[Mapping[str, Any]] = request.get("messages") or ()
     length = sum(len(str(message.get("content") or "")) for message in messages)
     inputs = request.get("input")

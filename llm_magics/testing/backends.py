@@ -1,4 +1,4 @@
-"""Backends without a model: answers you queue, or an echo."""
+"""Backends without a model: answers from a queue, or an echo."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ class FakeBackend(Backend):
         self.capabilities = capabilities or self.capabilities
 
     def enqueue(self, *queued: Queued) -> FakeBackend:
-        """More answers; gives itself back."""
+        """Add answers; returns the backend."""
         self.queue.extend(queued)
         return self
 
     async def complete(self, request: Request) -> Response:
-        """The next answer. Raises what was queued, or LLMError where nothing is left."""
+        """The next answer. Raises a queued exception, or LLMError where the queue is empty."""
         self.history.append(request)
         self.in_flight += 1
         self.peak = max(self.peak, self.in_flight)
@@ -118,7 +118,7 @@ class EchoBackend(Backend):
 
     @property
     def announcement(self) -> str:
-        """Nobody should take an echo for an answer."""
+        """A warning that the answers are echoes."""
         return "an echo: no model was asked"
 
     async def complete(self, request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Several rows in one request, as a model that can read it answers: each case as it would be alone."""
+"""Batched requests on the loopback server: each row in one is answered as it would be alone."""
 
 from __future__ import annotations
 

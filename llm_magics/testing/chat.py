@@ -1,4 +1,4 @@
-"""The loopback server's manners: routes, key, quotas, refusals, and faults made into replies."""
+"""The OpenAI-format host of the loopback server: routes, key, quotas, refusals, and faults as responses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FIELDS = frozenset(
     | {"input", "prompt", "dimensions", "encoding_format"}
     | {"parallel_tool_calls", "service_tier", "prompt_cache_key", "stream_options"}
 )
-"""What OpenAI's own chat endpoint takes; ``strict`` refuses anything else."""
+"""The fields of OpenAI's own chat endpoint; ``strict`` refuses any other."""
 
 HTML = b"<!doctype html><html><body><h1>502 Bad Gateway</h1></body></html>"
 
@@ -52,7 +52,7 @@ class Quota:
 
 @dataclass
 class Host:
-    """What one server is like; ``Server`` documents the fields."""
+    """The behaviour of one server; ``Server`` documents the fields."""
 
     answer: Callable[[Mapping[str, Any]], str | Mapping[str, Any]] | None
     chances: Callable[[Mapping[str, Any]], Mapping[str, float]] | None
@@ -76,7 +76,7 @@ class Host:
             self.quotas["tokens"] = Quota(self.tpm)
 
     def reply(self, received: Received, fault: Fault | None, latency: float) -> Reply:
-        """The answer to one request, whatever happens."""
+        """The response to one request."""
         self.number += 1
         headers = {"x-request-id": f"req-{self.number}"}
         try:
@@ -88,7 +88,7 @@ class Host:
     # -- saying no
 
     def refusal(self, received: Received, headers: dict[str, str]) -> Reply | None:
-        """Key and quota."""
+        """The refusal for a wrong key or an exhausted quota."""
         if self.key and self.key not in (
             received.headers.get("authorization", "").removeprefix("Bearer "),
             received.headers.get("api-key", ""),
@@ -99,7 +99,7 @@ class Host:
         return None
 
     def over_quota(self, received: Received, headers: dict[str, str]) -> Reply | None:
-        """A 429 with the real wait where a quota is used up; the x-ratelimit headers always."""
+        """A 429 with the real wait where a quota is exhausted; sets the x-ratelimit headers always."""
         wait = 0.0
         for name, quota in self.quotas.items():
             amount = 1.0 if name == "requests" else answers.tokens_of(received.json)
@@ -130,7 +130,7 @@ class Host:
     # -- answering
 
     def fated(self, received: Received, fault: Fault | None, headers: dict[str, str]) -> Reply:
-        """The answer, or the fault in its place."""
+        """The response, or the fault in its place."""
         if fault is None:
             return self.routed(received, None, headers)
         if fault.retry_after is not None:
@@ -145,7 +145,7 @@ class Host:
         return self.broken(received, fault, headers)
 
     def broken(self, received: Received, fault: Fault, headers: dict[str, str]) -> Reply:
-        """Faults below and beside the JSON; those inside it go on to ``routed``."""
+        """Faults of the transport; those inside the JSON are made in ``routed``."""
         if fault.kind == "hang":
             return Reply(hangs=True)
         if fault.kind == "reset":
@@ -163,7 +163,7 @@ class Host:
         return made
 
     def routed(self, received: Received, fault: str | None, headers: dict[str, str]) -> Reply:
-        """By path: chat, completions, embeddings, models."""
+        """The response by path: chat, completions, embeddings, models."""
         route = received.route
         if received.method == "GET" and route.endswith("/models"):
             listed = [{"id": name, "object": "model", "owned_by": "loopback"} for name in self.models]
@@ -222,7 +222,7 @@ class Host:
         return answers.label_logprobs(content, label, self.chances(body), top)
 
     def embedded(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Vectors of the inputs, last one first: order is in ``index``, as the format says."""
+        """Vectors of the inputs in reverse order: the format gives the order in ``index``."""
         inputs = body["input"] if isinstance(body["input"], list) else [body["input"]]
         size = body.get("dimensions") or self.dimensions
         coded = body.get("encoding_format") == "base64"

@@ -1,4 +1,4 @@
-"""An event loop whose time is virtual: sleeping costs nothing, and takes exactly as long as it says."""
+"""An event loop with virtual time: sleeping is instant, and takes exactly as long as it says."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class FakeLoop(asyncio.SelectorEventLoop):
-    """Where nothing is ready to run, its clock jumps to the next timer. No I/O, no threads."""
+    """A loop whose clock jumps to the next timer when nothing is ready. No I/O, no threads."""
 
     def __init__(self) -> None:
         self.now = 0.0

@@ -1,4 +1,4 @@
-"""What a model's host does wrong: named faults, scripted or drawn from a seed."""
+"""Faults of a model's host: by name, scripted or drawn from a seed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FAULTS: tuple[str, ...] = (
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing going wrong. ``retry_after`` in seconds; ``message`` replaces the server's own words."""
+    """One fault. ``retry_after`` in seconds; ``message`` replaces the server's own message."""
 
     kind: str
     retry_after: float | None = None
@@ -54,9 +54,9 @@ class Fault:
 
 
 class Chaos:
-    """Faults by seed: the n-th arrival of one body always meets the same fate, whatever comes between.
+    """Faults by seed: the n-th arrival of a body always meets the same fault, whatever comes between.
 
-    ``rates`` gives each fault its probability; what is left of 1 is answered well.
+    ``rates`` gives each fault its probability; the rest is answered without one.
     """
 
     def __init__(self, rates: Mapping[str, float], seed: int = 0) -> None:

@@ -105,11 +105,11 @@ class Server:
         return [received.json for received in self.requests]
 
     def script(self, *what: str | Fault | None, **more: Any) -> None:
-        """The fates of the next requests, in order; ``more`` goes into each (``retry_after=1``)."""
+        """The faults of the next requests, in order; ``more`` goes into each (``retry_after=1``)."""
         self.script_left.extend(fault(each, **more) if each not in (None, "ok") else None for each in what)
 
     def misbehave(self, what: str | Fault | None, **more: Any) -> None:
-        """The fate of every request from now on; None or ``ok`` ends it."""
+        """The fault of every request from now on; None or ``ok`` ends it."""
         self.always = fault(what, **more) if what not in (None, "ok") else None
 
     def forget(self) -> None:
@@ -120,7 +120,7 @@ class Server:
     # -- answering (on the server's own loop)
 
     def handle(self, received: Received) -> Reply:
-        """Count, draw the fate, answer."""
+        """Count the request, choose its fault, respond."""
         self.count += 1
         self.in_flight += 1
         self.peak = max(self.peak, self.in_flight)
@@ -129,7 +129,7 @@ class Server:
         return self.host.reply(received, self.fate(received), self.latency)
 
     def fate(self, received: Received) -> Fault | None:
-        """The fault this request meets, or None."""
+        """The fault of this request, or None."""
         if self.script_left:
             return self.script_left.popleft()
         if self.always is not None:

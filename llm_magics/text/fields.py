@@ -1,4 +1,4 @@
-"""Typed fields: the body of ``extract`` as a JSON schema, and a model's JSON as values of those types."""
+"""Typed fields of ``extract``: parsed from a body, as a JSON schema, and values read from a model's JSON."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _TRUTH = {"true": True, "yes": True, "y": True, "false": False, "no": False, "n"
 
 @dataclass(frozen=True)
 class Field:
-    """One thing to find in a text.
+    """One field to find in a text.
 
-    ``kind`` is one of ``KINDS``; ``item`` what a list holds, ``options`` what ``one of`` chooses from,
-    ``fields`` what an object has. A field that is not ``required`` is null where the text lacks it
-    (a list is empty).
+    ``kind`` is one of ``KINDS``; ``item`` is the type of a list's items, ``options`` are the values of
+    ``one of``, ``fields`` those of an object. A field that is not ``required`` is null where the text
+    lacks it (a list is empty).
     """
 
     name: str
@@ -53,8 +53,8 @@ class Field:
 def parse_fields(body: str) -> tuple[Field, ...]:
     """The fields of a body, one ``name [type]: description`` a line.
 
-    Blank lines and lines that start with ``#`` don't count. Raises UsageError with the line and what
-    was expected there.
+    Blank lines and lines that start with ``#`` are ignored. Raises UsageError with the line and what was
+    expected there.
     """
     lines = [
         (number, line.expandtabs(4))
@@ -74,7 +74,7 @@ def _indent(line: str) -> int:
 
 
 def _block(lines: list[tuple[int, str]], depth: int) -> tuple[tuple[Field, ...], list[tuple[int, str]]]:
-    """The fields at one depth with what is indented below them, and the lines that are left."""
+    """The fields at one depth with those indented below them, and the remaining lines."""
     found: list[Field] = []
     while lines and _indent(lines[0][1]) >= depth:
         number, line = lines[0]
@@ -116,7 +116,7 @@ def _field(number: int, line: str) -> Field:
 
 
 def typed(name: str, kind: str, number: int = 1) -> Field:
-    """A field of the type that ``kind`` writes. Raises UsageError with the near types."""
+    """A field of the type in ``kind``. Raises UsageError with similar types."""
     folded = _WORDS.get(kind.casefold(), kind.casefold())
     if folded == "list":
         return Field(name, "list", item=Field("item"))
@@ -165,7 +165,7 @@ def _from_python(name: str, kind: Any) -> Field:
 
 
 def schema_of(fields: Sequence[Field]) -> dict[str, Any]:
-    """The JSON schema of an object with exactly these fields, in the form that strict servers take."""
+    """The JSON schema of an object with exactly these fields, in the form that strict servers accept."""
     return {
         "type": "object",
         "properties": {field.name: _schema(field) for field in fields},
@@ -229,9 +229,9 @@ def _shown(field: Field) -> str:
 
 
 def read_record(fields: Sequence[Field], value: Any, path: str = "") -> tuple[dict[str, Any], bool]:
-    """Values by field name, and whether something had to be mended to fit its type.
+    """Values by field name, and whether one had to be converted to its type.
 
-    Keys that name no field are dropped. Raises ValueError that says which field is wrong and how.
+    Unknown keys are dropped. Raises ValueError that says which field is wrong and how.
     """
     if not isinstance(value, Mapping):
         raise ValueError(f"{path or 'the answer'} is no JSON object")  # noqa: TRY004 - one kind of fault
@@ -245,7 +245,7 @@ def read_record(fields: Sequence[Field], value: Any, path: str = "") -> tuple[di
 
 
 def read_value(field: Field, value: Any, path: str) -> tuple[Any, bool]:
-    """One value as the field's type, and whether it was mended. Raises ValueError."""
+    """A value as the field's type, and whether it was converted. Raises ValueError."""
     if field.kind == "list":
         return _list(field, value, path)
     if _is_absent(field, value):
@@ -350,7 +350,7 @@ _READERS = {
 
 
 def record(**properties: Any) -> dict[str, Any]:
-    """An object with exactly these properties, in this order."""
+    """The schema of an object with exactly these properties, in this order."""
     return {
         "type": "object",
         "properties": properties,
@@ -360,6 +360,6 @@ def record(**properties: Any) -> dict[str, Any]:
 
 
 def strings(minimum: int = 0, maximum: int | None = None) -> dict[str, Any]:
-    """A list of texts."""
+    """The schema of a list of texts."""
     bounds = {"minItems": minimum} | ({"maxItems": maximum} if maximum else {})
     return {"type": "array", "items": {"type": "string"}, **bounds}

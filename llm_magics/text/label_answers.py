@@ -1,4 +1,4 @@
-"""Answers read as labels: a listed one, or an error that tells why; never anything else."""
+"""Parsing of answers as labels: a listed label, or an error that says why; never anything else."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _NOTHING = frozenset(
 )
 _APPLIES = re.compile(r" (?:apply|applies|fits?)$")
 _BRIEF = 3
-"""Words at most of a name that is no label, among names that are."""
+"""The most words of a name that is no label, among names that are."""
 
 
 def one_label(text: str, labels: Labels) -> tuple[str, bool]:
-    """The label an answer names, and whether it had to be picked out of prose.
+    """The label that an answer names, and whether it was found in prose.
 
-    Raises AnswerError where the answer does not plainly name one, and one alone.
+    Raises AnswerError where the answer does not clearly name exactly one.
     """
     answer, parts = _parts(text)
     found = {name for part in parts for name in _exact(part, labels)}
@@ -56,9 +56,9 @@ def one_label(text: str, labels: Labels) -> tuple[str, bool]:
 
 
 def many_labels(text: str, labels: Labels, most: int | None = None) -> tuple[list[str], bool]:
-    """The labels an answer names, in the order of the list, and whether some had to be dropped.
+    """The labels that an answer names, in the order of the list, and whether some were dropped.
 
-    Raises AnswerError where it is empty, is no list of labels, or names things but none that is listed.
+    Raises AnswerError where it is empty, is no list of labels, or names none that is listed.
     """
     answer, parts = _parts(text)
     if not answer:
@@ -72,7 +72,7 @@ def many_labels(text: str, labels: Labels, most: int | None = None) -> tuple[lis
 
 
 def _parts(text: str) -> tuple[str, list[str]]:
-    """The answer, and what of it to read: its code fences, all of them, or the whole."""
+    """The answer, and the parts of it to read: its code fences, or the whole."""
     answer = loose_json.without_thinking(text)
     fences = loose_json.fenced(answer)
     if not fences:
@@ -96,7 +96,7 @@ def _unusable(answer: str, labels: Labels) -> AnswerError:
 
 
 def _exact(answer: str, labels: Labels) -> set[str]:
-    """The labels that the answer is: as it stands, as the values of its JSON, as lines of their own."""
+    """The labels that the answer consists of: the text itself, the values of its JSON, its lines."""
     name = labels.match(answer)
     if name is not None:
         return {name}
@@ -108,7 +108,7 @@ def _exact(answer: str, labels: Labels) -> set[str]:
 
 
 def _in_json(value: Any, labels: Labels) -> Iterator[str]:
-    """The labels that a JSON value is, holds under a known key, or says are true."""
+    """The labels that a JSON value is, has under a known key, or says are true."""
     flags = value if isinstance(value, Mapping) and value else {None: None}
     if all(isinstance(holds, bool) for holds in flags.values()):
         named = [(labels.match(key), holds) for key, holds in flags.items()]
@@ -135,7 +135,7 @@ def _on_lines(answer: str, labels: Labels) -> set[str]:
 
 
 def _said(answer: str, labels: Labels) -> set[str]:
-    """The labels that the answer claims in words; a first line that is one, with reasons behind it."""
+    """The labels that the answer claims in prose, or in a first line with reasons behind it."""
     values = list(loose_json.json_values(answer, _entries))
     if any(isinstance(value, Mapping) for value in values):
         inner = [_unwrap(value) for value in values]
@@ -148,7 +148,7 @@ def _said(answer: str, labels: Labels) -> set[str]:
 
 
 def _entries(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose keys stand once; a key with two values has both, as a list."""
+    """An object with a list under a key that occurs twice."""
     made: dict[str, Any] = {}
     for key, value in pairs:
         made[key] = value if key not in made or made[key] == value else [made[key], value]
@@ -170,7 +170,7 @@ def _unwrap(value: Any) -> Any:
 
 
 def _several(answer: str, labels: Labels) -> tuple[list[str] | None, bool]:
-    """The labels of one answer, None where it is no list of labels, and whether it was mended."""
+    """The labels of one answer, None where it is no list of labels, and whether it was corrected."""
     if (alone := labels.match(answer)) is not None:
         return [alone], False
     if _is_nothing(answer, labels):
@@ -197,7 +197,7 @@ def _is_nothing(answer: str, labels: Labels) -> bool:
 
 
 def _ticked(answer: str, labels: Labels) -> list[str] | None:
-    """The labels with a tick in their box, or with yes behind them, where every line has one."""
+    """The labels with a ticked box, or with yes behind them, where every line has one."""
     lines = [line for line in answer.splitlines() if line.strip()]
     boxes = [_BOX.match(line) for line in lines]
     flags = [_FLAG.match(line) for line in lines]
@@ -226,7 +226,7 @@ def _listed(value: Any, labels: Labels) -> tuple[list[str] | None, bool]:
 
 
 def _in_words(answer: str, labels: Labels) -> tuple[list[str] | None, bool]:
-    """The labels of a list in plain words, of one line of it that is such a list, or of a sentence."""
+    """The labels of a list in prose, of one line that is such a list, or of a sentence."""
     whole = _together(_pieces(without_lead(answer)), labels)
     if whole[0]:
         return whole

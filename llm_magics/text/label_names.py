@@ -1,4 +1,4 @@
-"""Labels by their names: how two spellings are compared, and which label a value names."""
+"""Names of labels: how two spellings are compared, and which label a value names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SIGN = re.compile(
     r"|(?<=\d)\s*%)"
     r"|[\W_]"
 )
-"""Signs that belong to a name, kept, and those that only stand around names or between their words."""
+"""Signs that belong to a name are kept; those around names or between their words are not."""
 _AROUND = " \t\r\n.,;:!?\"'`*_\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\u2039\u203a\u300c\u300d"
 _BEHIND = _AROUND.replace("?", "")
 _LEAD = re.compile(
@@ -29,19 +29,21 @@ STRUCK = re.compile(
     r"[\u274c\u274e\u2717\u2718\u2716\U0001f6ab\u26d4\u2260\u00ac]|~~|\[ \]|<(?:s|del|strike)>|(?<!\S)!\s*\w",
     re.IGNORECASE,
 )
-"""Marks that cross a label out."""
+"""Marks of a label that is crossed out."""
 
 
 def fold(name: str) -> str:
-    """A label as it is compared: width, case, quotes, punctuation and separators don't count.
+    """A label in the form in which labels are compared: without width, case, quotes, punctuation, separators.
 
-    Signs that tell names apart do: those of ``C++``, ``C#``, ``A-``, ``-1``, ``<5``, ``50%``.
+    Signs that distinguish names are kept: those of ``C++``, ``C#``, ``A-``, ``-1``, ``<5``, ``50%``.
+
+    Signs that distinguish names are kept: those of ``C++``, ``C#``, ``A-``, ``-1``, ``<5``, ``50%``.
     """
     return fold_keeping_words(name) or unicodedata.normalize("NFKC", name).casefold().strip()
 
 
 def fold_keeping_words(text: str) -> str:
-    """Running text folded as labels are, for looking labels up inside it."""
+    """Prose in the form of folded labels, to look labels up inside it."""
     plain = unicodedata.normalize("NFKC", text).casefold().replace("\u2212", "-")
     return " ".join(_SIGN.sub(_kept, plain).split())
 
@@ -63,7 +65,7 @@ def is_led(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Mention:
-    """A label that stands in folded text as whole words, from ``start`` to ``end``."""
+    """A label that occurs in folded text as whole words, from ``start`` to ``end``."""
 
     name: str
     start: int
@@ -71,7 +73,7 @@ class Mention:
 
 
 class Labels:
-    """The labels of one task, ready to be recognised in answers."""
+    """The labels of one task, prepared for recognition in answers."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
@@ -84,7 +86,7 @@ class Labels:
         self._inside = re.compile(rf"(?<![\w+\-<>\u2264\u2265])(?:{words})(?![\w+#%-])") if words else None
 
     def match(self, answer: Any) -> str | None:
-        """The listed label that this one value names, or None; a name crossed out or in doubt is none."""
+        """The listed label that this value names, or None; also for a name crossed out or in doubt."""
         if isinstance(answer, float) and answer.is_integer():
             answer = int(answer)
         if answer is None or isinstance(answer, list | Mapping):
@@ -99,9 +101,9 @@ class Labels:
         return self._folded.get(fold(without_lead(said)))
 
     def mentions(self, folded: str, text: str) -> list[Mention]:
-        """The labels that stand in ``folded``, which is ``text`` folded, each place once.
+        """The labels that occur in ``folded``, which is ``text`` folded, each place once.
 
-        A name of up to three letters counts only as it is written: ``IT`` is not meant by "it".
+        A name of up to three letters counts only as it is written: ``IT`` is not found in "it".
         """
         found = self._inside.finditer(folded) if self._inside is not None else ()
         named = ((self._folded[match.group()], match) for match in found)

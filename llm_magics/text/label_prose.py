@@ -1,7 +1,7 @@
-"""Labels inside running text: which ones it claims, as against those it mentions, weighs or denies.
+"""Labels in prose: which ones an answer claims, as against those it mentions, weighs or denies.
 
-A wrong label looks like any other in a column, a missing one doesn't: whatever is not plainly said
-is no claim, and the model is asked again.
+A wrong label in a column can't be recognised, a missing one can: whatever is not clearly claimed is no
+label, and the model is asked again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from llm_magics.text.label_names import STRUCK, Labels, fold_keeping_words
 
 _HERE = "\x00"
-"""Stands in a sentence where a label stood."""
+"""The placeholder of a label in a sentence."""
 _SENTENCE = re.compile(r"(?<=[.!?\u3002\uff01\uff1f])\s+|(?<=[\u3002\uff01\uff1f])|\n+|;\s")
 _NUMBERED = re.compile(r"^\s*(?:\d+[.)]|[-*\u2022])\s+(?=\S)")
 _SEGMENT = re.compile(r"[.,:;(\n]|\s[-\u2013\u2014]\s|\u2014")

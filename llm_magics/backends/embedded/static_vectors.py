@@ -40,7 +40,7 @@ _NEVER_EMPTY = "label"  # scikit-learn refuses a vocabulary of nothing, as label
 
 
 class HashedVectors:
-    """Words counted in 1,024 hashed dimensions, so that a text always has the same vector. same."""
+    """Words counted in 1,024 hashed dimensions, so that a text always has the same vector."""
 
     @cached_property
     def _vectorizer(self) -> Any:

@@ -1,4 +1,4 @@
-"""The flags of ``%llm_config add`` and the backend they describe."""
+"""``%llm_config add``: its flags, and the backend spec they describe."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ONLY_FOR: Mapping[str, tuple[str, ...]] = {
     "setup": ("call",),
     "batch_size": ("call", "model"),
 }
-"""Flag -> the kinds of backend that know it."""
+"""Flag -> the kinds of backend that take it."""
 
 _OPTIONS = {
     "api_version": "api_version",
@@ -91,10 +91,10 @@ def _limit_flags(p: LineParser) -> None:
 
 
 def spec(values: Namespace, variables: Mapping[str, Any]) -> BackendSpec:
-    """The backend that the flags describe; functions are looked up in ``variables``.
+    """The backend spec of the flags; functions are looked up in ``variables``.
 
     Raises:
-        UsageError: No kind of backend, two of them, a flag of another kind, or a key in clear.
+        UsageError: No kind of backend, two of them, a flag of another kind, or a key in clear text.
         NotFound: No function of that name.
     """
     kind = _kind(values)
@@ -125,7 +125,7 @@ def _parameters(values: Namespace, variables: Mapping[str, Any]) -> dict[str, An
 
 
 def limits(values: Namespace) -> Limits:
-    """The limits among the flags; what was not typed stays at its default."""
+    """The limits among the flags; a limit that was not typed keeps its default."""
     names = ("rpm", "tpm", "window", "concurrency", "retries", "timeout")
     typed = {name: value for name in names if (value := getattr(values, name)) is not None}
     for name in typed.keys() - {"window", "retries"}:
@@ -154,7 +154,7 @@ _Parts = tuple[str, str, str, dict[str, Any]]
 
 
 def _openai(values: Namespace, _: Mapping[str, Any]) -> _Parts:
-    """Any host but openai's own is a ``custom_url``: learns what it can, gets no openai key."""
+    """Any host but openai's own is a ``custom_url``: its capabilities are learned, no openai key is sent."""
     host = _host(values.openai)
     namespace = "openai" if host == "api.openai.com" else "custom_url"
     return namespace, _id(values), values.openai, {}
@@ -193,7 +193,7 @@ def _process(values: Namespace, _: Mapping[str, Any]) -> _Parts:
 
 
 def _client(values: Namespace, variables: Mapping[str, Any]) -> _Parts:
-    """A client that the user configured lends its URL, key and headers."""
+    """The URL, key and headers of a client that the user configured."""
     client = variables.get(values.client)
     if client is None or not hasattr(client, "base_url"):
         known = [name for name, value in variables.items() if hasattr(value, "base_url")]

@@ -1,4 +1,4 @@
-"""What is there and what is missing, backend by backend: packages, keys, hosts, widgets, files."""
+"""The doctor: checks packages, keys, hosts, widgets and files, backend by backend."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ QUESTION = "Answer with the one word: ready"
 
 
 async def probe(backend: Backend) -> dict[str, Any]:
-    """What came back: model, seconds, tokens, dollars, and what the backend says it can do.
+    """The result of one small request: model, seconds, tokens, dollars, and the backend's capabilities.
 
     Raises:
-        LLMError: What stands in the way.
+        LLMError: The reason why it fails.
     """
     started = time.perf_counter()
     can = backend.capabilities
@@ -66,16 +66,16 @@ async def _ask(backend: Backend) -> tuple[str, Usage, str]:
 
 
 class Parts(overview.Row, Protocol):
-    """What is examined: a session, as far as it matters here."""
+    """What the doctor needs of a session."""
 
     @property
     def loop(self) -> Any:
-        """The thread that talks; used with ``online`` alone."""
+        """The loop thread; used with ``online`` only."""
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a namespace can't do without: a module (and the extra that brings it), a URL."""
+    """The requirements of a namespace: a module (and the extra that installs it), a URL."""
 
     module: str = ""
     extra: str = ""
@@ -112,7 +112,7 @@ _COLUMNS = ["what", "name", "state", "detail"]
 
 
 def examine(session: Parts, *, online: bool = False) -> Table:
-    """Look at everything; no network unless ``online`` (then one small request a model in use)."""
+    """Check everything; without any request unless ``online`` (then one small request a model in use)."""
     rows = [*_versions(), *_widgets(), *_files(session)]
     if rows[-1]["state"] == "broken":
         return Table(rows, columns=_COLUMNS, notes=["the settings can't be read; repair them first"])
@@ -145,7 +145,7 @@ def _version(package: str) -> str:
 
 
 def _widgets() -> Iterator[dict[str, str]]:
-    """Widgets need the kernel's half here and the front end's half, which only the front end knows."""
+    """Widgets need packages in the kernel and in the front end; only the front end knows its own."""
     kernel = "ipykernel" in sys.modules
     needed = ("ipywidgets", "anywidget", "plotly", "jupyterlab_widgets")
     missing = [name for name in needed if not _version(name)]
@@ -172,7 +172,7 @@ def _namespaces(session: Parts) -> Iterator[dict[str, str]]:
 
 
 def _models() -> Iterator[dict[str, str]]:
-    """The models in memory, with what they have to say about themselves."""
+    """The loaded models, with their own remarks."""
     for info in overview.loaded():
         yield _row("model", info.name, "ok", " ".join(info.remarks))
 
@@ -202,7 +202,7 @@ def _google_cloud(session: Parts) -> Iterator[str]:
 
 
 def _key_steps(session: Parts, name: str) -> Iterator[str]:
-    """Where the key was looked for, in order, and what was there."""
+    """Where the key was looked for, in order, and the results."""
     steps = session.keys.steps(name)
     if steps:
         looked = (f"{step.reference} {step.masked or step.note or '-'}" for step in steps)

@@ -1,4 +1,4 @@
-"""``%llm_config NOUN [VERB]`` and the TOML cell ``%%llm_config``: one table of nouns drives it all."""
+"""``%llm_config COMMAND``, and the TOML cell ``%%llm_config``: the table of commands and its dispatcher."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 def config_command(session: Session, line: str, cell: str | None = None, shell: Any = None) -> Any:
-    """Do what was typed; a Listing (or, for ``--json``, plain data), shown by the notebook.
+    """Execute the line or cell; returns a Table (or, for ``--json``, plain data) for display.
 
     Raises:
         UsageError: It can't be done; nothing was changed.
-        TypedKeyError: A key was typed; the cell is gone from the history, and the key was not used.
+        TypedKeyError: A key was typed; the cell was removed from the history, and the key was not used.
     """
     with keep_secrets_out(shell, session.keys, line, cell or ""):
         session.keys.refuse_secret(cell or "")
@@ -43,7 +43,7 @@ def config_command(session: Session, line: str, cell: str | None = None, shell: 
 
 
 def _cell(session: Session, line: str, cell: str) -> Reading:
-    """``%%llm_config``: the body as a profile, all of it or nothing."""
+    """``%%llm_config``: apply the body as a profile, all of it or nothing."""
     if line.strip():
         raise UsageError(
             "%%llm_config takes its settings from the body.", hint=f"On one line: {MAGIC} {line}"
@@ -67,4 +67,4 @@ _HELP = ConfigCommand("help", "this list", nothing, _show_help)
 NOUNS: Mapping[str, ConfigCommand] = {
     noun.name: noun for noun in (*models.NOUNS, *settings.NOUNS, *settings.KEY_NOUNS, *stores.NOUNS, _HELP)
 }
-"""The words after ``%llm_config``."""
+"""The commands by name."""

@@ -1,4 +1,4 @@
-"""Which model: use, models, show, test, add, remove, alias."""
+"""``%llm_config`` use, models, show, test, add, remove, alias, unalias."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _remove(place: ConfigContext, values: Namespace) -> Reading:
 
 
 def _gone(place: ConfigContext, name: str) -> Reading:
-    """That a name is forgotten, and who still goes by it."""
+    """The result of forgetting a name, with what still refers to it."""
     used = [role for role in ROLES if place.session.config.role(role)[0] == name]
     still = f"; it is still set for {', '.join(used)}" if used else ""
     holders = place.session.registry.holders(name)

@@ -1,4 +1,4 @@
-"""A word after ``%llm_config``, and where it acts."""
+"""One command of ``%llm_config``, and the context it runs in."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ MAGIC = "%llm_config"
 
 @dataclass(frozen=True)
 class ConfigContext:
-    """Where a command runs: the session, and the notebook's shell where there is one."""
+    """The context of a command: the session, and the notebook's shell where there is one."""
 
     session: Session
     shell: Any = None
 
     @property
     def variables(self) -> Mapping[str, Any]:
-        """The variables that the notebook's cells made."""
+        """The variables of the notebook's cells."""
         if self.shell is None:
             return {}
         return user_variables(self.shell.user_ns, self.shell.user_ns_hidden)
@@ -34,7 +34,7 @@ class ConfigContext:
 
 @dataclass(frozen=True)
 class ConfigCommand:
-    """One word after ``%llm_config``: its help, its flags, what it does."""
+    """One command of ``%llm_config``: its help, its flags, its function."""
 
     name: str
     help: str

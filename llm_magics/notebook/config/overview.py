@@ -1,4 +1,4 @@
-"""What is set up right now: settings and their origin, backends by role, keys (masked), models, store."""
+"""The overview of the set-up: settings and origins, backends by role, keys (masked), models, store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from llm_magics.settings.table import SETTINGS
 
 
 class Row(Protocol):
-    """What there is to look at: a session, as far as it matters here."""
+    """What the overview needs of a session."""
 
     config: Config
     keys: Keys
@@ -31,11 +31,11 @@ class Row(Protocol):
 
     @property
     def store(self) -> Any:
-        """The answer store."""
+        """The response store."""
 
 
 def overview(session: Row) -> Table:
-    """The whole set-up, a line a fact; what stands at its default is left out of the settings."""
+    """The whole set-up, one fact a line; settings at their default are left out."""
     rows = [*_roles(session), *_settings(session), *_keys(session), *_loaded(), _store(session)]
     notes = [f"warning: {said}" for said in warnings(session)]
     named = len(session.registry.specs())
@@ -58,7 +58,7 @@ def settings(session: Row, name: str | None = None) -> Table:
 def models(session: Row, query: str = "") -> Table:
     """The registered backends, aliases, models in use and other packages' families.
 
-    With a query, also the known models and families that it matches.
+    With a query, also the known models and families that match it.
     """
     rows = [*_models(session), *_families()]
     if query:
@@ -72,7 +72,7 @@ def models(session: Row, query: str = "") -> Table:
 
 
 def _matching(rows: Iterable[dict[str, Any]], query: str) -> list[dict[str, Any]]:
-    """The rows that hold every word of the query."""
+    """The rows that contain every word of the query."""
     words = query.casefold().split()
     return [row for row in rows if all(w in " ".join(map(cell_text, row.values())).casefold() for w in words)]
 
@@ -82,7 +82,7 @@ _MODEL_COLUMNS = ["name", "kind", "model", "endpoint", "context", "price", "key"
 
 
 def show(session: Row, name: str) -> Table:
-    """Everything about one backend, each fact with where it was said; keys masked.
+    """Everything about one backend, each fact with its origin; keys masked.
 
     Raises:
         NotFound: No such backend.
@@ -104,7 +104,7 @@ def show(session: Row, name: str) -> Table:
 
 
 def warnings(session: Row) -> list[str]:
-    """What will not work as it stands."""
+    """What will not work with this set-up."""
     said = session.config.warnings()
     for role, (text, origin) in _said_roles(session).items():
         try:
@@ -118,7 +118,7 @@ def warnings(session: Row) -> list[str]:
 
 
 def key_of(session: Row, spec: BackendSpec) -> str:
-    """A backend's key for display: its name, its last four characters, where it is."""
+    """A backend's key for display: its name, its last four characters, its place."""
     if not spec.key:
         return "missing" if spec.namespace in REQUIRED else "none needed"
     scheme, _, name = spec.key.partition(":")
@@ -181,7 +181,7 @@ def _loaded_state(spec: BackendSpec) -> str:
 
 
 def loaded() -> list[Any]:
-    """The models in memory; nothing is imported to find out that there are none."""
+    """The loaded models; nothing is imported to find out that there are none."""
     module = sys.modules.get("llm_magics.backends.in_kernel.model_cache")
     return list(module.cache().entries()) if module is not None else []
 
@@ -256,7 +256,7 @@ def _model_row(session: Row, name: str, spec: BackendSpec) -> dict[str, Any]:
 
 
 def price_of(price: Price | None) -> str | None:
-    """``0.15/0.6``: dollars per million tokens, in and out."""
+    """``0.15/0.6``: dollars per million tokens, input and output."""
     if price is None:
         return None
     return "free" if not (price.input or price.output) else f"{price.input:g}/{price.output:g}"
@@ -267,7 +267,7 @@ def _roles_of(session: Row, name: str) -> list[str]:
 
 
 def _families() -> Iterator[dict[str, Any]]:
-    """The namespaces of other packages and of this kernel; a model's name goes behind the colons."""
+    """The namespaces of other packages and of this kernel; a model's name follows the colons."""
     for namespace, origin in origins().items():
         yield {"name": f"{namespace}::", "kind": origin, "roles": []}
 
@@ -279,7 +279,7 @@ def _built_in() -> Iterator[dict[str, Any]]:
 
 
 def _catalogue(session: Row) -> Iterator[dict[str, Any]]:
-    """Models that are known without having been asked for: embedded, GGUF aliases, priced ones."""
+    """Known models: embedded, GGUF aliases, priced ones."""
     for text in _known_models():
         namespace, _, model = text.partition("::")
         facts = _file_facts(model) if namespace == "gguf" else {}
@@ -301,7 +301,7 @@ def _file_facts(alias: str) -> dict[str, Any]:
 
 
 def _on_disk(session: Row, row: dict[str, Any]) -> dict[str, Any]:
-    """The row with whether its file was downloaded before; nobody is asked."""
+    """The row with whether its file was downloaded before, without any request."""
     from llm_magics.backends.gguf.download import local_path, on_disk
 
     folder = session.config.value("gguf.download_path")
@@ -322,7 +322,7 @@ def _known_models() -> Iterator[str]:
 
 
 def _facts(spec: BackendSpec) -> dict[str, Any]:
-    """A spec's facts with dots in their names; a header's value is shown as a reference only."""
+    """A spec's fields with dots in their names; a header's value is shown as a reference only."""
     flat = {"name": spec.name, "namespace": spec.namespace, "model": spec.model, "base_url": spec.base_url}
     flat |= {f"header {name}": value for name, value in spec.headers.items()}
     flat |= {f"-p {name}": cell_text(value) for name, value in spec.parameters.items()}
@@ -356,6 +356,6 @@ def _has_key(session: Row, spec: BackendSpec) -> bool:
 
 
 def known_names(session: Row) -> list[str]:
-    """What can stand after ``-m``: registered names, aliases, models in use, ``namespace::``."""
+    """The names that ``-m`` takes: registered names, aliases, models in use, ``namespace::``."""
     used = [text for text, _ in _said_roles(session).values()]
     return list(dict.fromkeys([*session.registry.names(), *used, *(f"{n}::" for n in namespaces())]))

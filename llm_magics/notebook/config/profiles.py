@@ -1,4 +1,4 @@
-"""Settings, backends and aliases as one TOML text: the body of a cell, or a profile on disk. No secrets."""
+"""Profiles: settings, backends and aliases as TOML, in a cell's body or on disk. They hold no secrets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LIMITS = ("rpm", "tpm", "window", "concurrency", "retries", "timeout")
 
 
 class Parts(Protocol):
-    """What a profile is made of and applied to: a session, as far as it matters here."""
+    """What a profile is made of and applied to: a session's settings, backends and aliases."""
 
     config: Config
 
@@ -32,7 +32,7 @@ class Parts(Protocol):
 
 @dataclass(frozen=True)
 class Profile:
-    """A whole set-up; checked, not yet applied."""
+    """A complete set-up; checked, not yet applied."""
 
     settings: Mapping[str, Any] = field(default_factory=dict)
     backends: Mapping[str, BackendSpec] = field(default_factory=dict)
@@ -40,10 +40,10 @@ class Profile:
 
 
 def read(text: str, what: str) -> Profile:
-    """The set-up that a TOML text describes.
+    """The set-up in a TOML text.
 
     Raises:
-        UsageError: Malformed, with the line; or a value that doesn't fit.
+        UsageError: Malformed, with the line; or an impossible value.
         NotFound: A table, setting or namespace that doesn't exist.
     """
     tables = parse_toml(text, what)
@@ -57,7 +57,7 @@ def read(text: str, what: str) -> Profile:
 
 
 def _check_tables(tables: Mapping[str, Any], what: str) -> None:
-    """Raises NotFound for a table nobody reads, UsageError for a setting outside of ``[settings]``."""
+    """Raises NotFound for an unknown table, UsageError for a setting outside of ``[settings]``."""
     for name, table in tables.items():
         if name not in _TABLES:
             astray = next((setting for setting in flatten({name: table}) if setting in SETTINGS), None)
@@ -70,7 +70,7 @@ def _check_tables(tables: Mapping[str, Any], what: str) -> None:
 
 
 def apply(profile: Profile, session: Parts) -> None:
-    """Make it effective in the session: all of it or, where a part is refused, nothing."""
+    """Apply the profile to the session: all of it or, where a part is refused, nothing."""
     registry, config = session.registry, session.config
     before = (registry.specs(), registry.aliases(), config.session())
     try:
@@ -90,10 +90,10 @@ def apply(profile: Profile, session: Parts) -> None:
 
 
 def write(session: Parts) -> tuple[str, list[str]]:
-    """The session's own settings, backends and aliases as TOML, and what could not be written.
+    """The session's settings, backends and aliases as TOML, and what could not be written.
 
-    Left out is what a new kernel could not load: objects of this notebook, and whatever goes by the name
-    of a backend that is gone or left out itself.
+    Left out is what a new kernel could not load: objects of this notebook, and whatever refers to a
+    backend that was removed or left out itself.
     """
     import tomlkit
 
@@ -120,7 +120,7 @@ def write(session: Parts) -> tuple[str, list[str]]:
 
 @contextmanager
 def _noting(left_out: list[str], what: str) -> Iterator[None]:
-    """Add ``what``, and why, where it is refused."""
+    """Add ``what`` and the reason to ``left_out`` where it is refused."""
     try:
         yield
     except UsageError as error:
@@ -128,7 +128,7 @@ def _noting(left_out: list[str], what: str) -> Iterator[None]:
 
 
 def save(name: str, session: Parts) -> tuple[Path, list[str]]:
-    """Write the profile ``name``; its file, and what could not be written."""
+    """Write the profile ``name``; returns its file, and what could not be written."""
     path = path_of(name)
     text, left_out = write(session)
     replace(path, text, private=True)
@@ -160,7 +160,7 @@ def path_of(name: str) -> Path:
     """The file of a profile.
 
     Raises:
-        UsageError: A name that can't be a file's.
+        UsageError: An impossible name of a file.
     """
     if not re.fullmatch(r"[A-Za-z0-9_][\w-]*", name):
         raise UsageError(f"{name!r} can't name a profile: letters, digits, '_' and '-' only.")
@@ -168,7 +168,7 @@ def path_of(name: str) -> Path:
 
 
 def _backend(name: str, table: Any) -> BackendSpec:
-    """A backend's table; limits may stand in it directly, and ``model`` may be ``namespace::model``."""
+    """A backend's table; limits may be in it directly, and ``model`` may be ``namespace::model``."""
     if not isinstance(table, Mapping):
         raise UsageError(f"the backend {name!r} must be a table.", hint=f"[backends.{name}]")
     data = dict(table)
@@ -187,7 +187,7 @@ def _aliases(table: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _members_last(backends: Mapping[str, BackendSpec]) -> list[BackendSpec]:
-    """Pools after what they are made of."""
+    """Pools after their members."""
     return sorted(backends.values(), key=lambda spec: "members" in spec.options)
 
 

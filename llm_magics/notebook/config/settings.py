@@ -1,4 +1,4 @@
-"""Settings: set, get, unset, reset, path."""
+"""``%llm_config`` set, get, unset, reset, path, and key."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _set(place: ConfigContext, values: Namespace) -> Table:
 
 
 def _settings(place: ConfigContext, names: list[str], written: str | None) -> Table:
-    """What holds now, and which file was written to (``user``, ``project``)."""
+    """The effective values, and which file was written (``user``, ``project``)."""
     rows = [row for name in names for row in overview.settings(place.session, name)]
     notes = [f"written to {place.session.config.paths()[written]}"] if written else []
     return Table(rows, columns=["name", "value", "origin"], heads=False, notes=notes)
@@ -120,7 +120,7 @@ def _key_row(reference: str, masked: str) -> dict[str, str]:
 
 
 def _ask(name: str) -> str:
-    """The key, typed where nothing echoes or keeps it."""
+    """The key, typed without echo."""
     from getpass import getpass
 
     from IPython.core.error import StdinNotImplementedError

@@ -1,4 +1,4 @@
-"""What is kept: models in memory, answers and profiles on disk; and the doctor, who looks at it all."""
+"""``%llm_config`` cache, responses, profile, doctor: what is in memory and on disk."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _doctor(place: ConfigContext, values: Namespace) -> Table:
 
 
 def applied(profile: profiles.Profile) -> Reading:
-    """What a profile set."""
+    """What a profile has set."""
     parts = [*profile.settings, *(f"backend {name}" for name in profile.backends), *profile.aliases]
     return Reading(f"set: {', '.join(parts)}" if parts else "nothing to set")
 

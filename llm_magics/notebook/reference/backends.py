@@ -1,4 +1,4 @@
-"""The reference page of the backends, from the code: ``python -m llm_magics.notebook.reference.backends``."""
+"""The reference page of the backends, made by ``python -m llm_magics.notebook.reference.backends``."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ ADD: Mapping[str, str] = {
     "process": "%llm_config add apart --process local",
     "echo": "%llm_config use echo::any",
 }
-"""One line each that makes a backend of the namespace."""
+"""One line each that adds a backend of the namespace."""
 
 _MODELS = {"embedded": "wordllama", "openai": "gpt-4.1-mini", "gguf": "model.gguf"}
 
 
 def example(namespace: str, model: str = "") -> Backend:
-    """A backend of the namespace as its defaults make it; nothing is opened."""
+    """A backend of the namespace with its defaults; nothing is opened."""
     options: dict[str, Any] = {}
     inner = BackendSpec("custom", "member", options={"fn": str.upper})
     if namespace == "custom":
@@ -147,7 +147,7 @@ def _overview(backends: Mapping[str, Backend]) -> str:
 
 
 def _can(name: str, can: Capabilities) -> tuple[str, ...]:
-    """A cell each; embeddings as an embedding model of the namespace gives them."""
+    """The cells of the capabilities; embeddings as an embedding model of the namespace gives them."""
     embeds = can.embed or example(name, "an-embedding-model").capabilities.embed
     words = (can.text, can.one_of, can.schema, can.one_of and can.logprobs, embeds)
     return (*("yes" if word else "" for word in words), str(can.max_concurrency), str(can.batch_size))
@@ -167,7 +167,7 @@ def _sign_in() -> str:
 
 
 def _sections(backends: Mapping[str, Backend]) -> Iterator[str]:
-    """What each class says of itself, once, and its own parameters."""
+    """Each class's docstring, once, and its own parameters."""
     first: dict[type, str] = {}
     for name, backend in backends.items():
         same = first.setdefault(type(backend), name)

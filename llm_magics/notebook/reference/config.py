@@ -1,4 +1,4 @@
-"""The page of ``%llm_config``, from the tables: ``python -m llm_magics.notebook.reference.config``."""
+"""The reference page of ``%llm_config``, made by ``python -m llm_magics.notebook.reference.config``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SCIKIT_LLM: Sequence[tuple[str, str]] = (
     ),
     ("`ModelCache.clear()`", "%llm_config cache clear"),
 )
-"""What scikit-llm's configuration does, and the line that does it here."""
+"""scikit-llm's configuration calls, and the line that does the same here."""
 
 
 def render() -> str:

@@ -1,4 +1,4 @@
-"""The reference page of ``%%llm``, made from the table: ``python -m llm_magics.notebook.reference.llm``."""
+"""The reference page of ``%%llm``, made by ``python -m llm_magics.notebook.reference.llm``."""
 
 from __future__ import annotations
 

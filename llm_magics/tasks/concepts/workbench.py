@@ -1,6 +1,4 @@
-"""Runs the steps of concept induction: a backend by role, one budget, one progress line, one account of
-costs.
-"""
+"""Runs the steps of concept induction with a backend by role, one budget and one progress line."""
 
 from __future__ import annotations
 

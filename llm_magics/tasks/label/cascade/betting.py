@@ -1,4 +1,4 @@
-"""The guarantee of a cascade: how many rows may a proxy model label and still agree with the model?
+"""The guarantee of a cascade: how many rows a proxy model may label and still agree with the model.
 
 Rows are sorted by the proxy model's confidence. A prefix of them may be labelled by the proxy when at
 most ``(1 - target) * rows`` of its labels, over the whole frame, differ from the model's. That is tested

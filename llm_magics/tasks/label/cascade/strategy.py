@@ -1,6 +1,4 @@
-"""The cascade (``--agree``): a proxy model labels the rows it is sure of, the model the rest, with a
-guarantee.
-"""
+"""The cascade (``--agree``): a proxy model labels the rows it is sure of, with a guarantee."""
 
 from __future__ import annotations
 
