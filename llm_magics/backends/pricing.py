@@ -1,9 +1,9 @@
-"""Prices by model, dated; names and context windows of models; what an answer cost.
+"""Prices and context windows of models, and what an answer cost.
 
-The numbers are the providers' own list prices at ``Price.date``, standard tier, in US dollars per million
-tokens (of a short prompt, where long ones cost more). ``override`` or ``<home>/prices.toml``
-(``"openai::name" = "input/output"``) replace them; a price given with a backend comes before all of them.
-An unknown name has no price: None, no guess.
+Prices and windows come from the library genai-prices: the providers' list prices, standard tier, in US
+dollars per million tokens (of a short prompt, where long ones cost more). ``override`` or
+``<home>/prices.toml`` (``"openai::name" = "input/output"``) replace them; a price given with a backend comes
+before all of them. An unknown name has no price: None, no guess. Nothing here uses the network.
 """
 
 from __future__ import annotations
@@ -11,143 +11,45 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llm_magics.core.types import FREE, Price, Usage
+
+if TYPE_CHECKING:
+    from genai_prices.types import ModelInfo
 
 LOCAL = frozenset({"gguf", "transformers", "embedded", "vllm", "vllm_local", "ollama", "echo"})
 """Namespaces whose models run on somebody's own machine."""
 
-_PAGES = {
-    "": "https://platform.openai.com/docs/pricing",
-    "anthropic": "https://docs.anthropic.com/en/docs/about-claude/pricing",
-    "gemini": "https://ai.google.dev/gemini-api/docs/pricing",
+PROVIDERS: Mapping[str, str] = {
+    "": "openai",
+    "openai": "openai",
+    "azure": "openai",
+    "anthropic": "anthropic",
+    "gemini": "google",
+    "vertex": "google",
 }
-_SAME_AS = {"openai": "", "azure": "", "vertex": "gemini"}
-"""Namespaces that serve another's models at its list prices."""
+"""Namespace -> the provider whose list prices its models have."""
 
-_TABLE = """
-gpt-5.6-sol             5     30     0.5    2026-06-26
-gpt-5.6-terra           2.5   15     0.25   2026-06-26
-gpt-5.6-luna            1     6      0.1    2026-06-26
-gpt-5.5                 5     30     0.5    2026-06-04
-gpt-5.5-pro             30    180    -      2026-06-04
-gpt-5.4                 2.5   15     0.25   2026-06-04
-gpt-5.4-pro             30    180    -      2026-06-04
-gpt-5.4-mini            0.75  4.5    0.075  2026-06-04
-gpt-5.4-nano            0.2   1.25   0.02   2026-06-04
-gpt-5.2                 1.75  14     0.175  2025-12-11
-gpt-5.2-pro             21    168    -      2025-12-11
-gpt-5.1                 1.25  10     0.125  2025-11-13
-gpt-5                   1.25  10     0.125  2025-08-07
-gpt-5-mini              0.25  2      0.025  2025-08-07
-gpt-5-nano              0.05  0.4    0.005  2025-08-07
-gpt-4.1                 2     8      0.5    2025-04-14
-gpt-4.1-mini            0.4   1.6    0.1    2025-04-14
-gpt-4.1-nano            0.1   0.4    0.025  2025-04-14
-o4-mini                 1.1   4.4    0.275  2025-04-16
-o3                      2     8      0.5    2025-06-10
-o3-mini                 1.1   4.4    0.55   2025-01-31
-o1                      15    60     7.5    2024-12-17
-o1-mini                 1.1   4.4    0.55   2025-01-31
-gpt-4o                  2.5   10     1.25   2024-10-01
-gpt-4o-2024-05-13       5     15     -      2024-05-13
-gpt-4o-mini             0.15  0.6    0.075  2024-10-01
-chatgpt-4o-latest       5     15     -      2024-08-15
-gpt-4-turbo             10    30     -      2024-04-09
-gpt-4-0125-preview      10    30     -      2024-01-25
-gpt-4-1106-preview      10    30     -      2023-11-06
-gpt-4                   30    60     -      2023-06-13
-gpt-4-0314              30    60     -      2023-06-13
-gpt-4-0613              30    60     -      2023-06-13
-gpt-4-32k               60    120    -      2023-06-13
-gpt-3.5-turbo           0.5   1.5    -      2024-01-25
-gpt-3.5-turbo-0125      0.5   1.5    -      2024-01-25
-gpt-3.5-turbo-1106      1     2      -      2023-11-06
-gpt-3.5-turbo-16k       3     4      -      2023-06-13
-ft:gpt-4.1              3     12     0.75   2025-04-14
-ft:gpt-4.1-mini         0.8   3.2    0.2    2025-04-14
-ft:gpt-4o               3.75  15     1.875  2024-10-01
-ft:gpt-4o-mini          0.3   1.2    0.15   2024-10-01
-ft:gpt-3.5-turbo        3     6      -      2024-01-25
-text-embedding-3-small  0.02  0      -      2024-01-25
-text-embedding-3-large  0.13  0      -      2024-01-25
-text-embedding-ada-002  0.1   0      -      2023-06-13
-anthropic::claude-opus-4-8     5     25    0.5   2026-05-29
-anthropic::claude-opus-4-7     5     25    0.5   2026-05-29
-anthropic::claude-opus-4-6     5     25    0.5   2026-03-21
-anthropic::claude-sonnet-4-6   3     15    0.3   2026-03-21
-anthropic::claude-opus-4-5     5     25    0.5   2025-11-24
-anthropic::claude-sonnet-4-5   3     15    0.3   2025-09-29
-anthropic::claude-haiku-4-5    1     5     0.1   2025-10-15
-anthropic::claude-opus-4-1     15    75    1.5   2025-08-05
-anthropic::claude-opus-4       15    75    1.5   2025-05-22
-anthropic::claude-sonnet-4     3     15    0.3   2025-05-22
-anthropic::claude-3-7-sonnet   3     15    0.3   2025-02-24
-anthropic::claude-3-5-sonnet   3     15    0.3   2024-10-22
-anthropic::claude-3-5-haiku    0.8   4     0.08  2024-12-18
-anthropic::claude-3-opus       15    75    1.5   2024-03-04
-anthropic::claude-3-haiku      0.25  1.25  0.03  2024-03-13
-gemini::gemini-3.5-flash       1.5   9     -     2026-07-04
-gemini::gemini-3.1-pro         2     12    0.2   2026-07-04
-gemini::gemini-3.1-flash-lite  0.25  1.5   0.025 2026-05-15
-gemini::gemini-3-flash         0.5   3     0.05  2026-07-04
-gemini::gemini-3-pro-preview   2     12    0.2   2025-11-18
-gemini::gemini-2.5-pro         1.25  10    0.125 2025-11-18
-gemini::gemini-2.5-flash       0.3   2.5   0.03  2025-11-18
-gemini::gemini-2.5-flash-lite  0.1   0.4   0.01  2025-11-18
-gemini::gemini-2.0-flash       0.1   0.4   0.025 2025-02-25
-gemini::gemini-2.0-flash-lite  0.075 0.3   -     2025-02-25
-gemini::gemini-embedding-001   0.15  0     -     2025-07-14
-"""
+_FINE_TUNED: Mapping[str, Price] = {
+    "gpt-4.1": Price(3, 12, 0.75, "2025-04-14", "https://platform.openai.com/docs/pricing"),
+    "gpt-4.1-mini": Price(0.8, 3.2, 0.2, "2025-04-14", "https://platform.openai.com/docs/pricing"),
+    "gpt-4o": Price(3.75, 15, 1.875, "2024-10-01", "https://platform.openai.com/docs/pricing"),
+    "gpt-4o-mini": Price(0.3, 1.2, 0.15, "2024-10-01", "https://platform.openai.com/docs/pricing"),
+}
+"""Prices of fine-tuned models (``ft:NAME:...``), which the library lacks."""
 
 _WINDOWS: Mapping[str, int] = {
     "gpt-5-chat": 128_000,
-    "gpt-5": 400_000,
-    "gpt-5.4": 1_000_000,
-    "gpt-5.5": 1_000_000,
-    "gpt-4.1": 1_047_576,
-    "gpt-4o": 128_000,
-    "chatgpt-4o": 128_000,
-    "gpt-4-turbo": 128_000,
-    "gpt-4-1106": 128_000,
-    "gpt-4-0125": 128_000,
-    "gpt-4-32k": 32_768,
-    "gpt-4": 8_192,
-    "gpt-3.5-turbo": 16_385,
-    "o1-mini": 128_000,
-    "o1": 200_000,
-    "o3": 200_000,
-    "o4-mini": 200_000,
-    "text-embedding": 8_191,
-    "claude-3": 200_000,
-    "claude-haiku-4": 200_000,
-    "claude-opus-4": 200_000,
-    "claude-opus-4-6": 1_000_000,
-    "claude-opus-4-7": 1_000_000,
-    "claude-opus-4-8": 1_000_000,
-    "claude-sonnet-4": 200_000,
-    "claude-sonnet-4-6": 1_000_000,
+    "gemini-2.5-pro": 1_048_576,
+    "gemini-3-pro": 1_048_576,
     "gemini-embedding": 2_048,
-    "gemini": 1_048_576,
 }
-"""Tokens a model reads, by the beginning of its name; the longest beginning counts."""
+"""Context windows that the library lacks or gives too large, by the beginning of the name."""
 
 _SNAPSHOT = re.compile(r"(-\d{4}-\d{2}-\d{2}|-\d{8}|-\d{3}|@\d{8}|-latest|-chat-latest|-preview)$")
+_DATE = re.compile(r"20\d\d-\d\d-\d\d")
 _OVERRIDES: dict[str, Price] = {}
-
-
-def _rows() -> Iterable[tuple[str, Price]]:
-    for line in _TABLE.split("\n"):
-        if line:
-            name, given, made, cached, date = line.split()
-            page = _PAGES[name.partition("::")[0] if "::" in name else ""]
-            kept = None if cached == "-" else float(cached)
-            yield name, Price(float(given), float(made), kept, date, page)
-
-
-PRICES: Mapping[str, Price] = dict(_rows())
-"""The table: ``namespace::model``, OpenAI's models by their name alone."""
 
 
 def override(name: str, price: Price | None) -> None:
@@ -159,15 +61,17 @@ def override(name: str, price: Price | None) -> None:
 
 
 def price(namespace: str, model: str) -> Price | None:
-    """The price of a model, None where it is unknown. Snapshots cost what their model costs."""
+    """The price of a model, None where it is unknown. A snapshot costs what its model costs."""
+    name = _name(namespace, model)
     if namespace in LOCAL:
-        return _OVERRIDES.get(_name(namespace, model), FREE)
-    for name in dict.fromkeys((_name(namespace, model), _name(_SAME_AS.get(namespace, namespace), model))):
-        for table in (_OVERRIDES, _own_file(), PRICES):
-            found = _lookup(table, name)
+        return _OVERRIDES.get(name, FREE)
+    seller = _name("" if namespace == "azure" else "gemini" if namespace == "vertex" else namespace, model)
+    for key in dict.fromkeys((name, seller)):
+        for table in (_OVERRIDES, _own_file()):
+            found = _lookup(table, key)
             if found is not None:
                 return found
-    return None
+    return _list_price(namespace, model)
 
 
 def _name(namespace: str, model: str) -> str:
@@ -179,11 +83,65 @@ def _plain(name: str) -> str:
 
 
 def _lookup(table: Mapping[str, Price], name: str) -> Price | None:
-    """The name itself, or the model it is a snapshot or a fine-tune of."""
+    """The price of the name itself, or of the model that it is a snapshot or a fine-tune of."""
     if name.startswith("ft:"):
         name = ":".join(name.split(":")[:2])
     shorter = _SNAPSHOT.sub("", name)
     return table.get(name) or table.get(shorter) or table.get(_SNAPSHOT.sub("", shorter))
+
+
+def _list_price(namespace: str, model: str) -> Price | None:
+    """The provider's list price of today."""
+    if model.startswith("ft:"):
+        return _lookup(_FINE_TUNED, model.split(":")[1])
+    found = _known(namespace, model)
+    if found is None:
+        return None
+    from datetime import UTC, datetime
+
+    provider, known = found
+    prices = known.get_prices(datetime.now(UTC))
+    given, made, cached = (
+        _dollars(rate) for rate in (prices.input_mtok, prices.output_mtok, prices.cache_read_mtok)
+    )
+    if given is None:
+        return None
+    return Price(
+        given, made or 0.0, cached, max(_DATE.findall(known.price_comments or ""), default=""), provider
+    )
+
+
+def _dollars(rate: Any) -> float | None:
+    """A rate of the library, or its lowest tier, which short prompts have."""
+    return None if rate is None else float(getattr(rate, "base", rate))
+
+
+@cache
+def _known(namespace: str, model: str) -> tuple[str, ModelInfo] | None:
+    """The library's record of a model and the page of its prices; None for a name that it doesn't list."""
+    if namespace not in PROVIDERS or not model:
+        return None
+    from genai_prices.data_snapshot import get_snapshot
+
+    try:
+        provider, known = get_snapshot().find_provider_model(model, None, PROVIDERS[namespace], None)
+    except LookupError:
+        return None
+    return next(iter(provider.pricing_urls or ()), "genai-prices"), known
+
+
+def priced_models() -> list[str]:
+    """The names of models with a list price: ``namespace::model`` of OpenAI, Anthropic and Google."""
+    from genai_prices.data_snapshot import get_snapshot
+
+    providers = {"openai": "openai", "anthropic": "anthropic", "google": "gemini"}
+    return [
+        f"{providers[provider.id]}::{model.id}"
+        for provider in get_snapshot().providers
+        if provider.id in providers
+        for model in provider.models
+        if not model.deprecated and _known(providers[provider.id], model.id)
+    ]
 
 
 @cache
@@ -232,12 +190,13 @@ def total_usage(several: Iterable[Usage]) -> Usage:
 
 
 def context_window(namespace: str, model: str) -> int | None:
-    """How many tokens a model reads, None where that is unknown."""
+    """The context window of a model in tokens, None where it is unknown."""
     if namespace in LOCAL:
         return None
     base = model.split(":")[1] if model.startswith("ft:") else model
-    fits = [start for start in _WINDOWS if base.startswith(start)]
-    return _WINDOWS[max(fits, key=len)] if fits else None
+    ours = next((size for start, size in _WINDOWS.items() if base.startswith(start)), None)
+    found = _known(namespace, base) if ours is None else None
+    return ours if found is None else found[1].context_window
 
 
 @cache

@@ -318,7 +318,7 @@ def _known_models() -> Iterator[str]:
 
     yield from ("embedded::wordllama", "embedded::tfidf")
     yield from (f"gguf::{alias}" for alias in CATALOGUE)
-    yield from (name if "::" in name else f"openai::{name}" for name in pricing.PRICES)
+    yield from pricing.priced_models()
 
 
 def _facts(spec: BackendSpec) -> dict[str, Any]:
