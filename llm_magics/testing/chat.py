@@ -12,7 +12,7 @@ from typing import Any
 from llm_magics.testing import answers
 from llm_magics.testing.cases import each
 from llm_magics.testing.faults import Fault, refusal_of
-from llm_magics.testing.protocol import Received, Reply
+from llm_magics.testing.http_server import Received, Reply
 
 FIELDS = frozenset(
     {"model", "messages", "response_format", "max_tokens", "max_completion_tokens", "temperature", "top_p"}

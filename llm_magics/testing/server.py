@@ -19,7 +19,7 @@ from typing import Any, Self, TypeAlias
 
 from llm_magics.testing.chat import Host
 from llm_magics.testing.faults import Chaos, Fault, fault
-from llm_magics.testing.protocol import Conversation, Received, Reply
+from llm_magics.testing.http_server import Listener, Received, Reply
 
 Answer: TypeAlias = Callable[[Mapping[str, Any]], "str | Mapping[str, Any]"]
 
@@ -82,10 +82,9 @@ class Server:
         self.peak = 0
         self.script_left: deque[Fault | None] = deque()
         self.always: Fault | None = None
-        self._open: set[Conversation] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._server: asyncio.Server | None = None
+        self._listener: Listener | None = None
 
     # -- what a test says and asks
 
@@ -136,9 +135,8 @@ class Server:
             return self.always
         return self.chaos.draw(received.body) if self.chaos else None
 
-    def _opened(self, conversation: Conversation) -> int:
+    def _opened(self) -> int:
         self.connections += 1
-        self._open.add(conversation)
         return self.connections
 
     def _answered(self) -> None:
@@ -153,7 +151,7 @@ class Server:
             target=self._serve, args=(ready,), name="loopback server", daemon=True
         )
         self._thread.start()
-        if not ready.wait(10) or self._server is None:
+        if not ready.wait(10) or self._listener is None:
             raise RuntimeError(f"the loopback server could not listen on port {self.port}")
         return self
 
@@ -168,31 +166,21 @@ class Server:
 
     async def listen(self) -> None:
         """Open the port on the running loop."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: Conversation(self.handle, self._opened, self._answered),
-            "127.0.0.1",
-            self.port,
-            backlog=2048,
-        )
-        self.port = self._server.sockets[0].getsockname()[1]
+        listener = Listener(self.handle, self._opened, self._answered)
+        self.port = await listener.open(self.port)
+        self._listener = listener
 
     def stop(self) -> None:
         """Stop listening and break every connection."""
         if self._loop is None or self._thread is None:
             return
-        self._loop.call_soon_threadsafe(self._close)
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop)
         self._thread.join(10)
         self._loop = self._thread = None
 
-    def _close(self) -> None:
-        assert self._server is not None
-        assert self._loop is not None
-        self._server.close()
-        for conversation in self._open:
-            if conversation.transport is not None:
-                conversation.transport.abort()
-        self._open.clear()
+    async def _close(self) -> None:
+        assert self._listener is not None and self._loop is not None
+        await self._listener.close()
         self._loop.call_soon(self._loop.stop)
 
     def __enter__(self) -> Self:

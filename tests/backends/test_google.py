@@ -263,7 +263,7 @@ class Vertex(Google):
     """The same host with a token endpoint."""
 
     def met(self, received, fault, headers):
-        from llm_magics.testing.protocol import Reply
+        from llm_magics.testing.http_server import Reply
 
         if received.route == "/token":
             token = {"access_token": "ya29.loopback", "expires_in": 3600, "token_type": "Bearer"}

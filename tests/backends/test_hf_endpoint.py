@@ -12,7 +12,7 @@ from llm_magics.core.types import BackendSpec, Message, Request
 from llm_magics.settings.keys import Keys
 from llm_magics.testing import Server
 from llm_magics.testing.faults import Fault
-from llm_magics.testing.protocol import Reply
+from llm_magics.testing.http_server import Reply
 
 TOKEN = "hf_loopbackLoopback0123456789"
 

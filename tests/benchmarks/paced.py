@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 
 from llm_magics.testing import Server
-from llm_magics.testing.protocol import Received, Reply
+from llm_magics.testing.http_server import Received, Reply
 
 LABELS = {
     "billing": "charges, refunds, invoices, prices",

@@ -6,7 +6,7 @@ import re
 
 from llm_magics.testing.answers import pieces
 from llm_magics.testing.faults import Fault
-from llm_magics.testing.protocol import Received
+from llm_magics.testing.http_server import Received
 from tests.servers.provider import Provider, Refused, events, only, tokens
 
 MESSAGE = (

@@ -7,7 +7,7 @@ from typing import Any
 
 from llm_magics.testing.answers import pieces, vector
 from llm_magics.testing.faults import Fault
-from llm_magics.testing.protocol import Received
+from llm_magics.testing.http_server import Received
 from tests.servers.provider import Provider, Refused, events, only, tokens
 
 GENERATE = "contents systemInstruction generationConfig safetySettings tools toolConfig cachedContent labels"

@@ -6,7 +6,7 @@ import json
 
 from llm_magics.testing.answers import label_logprobs, pieces, vector
 from llm_magics.testing.faults import Fault
-from llm_magics.testing.protocol import Received, Reply
+from llm_magics.testing.http_server import Received, Reply
 from tests.servers.provider import Provider, Refused, only, tokens
 
 CHAT = "model messages tools format options stream keep_alive think logprobs top_logprobs truncate shift"

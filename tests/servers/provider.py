@@ -10,7 +10,7 @@ from typing import Any
 from llm_magics.testing import Server
 from llm_magics.testing.answers import instance, pieces
 from llm_magics.testing.faults import Fault, refusal_of
-from llm_magics.testing.protocol import Received, Reply
+from llm_magics.testing.http_server import Received, Reply
 
 
 class Refused(Exception):
