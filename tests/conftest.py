@@ -33,7 +33,7 @@ LOOPBACK = {"127.0.0.1", "localhost", "::1", "0.0.0.0"}
 @pytest.fixture(autouse=True)
 def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fresh LLM_MAGICS_HOME, no provider's variables, and no key of another test hidden from messages."""
-    monkeypatch.setattr("llm_magics.core.errors._hidden", set())
+    monkeypatch.setattr("llm_magics.core.errors._known_secrets", set())
     for name in list(os.environ):
         if name.startswith(PREFIXES):
             monkeypatch.delenv(name)

@@ -18,7 +18,7 @@ from llm_magics.core.types import (
 )
 
 if TYPE_CHECKING:
-    from llm_magics.core.limits import Limiter
+    from llm_magics.core.limits import RateLimiter
 from contextvars import ContextVar
 from typing import TypeAlias
 
@@ -113,7 +113,7 @@ class Backend:
         """
         return EMPTY
 
-    def share(self, limiter: Callable[[Backend], Limiter]) -> None:
+    def share(self, limiter: Callable[[Backend], RateLimiter]) -> None:
         """Take the function that gives the limiter of a backend; for backends that call other ones."""
 
     def __repr__(self) -> str:

@@ -150,13 +150,13 @@ def _own_file() -> Mapping[str, Price]:
     import tomllib
 
     from llm_magics.settings import quantities
-    from llm_magics.settings.config import home
+    from llm_magics.settings.config import home_folder
 
     try:
-        told = tomllib.loads((home() / "prices.toml").read_text("utf-8"))
+        told = tomllib.loads((home_folder() / "prices.toml").read_text("utf-8"))
     except (OSError, tomllib.TOMLDecodeError):
         return {}
-    return {_plain(name): quantities.price(str(value)) for name, value in told.items()}
+    return {_plain(name): quantities.parse_price(str(value)) for name, value in told.items()}
 
 
 def cost(price: Price | None, given: int, made: int = 0, cached: int = 0) -> float | None:

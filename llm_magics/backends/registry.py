@@ -26,7 +26,7 @@ from llm_magics.core.errors import NotFound, UsageError
 from llm_magics.core.types import BackendSpec, Limits
 from llm_magics.options.synonyms import SUBCOMMANDS
 from llm_magics.settings.config import Config, Setting
-from llm_magics.settings.keys import REQUIRED, VARIABLES, Keys
+from llm_magics.settings.keys import KEY_REQUIRED, KEY_VARIABLES, Keys
 from llm_magics.settings.table import SETTINGS
 
 __all__ = [
@@ -321,13 +321,13 @@ class Registry:
         """
         namespace, url = spec.namespace, spec.base_url or said.value or ""
         strange = bool(spec.base_url) or said.origin == "pyproject.toml"
-        if namespace not in VARIABLES:
+        if namespace not in KEY_VARIABLES:
             return ""
         if strange and not _at_home(namespace, url):
             return f"session:{urlsplit(url).hostname}" if namespace in _ALWAYS_KEYED else ""
         reference = self.keys.default_reference(namespace)
         # Without a key and with a URL of the settings, name one: the call must fail before it is sent.
-        asked = namespace in REQUIRED and bool(said.value)
+        asked = namespace in KEY_REQUIRED and bool(said.value)
         return reference if asked or self.keys.status(reference).found else ""
 
     def _url(self, namespace: str) -> Setting:

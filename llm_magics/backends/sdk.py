@@ -9,7 +9,7 @@ from llm_magics.backends import pricing
 from llm_magics.backends.base import Backend, Secrets
 from llm_magics.core.errors import MissingKey
 from llm_magics.core.types import BackendSpec
-from llm_magics.settings.typed_keys import is_reference
+from llm_magics.settings.clear_text_keys import is_reference
 
 
 class SDKBackend(Backend):

@@ -9,7 +9,7 @@ from typing import Any
 from llm_magics.core import parameters
 from llm_magics.core.errors import NotFound, UsageError
 from llm_magics.core.types import BackendSpec, Limits, Price
-from llm_magics.settings.typed_keys import check_reference, refuse_clear, refuse_in_url
+from llm_magics.settings.clear_text_keys import check_reference, refuse_clear_text, refuse_in_url
 
 _FLAT = {"name", "namespace", "model", "base_url", "key"}
 _TABLES = {"headers", "parameters", "limits", "price", "options"}
@@ -23,11 +23,11 @@ def check(spec: BackendSpec) -> BackendSpec:
     """
     if spec.key:
         check_reference(spec.key)
-    refuse_clear(spec.headers, "--header NAME=env:VARIABLE")
-    refuse_clear(spec.parameters)
-    refuse_clear(spec.options)
+    refuse_clear_text(spec.headers, "--header NAME=env:VARIABLE")
+    refuse_clear_text(spec.parameters)
+    refuse_clear_text(spec.options)
     refuse_in_url("the URL", spec.base_url)
-    parameters.check(spec.parameters)
+    parameters.check_parameters(spec.parameters)
     return spec
 
 
@@ -87,12 +87,12 @@ def _limits(name: str, data: Mapping[str, Any]) -> Limits:
 
 
 def _price(name: str, data: Mapping[str, Any] | str | None) -> Price | None:
-    from llm_magics.settings.quantities import price
+    from llm_magics.settings.quantities import parse_price
 
     if not data:
         return None
     if isinstance(data, str):
-        return price(data)
+        return parse_price(data)
     try:
         return Price(**data)
     except TypeError:

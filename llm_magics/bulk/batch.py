@@ -32,7 +32,7 @@ from llm_magics.core.types import Request, Response
 from llm_magics.options.option import build
 from llm_magics.runs.functions import RunFunction
 from llm_magics.runs.session import current
-from llm_magics.settings.config import home
+from llm_magics.settings.config import home_folder
 from llm_magics.tasks.embed.plan import embed
 from llm_magics.tasks.extract.plan import extract
 from llm_magics.tasks.generate.plan import generate, summarize, translate
@@ -185,7 +185,7 @@ def _sum(one: Read, other: Read) -> Read:
 
 
 def _book() -> Path:
-    return home() / "batches.json"
+    return home_folder() / "batches.json"
 
 
 def _submitted() -> dict[str, str]:

@@ -33,7 +33,7 @@ import traceback
 from collections.abc import Iterable
 
 # A digit and a word's start are asked for: a column called task_description_text is no key.
-_SECRET = re.compile(
+_KEY_SHAPES = re.compile(
     r"(?<![A-Za-z0-9])(?:sk|pk|rk|gsk|hf|xai|ghp|nvapi|pplx|key|tok)[-_](?=[A-Za-z_\-]*\d)[A-Za-z0-9_\-]{12,}"
     r"|AIza[0-9A-Za-z_\-]{30,}"
     r"|(?<=Bearer )[^\s\"']{8,}"
@@ -43,26 +43,26 @@ _SECRET = re.compile(
 )
 
 
-_hidden: set[str] = set()
+_known_secrets: set[str] = set()
 """Every key that was used in this process, so that no error message can contain one."""
 
 
-def hide(*secrets: str) -> None:
+def register_secret(*secrets: str) -> None:
     """Replace these keys in all error messages from now on.
 
     Placeholders such as ``EMPTY`` or ``ollama``, which local servers accept as a key, are not secrets.
     """
-    _hidden.update(secret for secret in secrets if len(secret) >= 8)
+    _known_secrets.update(secret for secret in secrets if len(secret) >= 8)
 
 
 def redact(text: str) -> str:
     """``text`` with every known key, and everything that looks like a key, replaced by ``***``."""
-    for secret in sorted(_hidden, key=len, reverse=True):  # one may begin with another
+    for secret in sorted(_known_secrets, key=len, reverse=True):  # one may begin with another
         text = text.replace(secret, "***")
-    return _SECRET.sub("***", text)
+    return _KEY_SHAPES.sub("***", text)
 
 
-def near(word: str, known: Iterable[str], n: int = 3) -> list[str]:
+def closest_matches(word: str, known: Iterable[str], n: int = 3) -> list[str]:
     """The known words most like ``word``, best first."""
     names = list(known)
     folded = {name.casefold(): name for name in reversed(names)}
@@ -108,7 +108,7 @@ class NotFound(UsageError):
     def among(cls, what: str, name: str, known: Iterable[str], *, hint: str = "") -> NotFound:
         """``no {what} 'name'`` with the near names, or all of them where they are few."""
         names = sorted(set(map(str, known)))
-        close = near(name, names)
+        close = closest_matches(name, names)
         if close:
             said = "Did you mean " + " or ".join(repr(c) for c in close) + "?"
         elif names:

@@ -18,29 +18,31 @@ from dataclasses import dataclass
 from llm_magics.core.errors import Overloaded, RateLimited, Timeout
 from llm_magics.core.types import Limits
 
-START = 8
+INITIAL_CONCURRENCY = 8
 """Requests in flight before a host has shown its capacity, unless the user set a number."""
 
-LONGEST = 900.0
+LONGEST_PAUSE = 900.0
 """The longest Retry-After, in seconds, that is waited for."""
 
-BUSY = frozenset({None, 503, 504, 529})
+BUSY_STATUSES = frozenset({None, 503, 504, 529})
 """Statuses of a host with too many requests in flight, rather than of a fault."""
 
 UNBOUNDED = float("inf")
-DEFAULTS = Limits()
+DEFAULT_LIMITS = Limits()
 
 
-def over(limits: Limits, flags: Limits | None) -> Limits:
+def override_limits(limits: Limits, flags: Limits | None) -> Limits:
     """``limits`` with each field replaced that ``flags`` sets to something else than its default."""
     if flags is None:
         return limits
     names = (field.name for field in dataclasses.fields(Limits))
-    said = {name: getattr(flags, name) for name in names if getattr(flags, name) != getattr(DEFAULTS, name)}
+    said = {
+        name: getattr(flags, name) for name in names if getattr(flags, name) != getattr(DEFAULT_LIMITS, name)
+    }
     return dataclasses.replace(limits, **said)
 
 
-def strictest(several: Iterable[Limits]) -> Limits:
+def strictest_limits(several: Iterable[Limits]) -> Limits:
     """The smallest of each limit, and the slowest of several windows."""
     several = list(several)
     windows = [limits.window for limits in several if limits.window]
@@ -52,7 +54,7 @@ def strictest(several: Iterable[Limits]) -> Limits:
     )
 
 
-class Bucket:
+class TokenBucket:
     """A token bucket that refills evenly and never goes below zero; infinite until a limit is known.
 
     The user's limit and the host's (from its response headers) hold side by side: the smaller one counts.
@@ -113,7 +115,7 @@ class Bucket:
         self.level = min(self.capacity, self.level - amount)
 
 
-class Window:
+class SlidingWindow:
     """At most ``n`` starts in any span of ``seconds`` (LLooM's rate_limit tuple).
 
     The span is lengthened by ``slack``: requests that leave evenly may arrive at the host unevenly.
@@ -135,14 +137,14 @@ class Window:
         self.starts.append(now)
 
 
-class Concurrency:
+class AdaptiveConcurrency:
     """The number of requests in flight: TCP's slow start, additive increase, multiplicative decrease.
 
     It doubles each round trip until the first refusal, then grows by one a round trip (Jacobson 1988); a
     refusal multiplies it by 0.7, at most once a round trip, and a 429 restarts it at one.
     """
 
-    def __init__(self, cap: int, *, start: int = START) -> None:
+    def __init__(self, cap: int, *, start: int = INITIAL_CONCURRENCY) -> None:
         self.cap = cap
         self.allowed = float(min(cap, start))
         self.threshold = UNBOUNDED
@@ -180,15 +182,15 @@ class Permit:
     tokens: float
 
 
-class Limiter:
+class RateLimiter:
     """The rate limiter of one backend: ``acquire`` before a request, ``release`` after it."""
 
-    def __init__(self, cap: int = 64, *, start: int = START) -> None:
+    def __init__(self, cap: int = 64, *, start: int = INITIAL_CONCURRENCY) -> None:
         self.cap = cap
-        self.requests = Bucket()
-        self.tokens = Bucket()
-        self.window: Window | None = None
-        self.concurrency = Concurrency(cap, start=start)
+        self.requests = TokenBucket()
+        self.tokens = TokenBucket()
+        self.window: SlidingWindow | None = None
+        self.concurrency = AdaptiveConcurrency(cap, start=start)
         self.in_flight = 0
         self.paused_until = 0.0
         self.refusals = 0
@@ -209,7 +211,7 @@ class Limiter:
                 self._adopt()
 
     def _adopt(self) -> None:
-        limits = strictest(self._active)
+        limits = strictest_limits(self._active)
         self.requests.limit(limits.rpm)
         self.tokens.limit(limits.tpm)
         named = limits.concurrency
@@ -217,7 +219,7 @@ class Limiter:
         if limits.window is None:
             self.window = None
         elif self.window is None or (self.window.n, self.window.span) != _shape(limits.window):
-            old, self.window = self.window, Window(*limits.window)
+            old, self.window = self.window, SlidingWindow(*limits.window)
             if old is not None:
                 self.window.starts.extend(old.starts)
 
@@ -268,9 +270,11 @@ class Limiter:
             self.succeeded()
         elif isinstance(fault, RateLimited):
             drawn = asked * (1 + 0.1 * random.random())  # noqa: S311 - jitter, not a secret
-            self.refused(permit, drawn if 0 < drawn < LONGEST else backoff(self.refusals), restart=True)
-        elif isinstance(fault, Timeout) or (isinstance(fault, Overloaded) and fault.status in BUSY):
-            self.refused(permit, min(asked, LONGEST), restart=False)
+            self.refused(
+                permit, drawn if 0 < drawn < LONGEST_PAUSE else backoff_seconds(self.refusals), restart=True
+            )
+        elif isinstance(fault, Timeout) or (isinstance(fault, Overloaded) and fault.status in BUSY_STATUSES):
+            self.refused(permit, min(asked, LONGEST_PAUSE), restart=False)
 
     def refused(self, permit: Permit, pause: float | None, *, restart: bool) -> None:
         """Adapt to a 429 (``restart``), a 503 or a timeout; ``pause`` in seconds holds all requests back."""
@@ -331,11 +335,11 @@ class Limiter:
 
 def _shape(window: tuple[int, float]) -> tuple[int, float]:
     """The key that is equal for equal windows."""
-    like = Window(*window)
+    like = SlidingWindow(*window)
     return like.n, like.span
 
 
-def backoff(
+def backoff_seconds(
     attempt: int, *, base: float = 0.5, cap: float = 30.0, chance: Callable[[], float] = random.random
 ) -> float:
     """Seconds to wait before try number ``attempt`` + 1: full jitter (Brooker, AWS 2015)."""

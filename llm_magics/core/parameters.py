@@ -7,55 +7,55 @@ from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
-from llm_magics.core.errors import NotFound, UsageError, near
+from llm_magics.core.errors import NotFound, UsageError, closest_matches
 
 
-def _number(least: float, most: float = math.inf) -> Callable[[Any], bool]:
+def _is_number(least: float, most: float = math.inf) -> Callable[[Any], bool]:
     return lambda value: (
         not isinstance(value, bool) and isinstance(value, Real) and least <= float(value) <= most
     )
 
 
-def _whole(least: float) -> Callable[[Any], bool]:
+def _is_whole_number(least: float) -> Callable[[Any], bool]:
     return lambda value: not isinstance(value, bool) and isinstance(value, Integral) and int(value) >= least
 
 
-def _text(value: Any) -> bool:
+def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _texts(value: Any) -> bool:
-    return _text(value) or (isinstance(value, list | tuple) and all(map(_text, value)))
+def _is_text_or_texts(value: Any) -> bool:
+    return _is_text(value) or (isinstance(value, list | tuple) and all(map(_is_text, value)))
 
 
-_COUNT = (_whole(1), "a whole number, 1 or more")
-_PENALTY = (_number(-math.inf), "a number")
-KNOWN: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+_COUNT = (_is_whole_number(1), "a whole number, 1 or more")
+_PENALTY = (_is_number(-math.inf), "a number")
+KNOWN_PARAMETERS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "max_new_tokens": _COUNT,
     "max_tokens": _COUNT,
-    "temperature": (_number(0), "a number, 0 or more"),
-    "top_p": (_number(0, 1), "a number from 0 to 1"),
-    "top_k": (_whole(-1), "a whole number"),
+    "temperature": (_is_number(0), "a number, 0 or more"),
+    "top_p": (_is_number(0, 1), "a number from 0 to 1"),
+    "top_k": (_is_whole_number(-1), "a whole number"),
     "frequency_penalty": _PENALTY,
     "presence_penalty": _PENALTY,
-    "repeat_penalty": (_number(0), "a number, 0 or more"),
-    "stop": (_texts, "a text or a list of texts"),
-    "seed": (_whole(-math.inf), "a whole number"),
-    "prompt_format": (_text, "a name such as chatml"),
+    "repeat_penalty": (_is_number(0), "a number, 0 or more"),
+    "stop": (_is_text_or_texts, "a text or a list of texts"),
+    "seed": (_is_whole_number(-math.inf), "a whole number"),
+    "prompt_format": (_is_text, "a name such as chatml"),
 }
 """Name -> a check of the value, and the allowed values in words. Other parameters are passed on
 unchecked.
 """
 
 
-def check(given: Mapping[str, Any]) -> None:
+def check_parameters(given: Mapping[str, Any]) -> None:
     """Raises NotFound for a misspelt parameter name, UsageError for an impossible value."""
     for name, value in given.items():
-        close = near(name, KNOWN, 1)
-        if name not in KNOWN:
+        close = closest_matches(name, KNOWN_PARAMETERS, 1)
+        if name not in KNOWN_PARAMETERS:
             if close and abs(len(close[0]) - len(name)) <= 2:
-                raise NotFound.among("parameter", name, KNOWN)
+                raise NotFound.among("parameter", name, KNOWN_PARAMETERS)
             continue
-        fits, wanted = KNOWN[name]
+        fits, wanted = KNOWN_PARAMETERS[name]
         if value is not None and not fits(value):
             raise UsageError(f"{name} must be {wanted}, not {value!r}.", hint=f"-p {name}=VALUE")

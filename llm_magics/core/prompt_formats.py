@@ -36,8 +36,8 @@ class Prompt(list[dict[str, str]]):
 
     def format_as(self, name: str) -> str | list[dict[str, str]]:
         """This prompt in the named format."""
-        rendered = render(name, [Message(turn["role"], turn["content"]) for turn in self])
-        return rendered if isinstance(rendered, str) else dicts(rendered)
+        rendered = render_format(name, [Message(turn["role"], turn["content"]) for turn in self])
+        return rendered if isinstance(rendered, str) else message_dicts(rendered)
 
 
 class FormattingFn:
@@ -54,13 +54,13 @@ class FormattingFn:
     def __call__(self, messages: Iterable[Message]) -> Rendered:
         """The function's result; raises UsageError where the function fails or returns no prompt."""
         try:
-            answer = self.fn(Prompt(dicts(messages)))
+            answer = self.fn(Prompt(message_dicts(messages)))
         except Exception as error:
             raise UsageError(
                 f"prompt_formatting_fn {self!r} raised {type(error).__name__}: {error}",
                 hint="It is given the messages (a list of dicts; .formatted_prompt is the last user's text).",
             ) from error
-        return _rendered(answer, self)
+        return _check_rendered(answer, self)
 
     def __repr__(self) -> str:
         return f"{getattr(self.fn, '__name__', type(self.fn).__name__)}#{fingerprint(self.fn)}"
@@ -74,12 +74,12 @@ def prompt_of(request: Request) -> Rendered:
     """
     fn = request.parameters.get("prompt_formatting_fn")
     if fn is not None:
-        return formatting_fn(fn)(request.messages)
+        return as_formatting_fn(fn)(request.messages)
     name = request.parameters.get("prompt_format")
-    return render(name, request.messages) if name else request.messages
+    return render_format(name, request.messages) if name else request.messages
 
 
-def formatting_fn(fn: Any) -> FormattingFn:
+def as_formatting_fn(fn: Any) -> FormattingFn:
     """``fn`` as a FormattingFn; raises UsageError where it can't be called."""
     if isinstance(fn, FormattingFn):
         return fn
@@ -96,21 +96,21 @@ def as_messages(rendered: Rendered) -> tuple[Message, ...]:
     return (Message("user", rendered),) if isinstance(rendered, str) else rendered
 
 
-def joined(several: Sequence[Rendered]) -> str | list[dict[str, str]]:
+def join_prompts(several: Sequence[Rendered]) -> str | list[dict[str, str]]:
     """Several prompts as one for display: the messages of all in order, or the texts."""
     if any(isinstance(each, str) for each in several):
         return "\n\n".join(message.content for each in several for message in as_messages(each))
-    return [turn for each in several for turn in dicts(as_messages(each))]
+    return [turn for each in several for turn in message_dicts(as_messages(each))]
 
 
-def render(name: str, messages: Sequence[Message]) -> Rendered:
+def render_format(name: str, messages: Sequence[Message]) -> Rendered:
     """``messages`` in the format ``name``; raises NotFound with the known names."""
     if name not in FORMATS:
         raise NotFound.among("prompt format", name, FORMATS)
     return FORMATS[name](messages)
 
 
-def dicts(messages: Iterable[Message]) -> list[dict[str, str]]:
+def message_dicts(messages: Iterable[Message]) -> list[dict[str, str]]:
     """Messages as the dicts that chat APIs and chat templates take."""
     return [{"role": role, "content": content} for role, content in messages]
 
@@ -119,11 +119,11 @@ def fingerprint(*functions: Any) -> str:
     """Twelve hex digits that change when a function's code, names, constants or defaults change."""
     digest = hashlib.sha256()
     for function in functions:
-        _feed(digest.update, function)
+        _hash_callable(digest.update, function)
     return digest.hexdigest()[:12]
 
 
-def _feed(update: Callable[[bytes], None], function: Any) -> None:
+def _hash_callable(update: Callable[[bytes], None], function: Any) -> None:
     """Hash a callable: its code, or the name of a built-in."""
     code = getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
     if code is None:
@@ -131,27 +131,27 @@ def _feed(update: Callable[[bytes], None], function: Any) -> None:
             f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', function)}".encode()
         )
         return
-    _feed_code(update, code)
+    _hash_code(update, code)
     update(repr(getattr(function, "__defaults__", None)).encode())
 
 
-def _feed_code(update: Callable[[bytes], None], code: CodeType) -> None:
+def _hash_code(update: Callable[[bytes], None], code: CodeType) -> None:
     """Hash a code object without its file and line numbers, which change when a cell moves."""
     update(code.co_code)
     update(repr((code.co_names, code.co_varnames, code.co_freevars)).encode())
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            _feed_code(update, constant)
+            _hash_code(update, constant)
         else:
             update(repr(constant).encode())
 
 
-def _rendered(answer: Any, fn: FormattingFn) -> Rendered:
+def _check_rendered(answer: Any, fn: FormattingFn) -> Rendered:
     """A function's result as text or messages."""
     if isinstance(answer, str):
         return answer
     if isinstance(answer, Sequence) and answer:
-        turns = [_message(turn) for turn in answer]
+        turns = [_as_message(turn) for turn in answer]
         if all(turns):
             return tuple(turn for turn in turns if turn)
     raise UsageError(
@@ -160,7 +160,7 @@ def _rendered(answer: Any, fn: FormattingFn) -> Rendered:
     )
 
 
-def _message(turn: Any) -> Message | None:
+def _as_message(turn: Any) -> Message | None:
     """One turn as a Message, None where it has no role and content."""
     if isinstance(turn, Mapping) and {"role", "content"} <= turn.keys():
         return Message(str(turn["role"]), str(turn["content"]))

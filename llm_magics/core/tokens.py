@@ -31,7 +31,7 @@ _FOREIGN: tuple[tuple[float, re.Pattern[str]], ...] = (
 """Tokens of each CJK character, accented Latin letter, letter of other scripts, emoji."""
 
 
-def count(text: str, model: str = "") -> int:
+def count_tokens(text: str, model: str = "") -> int:
     """Tokens of ``text``: by tiktoken where it is installed and its table is on disk, else estimated.
 
     Never raises and never connects to the network.
@@ -41,10 +41,10 @@ def count(text: str, model: str = "") -> int:
     encoding = _encoding(model)
     if encoding is not None:
         return len(encoding.encode_ordinary(text))
-    return by_length(text)
+    return estimate_tokens(text)
 
 
-def by_length(text: str) -> int:
+def estimate_tokens(text: str) -> int:
     """The estimate without a tokenizer."""
     plain = text.encode("ascii", "replace")
     words = plain.translate(_LETTERS).split()
@@ -59,13 +59,13 @@ def by_length(text: str) -> int:
     return max(1, round(tokens + MARK * marks))
 
 
-def _only(kept: str) -> bytes:
+def _keep_only(kept: str) -> bytes:
     """A translation table that turns every other byte into a space."""
     return bytes(byte if chr(byte) in kept else 32 for byte in range(256))
 
 
-_LETTERS = _only(string.ascii_letters)
-_DIGITS = _only(string.digits)
+_LETTERS = _keep_only(string.ascii_letters)
+_DIGITS = _keep_only(string.digits)
 _NO_MARKS = bytes(byte for byte in range(256) if chr(byte) not in string.punctuation)
 
 
@@ -80,7 +80,7 @@ def _encoding(model: str) -> Any:
         name = tiktoken.encoding_name_for_model(model)
     except KeyError:
         name = "o200k_base"
-    if not _on_disk(name):
+    if not _is_table_on_disk(name):
         return None
     try:
         return tiktoken.get_encoding(name)
@@ -88,7 +88,7 @@ def _encoding(model: str) -> Any:
         return None
 
 
-def _on_disk(name: str) -> bool:
+def _is_table_on_disk(name: str) -> bool:
     """True where tiktoken's table is on disk; otherwise tiktoken would download it."""
     url = f"https://openaipublic.blob.core.windows.net/encodings/{name}.tiktoken"
     default = Path(tempfile.gettempdir()) / "data-gym-cache"

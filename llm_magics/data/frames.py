@@ -52,7 +52,11 @@ class Frame:
         """The column's name as text. Raises NotFound."""
         if column in self.columns:
             return column
-        size = _count(len(self), "row") if self.parts is None else _count(self.parts.npartitions, "partition")
+        size = (
+            _count_of(len(self), "row")
+            if self.parts is None
+            else _count_of(self.parts.npartitions, "partition")
+        )
         raise NotFound.among("column", column, self.columns, hint=f"{self.name} has {size}.")
 
     def require_whole(self, what: str = "this") -> None:
@@ -98,9 +102,9 @@ def read(data: Any, name: str = "data", on: str | None = None) -> tuple[Frame, s
     return frame, on
 
 
-def read_parts(data: Any, name: str = "data", on: str | None = None) -> tuple[Frame, str | None]:
+def read_partitioned(data: Any, name: str = "data", on: str | None = None) -> tuple[Frame, str | None]:
     """``read``, also for a dask frame or Series, of which only the columns are known."""
-    if not is_parted(data):
+    if not is_partitioned(data):
         return read(data, name, on)
     parts = data
     if data.ndim == 1:
@@ -112,7 +116,7 @@ def read_parts(data: Any, name: str = "data", on: str | None = None) -> tuple[Fr
     return frame, on
 
 
-def is_parted(value: Any) -> bool:
+def is_partitioned(value: Any) -> bool:
     """Whether it is a dask frame or Series."""
     kind = type(value)
     return kind.__module__.startswith("dask.dataframe") and kind.__name__ in ("DataFrame", "Series")
@@ -122,7 +126,7 @@ def is_data(value: Any) -> bool:
     """Whether rows can be read from a notebook's variable."""
     if isinstance(value, list | tuple):
         return bool(value) and all(isinstance(item, str) for item in value[:20])
-    if is_parted(value):
+    if is_partitioned(value):
         return True
     try:
         _narwhal(value)
@@ -159,7 +163,7 @@ def _narwhal(native: Any, name: str = "data") -> Any:
         raise UsageError(f"{name} is of type {type(native).__name__}: no rows to read.", hint=hint) from error
 
 
-def positions(
+def select_rows(
     frame: Frame,
     *,
     where: str | None = None,
@@ -174,7 +178,7 @@ def positions(
     replacement by ``seed``. Raises UsageError where none is left.
     """
     whole: Sequence[int] = range(len(frame))
-    chosen = whole if where is None else _where(frame, where, variables or {})
+    chosen = whole if where is None else _rows_where(frame, where, variables or {})
     if head is not None:
         chosen = chosen[:head]
     if sample is not None and sample < len(chosen):
@@ -186,7 +190,7 @@ def positions(
     return chosen
 
 
-def _where(frame: Frame, expression: str, variables: Mapping[str, Any]) -> list[int]:
+def _rows_where(frame: Frame, expression: str, variables: Mapping[str, Any]) -> list[int]:
     """Rows for which an expression in pandas' query language is true, whatever the frame's library."""
     narwhal = _narwhal(frame.native)
     try:
@@ -204,7 +208,7 @@ def _where(frame: Frame, expression: str, variables: Mapping[str, Any]) -> list[
     return [i for i, hit in enumerate(mask) if hit is True]
 
 
-def _count(n: int, what: str) -> str:
+def _count_of(n: int, what: str) -> str:
     return f"1 {what}" if n == 1 else f"{n:,} {what}s"
 
 
@@ -230,11 +234,11 @@ def attach(
 
     narwhal = _narwhal(frame.native)
     backend = narwhal.implementation
-    types = {name: getattr(nw, _NARWHALS[kind]) for name, kind in (kinds or {}).items()}
+    types = {name: getattr(nw, _NARWHALS_TYPES[kind]) for name, kind in (kinds or {}).items()}
     series = [
-        _vectors(name, values, backend)
+        _vector_series(name, values, backend)
         if _is_vectors(values)
-        else nw.new_series(name, _plain(values), types.get(name), backend=backend)
+        else nw.new_series(name, _arrays_as_lists(values), types.get(name), backend=backend)
         for name, values in columns.items()
     ]
     return narwhal.with_columns(*series).to_native()
@@ -244,7 +248,7 @@ def _is_pandas(native: Any) -> bool:
     return type(native).__module__.split(".")[0] == "pandas"
 
 
-_NARWHALS = {
+_NARWHALS_TYPES = {
     "int": "Int64",
     "float": "Float64",
     "bool": "Boolean",
@@ -252,7 +256,7 @@ _NARWHALS = {
     "date": "Date",
     "datetime": "Datetime",
 }
-_PANDAS = {"int": "Int64", "float": "float64", "bool": "boolean", "date": "datetime64[s]"}
+_PANDAS_TYPES = {"int": "Int64", "float": "float64", "bool": "boolean", "date": "datetime64[s]"}
 
 
 def _attach_pandas(
@@ -267,16 +271,16 @@ def _attach_pandas(
     for name, values in columns.items():
         if name in categories:
             column: Any = pd.Categorical(list(values), categories=list(categories[name]))
-        elif kinds.get(name) in _PANDAS:
+        elif kinds.get(name) in _PANDAS_TYPES:
             boxed: Any = pd.Series(list(values), dtype=object)
-            column = boxed.astype(_PANDAS[kinds[name]]).array
+            column = boxed.astype(_PANDAS_TYPES[kinds[name]]).array
         else:
             column = _pandas_array(values)
-        result[_key(native, name)] = pd.Series(column, index=native.index)
+        result[_column_key(native, name)] = pd.Series(column, index=native.index)
     return result
 
 
-def _key(native: Any, name: str) -> Any:
+def _column_key(native: Any, name: str) -> Any:
     """The name of a new column among columns of several levels: a tuple of their length."""
     levels = native.columns.nlevels
     return name if levels == 1 else (name, *[""] * (levels - 1))
@@ -307,7 +311,7 @@ def _is_vectors(values: Sequence[Any]) -> bool:
     return len(shapes) == 1 and None not in shapes and all(v is None or v.dtype == "float32" for v in values)
 
 
-def _vectors(name: str, values: Sequence[Any], backend: Any) -> Any:
+def _vector_series(name: str, values: Sequence[Any], backend: Any) -> Any:
     """Vectors as lists of float32; as lists of Python floats a million would take eight gigabytes."""
     import narwhals as nw
     import numpy as np
@@ -324,7 +328,7 @@ def _vectors(name: str, values: Sequence[Any], backend: Any) -> Any:
     return nw.from_native(whole.gather(rows), series_only=True).cast(kind)
 
 
-def _plain(values: Sequence[Any]) -> list[Any]:
+def _arrays_as_lists(values: Sequence[Any]) -> list[Any]:
     """Arrays as lists, from which polars and pyarrow build columns."""
     return [value.tolist() if hasattr(value, "tolist") else value for value in values]
 
@@ -347,11 +351,11 @@ def require_changeable(frame: Frame) -> None:
 def set_inplace(native: Any, result: Any, names: Sequence[str]) -> None:
     """Write the columns ``names`` of ``result`` into the user's own pandas frame."""
     for name in names:
-        key = _key(native, name)
+        key = _column_key(native, name)
         native[key] = result[key].array
 
 
-def described(frame: Frame, rows: int = 0) -> str:
+def describe_frame(frame: Frame, rows: int = 0) -> str:
     """Columns, dtypes and the first ``rows`` rows as text for a prompt."""
     narwhal = _narwhal(frame.native)
     kinds = ", ".join(f"{name} ({kind})" for name, kind in narwhal.schema.items())

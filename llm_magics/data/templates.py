@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from llm_magics.core.errors import NotFound, UsageError, near
+from llm_magics.core.errors import NotFound, UsageError, closest_matches
 
 _BRACES = re.compile(r"\{\{|\}\}|\{([^{}\n]*)\}")
 
@@ -33,10 +33,10 @@ class Template:
 
     def render(self, row: Mapping[str, Any]) -> str:
         """The text for one row; a null value is the empty text. Inserted text is never substituted again."""
-        return "".join(part if isinstance(part, str) else text_of(row[part.column]) for part in self.parts)
+        return "".join(part if isinstance(part, str) else cell_text(row[part.column]) for part in self.parts)
 
 
-def text_of(value: Any) -> str:
+def cell_text(value: Any) -> str:
     """A cell as text; null is the empty text."""
     if isinstance(value, str):
         return value
@@ -65,10 +65,10 @@ def compile_template(text: str, columns: Collection[str], variables: Mapping[str
     Raises NotFound where a bare identifier in braces is no column, or a variable is missing.
     """
     doubled = "{{" in text
-    return Template(tuple(_join(_pieces(text, doubled, columns, variables))))
+    return Template(tuple(_join_literals(_parse_parts(text, doubled, columns, variables))))
 
 
-def _pieces(
+def _parse_parts(
     text: str, doubled: bool, columns: Collection[str], variables: Mapping[str, Any]
 ) -> Iterator[str | Slot]:
     end = 0
@@ -79,24 +79,24 @@ def _pieces(
         if name is None:
             yield token[0] if doubled else token
         else:
-            yield _fill(token, name.strip(), columns, variables)
+            yield _parse_slot(token, name.strip(), columns, variables)
     yield text[end:]
 
 
-def _fill(token: str, name: str, columns: Collection[str], variables: Mapping[str, Any]) -> str | Slot:
+def _parse_slot(token: str, name: str, columns: Collection[str], variables: Mapping[str, Any]) -> str | Slot:
     if name in columns:
         return Slot(name)
     if name.startswith("@") and name[1:].isidentifier():
         if name[1:] not in variables:
             raise NotFound.among("variable", name[1:], [k for k in variables if not k.startswith("_")])
-        return text_of(variables[name[1:]])
-    if name.isidentifier() or (re.fullmatch(r"\w[\w ]*", name) and near(name, columns)):
+        return cell_text(variables[name[1:]])
+    if name.isidentifier() or (re.fullmatch(r"\w[\w ]*", name) and closest_matches(name, columns)):
         hint = f"{{column}} is a row's value, {{@{name}}} a variable, {{{{{name}}}}} the braces as typed."
         raise NotFound.among("column", name, columns, hint=hint)
     return token
 
 
-def _join(pieces: Iterator[str | Slot]) -> Iterator[str | Slot]:
+def _join_literals(pieces: Iterator[str | Slot]) -> Iterator[str | Slot]:
     """Neighbouring literals as one."""
     text = ""
     for piece in pieces:
@@ -111,7 +111,7 @@ def _join(pieces: Iterator[str | Slot]) -> Iterator[str | Slot]:
         yield text
 
 
-_ATTEMPT = re.compile(r"\{\s*(\w+)\s*[}.:!\[|(]")
+_OTHER_SYNTAX = re.compile(r"\{\s*(\w+)\s*[}.:!\[|(]")
 """A column in braces with more than its name: Jinja's filters, str.format's formats and attributes."""
 
 
@@ -120,7 +120,7 @@ def require_columns(template: Template, columns: Collection[str]) -> None:
     if not template.columns:
         shown = ", ".join("{" + c + "}" for c in list(columns)[:8])
         typed = "".join(part for part in template.parts if isinstance(part, str))
-        meant = next((found for found in _ATTEMPT.findall(typed) if found in columns), None)
+        meant = next((found for found in _OTHER_SYNTAX.findall(typed) if found in columns), None)
         braces = f"A column's name alone stands in single braces: {{{meant}}}\n" if meant else ""
         raise UsageError(
             "the template names no column, so every row would ask the same.",

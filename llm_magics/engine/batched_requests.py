@@ -22,7 +22,7 @@ from llm_magics.backends.pricing import total_usage as summed
 from llm_magics.core.errors import BadRequest
 from llm_magics.core.types import NO_USAGE, Message, OneOf, Request, Response, ResponseFormat, Schema, Usage
 from llm_magics.engine.retries import OnOutcomes, Outcome, Reply, Retrier, split_usage
-from llm_magics.text.loose_json import loose_json, visible
+from llm_magics.text.json_parsing import parse_json, strip_thinking_and_fences
 
 RULE = (
     "Several cases come at once, as one JSON object: id -> case. Each stands alone: answer it as said above, "
@@ -189,8 +189,8 @@ def answers_by_id(text: str) -> list[tuple[str, Any]]:
 
     Of an answer that is cut off, the complete entries.
     """
-    answer = visible(text)
-    found, value = loose_json(answer, _Entries)
+    answer = strip_thinking_and_fences(text)
+    found, value = parse_json(answer, _Entries)
     if not found:
         return list(_whole_entries(answer))
     entries = value.pairs if isinstance(value, _Entries) else []

@@ -17,8 +17,8 @@ GUESS = 256
 def input_tokens(request: Request) -> int:
     """Estimated tokens of the prompt, a few added for each message; of an embedding, those of the text."""
     if not request.messages:
-        return tokens.by_length(request.subject)
-    return sum(tokens.by_length(message.content) + 4 for message in request.messages)
+        return tokens.estimate_tokens(request.subject)
+    return sum(tokens.estimate_tokens(message.content) + 4 for message in request.messages)
 
 
 class TokenEstimator:

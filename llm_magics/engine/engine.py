@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import AsyncIterator, Callable, Iterable
 
 from llm_magics.backends.base import Backend
-from llm_magics.core.limits import START, Limiter, over
+from llm_magics.core.limits import INITIAL_CONCURRENCY, RateLimiter, override_limits
 from llm_magics.core.types import FREE, Result
 from llm_magics.engine.batched_requests import BatchedRetrier
 from llm_magics.engine.budget import Budget
@@ -29,15 +29,17 @@ class Engine:
 
     def __init__(self, store: ResponseStore | None = None) -> None:
         self.store = store
-        self._limiters: dict[tuple[str, str, str], Limiter] = {}
+        self._limiters: dict[tuple[str, str, str], RateLimiter] = {}
 
-    def limiter(self, backend: Backend) -> Limiter:
+    def limiter(self, backend: Backend) -> RateLimiter:
         """The backend's limiter, the same one for all runs."""
         name = (backend.namespace, backend.base_url, backend.name)
         if name not in self._limiters:
             cap = backend.capabilities.max_concurrency
             # What runs on somebody's own machine queues by itself; there is no quota to feel for.
-            self._limiters[name] = Limiter(cap, start=cap if backend.price == FREE else START)
+            self._limiters[name] = RateLimiter(
+                cap, start=cap if backend.price == FREE else INITIAL_CONCURRENCY
+            )
         return self._limiters[name]
 
     async def run(
@@ -55,7 +57,7 @@ class Engine:
         rows all failing in the same way, with ``on_error="raise"`` the first failure, and errors in the
         task.
         """
-        limits = over(backend.limits, options.limits)
+        limits = override_limits(backend.limits, options.limits)
         if options.retries is not None:
             limits = dataclasses.replace(limits, retries=options.retries)
         limiter = self.limiter(backend)

@@ -11,11 +11,11 @@ from typing import NamedTuple, TypeAlias
 from llm_magics.backends.base import Backend
 from llm_magics.backends.pricing import priced
 from llm_magics.core.errors import BadRequest, BudgetExceeded, LLMError, MalformedAnswer, RateLimited, Timeout
-from llm_magics.core.limits import DEFAULTS, LONGEST, Limiter, Permit, backoff
+from llm_magics.core.limits import DEFAULT_LIMITS, LONGEST_PAUSE, Permit, RateLimiter, backoff_seconds
 from llm_magics.core.types import NO_USAGE, Embedding, Limits, Request, Response, Usage, Vector
 from llm_magics.engine.budget import Budget
 
-MAX_PAUSES = LONGEST
+MAX_PAUSES = LONGEST_PAUSE
 """Seconds of backoff in all after which a request fails."""
 
 EXTRA_RETRIES = 3
@@ -39,7 +39,7 @@ OnOutcomes: TypeAlias = Callable[[Sequence[Request], Sequence[Outcome]], None]
 class Retrier:
     """Sends the requests of one run to one backend, and retries them."""
 
-    def __init__(self, backend: Backend, limiter: Limiter, limits: Limits, budget: Budget) -> None:
+    def __init__(self, backend: Backend, limiter: RateLimiter, limits: Limits, budget: Budget) -> None:
         self.backend = backend
         self.limiter = limiter
         self.limits = limits
@@ -165,12 +165,12 @@ class RetryPolicy:
         free = all(isinstance(fault, RateLimited) for fault in faults)
         asked = max(map(_retry_after, faults))
         # Never sooner than last time: jitter alone may draw a short wait after a long one.
-        drawn = backoff(min(self.tries, DEFAULTS.retries) if alive else self.tries)
+        drawn = backoff_seconds(min(self.tries, DEFAULT_LIMITS.retries) if alive else self.tries)
         self.last = asked or max(drawn, 1.2 * self.last, 0.05)
         self.tries += 1
         self.faults += not free
         self.waited += self.last
-        more = EXTRA_RETRIES if alive and self.retries == DEFAULTS.retries else 0
+        more = EXTRA_RETRIES if alive and self.retries == DEFAULT_LIMITS.retries else 0
         if self.faults > self.retries + more or self.waited > MAX_PAUSES:
             return None
         # A Retry-After that came with a 429 holds everybody back at the limiter, this row with the rest.

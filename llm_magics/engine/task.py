@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from llm_magics.core.errors import AnswerError
 from llm_magics.core.types import TEXT, Message, Request, Response, ResponseFormat, Result, Status
-from llm_magics.text.loose_json import loose_json, visible
+from llm_magics.text.json_parsing import parse_json, strip_thinking_and_fences
 
 Row: TypeAlias = Mapping[str, Any]
 """One row's values by column name; only the columns that the task reads."""
@@ -123,4 +123,8 @@ def answer_json(response: Response) -> Any:
 
     None where there is none.
     """
-    return response.parsed if response.parsed is not None else loose_json(visible(response.text))[1]
+    return (
+        response.parsed
+        if response.parsed is not None
+        else parse_json(strip_thinking_and_fences(response.text))[1]
+    )

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 from llm_magics.core.errors import NotFound, UsageError
-from llm_magics.core.parameters import KNOWN
+from llm_magics.core.parameters import KNOWN_PARAMETERS
 from llm_magics.options import synonyms
 from llm_magics.options.line_parser import LineParser, command, split, unsilenced
 from llm_magics.options.option import add_flags
@@ -87,7 +87,7 @@ class Call:
 
 
 _NO_FLAGS = {
-    **{f"--{name.replace('_', '-')}": f"Type -p {name}=VALUE" for name in KNOWN},
+    **{f"--{name.replace('_', '-')}": f"Type -p {name}=VALUE" for name in KNOWN_PARAMETERS},
     **dict.fromkeys(("--key", "--api-key"), "A key belongs to a backend: %llm_config add -h"),
 }
 """Words that are often typed as flags of a run and are none, with what to type."""

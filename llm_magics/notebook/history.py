@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from llm_magics.settings.clear_text_keys import TypedKeyError
 from llm_magics.settings.keys import Keys
-from llm_magics.settings.typed_keys import TypedKeyError
 
 BLANK = "# this cell held a key; llm_magics took it out of the history"
 

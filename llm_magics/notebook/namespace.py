@@ -7,7 +7,7 @@ from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from llm_magics.core.errors import NotFound, UsageError, near
+from llm_magics.core.errors import NotFound, UsageError, closest_matches
 from llm_magics.data import frames
 
 
@@ -57,7 +57,7 @@ class Namespace:
         if any(mark in name for mark in "[("):
             hint = 'Type reviews.text, or reviews --on "review body".'
             return NotFound(f"{name!r} is an expression; data is named, not computed here.", hint=hint)
-        said = " or ".join(self._described(hit) for hit in near(variable, self.frames()))
+        said = " or ".join(self._described(hit) for hit in closest_matches(variable, self.frames()))
         here = ", ".join(self._described(hit) for hit in self.frames()[:8])
         hint = f"Did you mean {said}?" if said else f"Data here: {here}" if here else ""
         return NotFound(f"no variable {variable!r} in this notebook.", hint=hint)

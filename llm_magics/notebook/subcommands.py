@@ -45,7 +45,7 @@ def _over_rows(cell: Cell) -> Any:
         return display.job(result, widgets=widgets)
     if flags.dry_run:
         return result
-    if frames.is_parted(result):
+    if frames.is_partitioned(result):
         return display.dask_frame(result, plan.task.name, quiet=flags.quiet)
     return display.frame(result, cell.session.last, flags.format, quiet=flags.quiet)
 

@@ -249,7 +249,7 @@ def _models(_: Words, __: tuple[str, ...], around: Around) -> Iterable[str]:
 
 
 def _parameters(_: Words, __: tuple[str, ...], ___: Around) -> Iterable[str]:
-    return [f"{name}=" for name in parameters.KNOWN]
+    return [f"{name}=" for name in parameters.KNOWN_PARAMETERS]
 
 
 def _profiles(_: Words, done: tuple[str, ...], ___: Around) -> Iterable[str]:

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
-from llm_magics.core.errors import NotFound, UsageError, near
+from llm_magics.core.errors import NotFound, UsageError, closest_matches
 
 _NUMBER = re.compile(r"[+-]?(\d[\d_]*)?\.?\d[\d_]*([eE][+-]?\d+)?|[+-]?\d+\.")
 _WORDS: dict[str, Any] = {"true": True, "false": False, "null": None, "none": None}
@@ -165,7 +165,7 @@ class LineParser(argparse.ArgumentParser):
             hint = f"{LIST if before.endswith(',') else self.surplus}\n{self._usage()}"
             raise UsageError(f"{self.prog}: {rest[0]!r} is one argument too many.", hint=hint)
         flag = unknown.partition("=")[0]
-        close = near(flag, self.flags())
+        close = closest_matches(flag, self.flags())
         meant = f"Did you mean {' or '.join(close)}?" if close else ""
         said = filter(None, (self._instead(flag) or meant, self._usage()))
         raise NotFound(f"{self.prog} has no flag {flag!r}.", hint="\n".join(said))

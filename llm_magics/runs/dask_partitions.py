@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 from llm_magics.backends.base import Backend
 from llm_magics.core.errors import UsageError
-from llm_magics.core.limits import over
+from llm_magics.core.limits import override_limits
 from llm_magics.core.types import BackendSpec, Limits
 from llm_magics.data.frames import Frame, attach
 from llm_magics.options.run_options import RunOptions
@@ -177,7 +177,7 @@ class _Partition:
         session = self.setup.session()
         backend = session.backend(self.model, "")
         plan = Plan(frame=Frame(part, self.name), rows=range(len(part)), backend=backend, **self.decided)
-        limits = share_of_limits(over(backend.limits, plan.options.limits), self.setup.sharers())
+        limits = share_of_limits(override_limits(backend.limits, plan.options.limits), self.setup.sharers())
         run = Run(replace(plan, options=replace(plan.options, limits=limits)))
         try:
             session.loop.run(self.strategy(session, run))

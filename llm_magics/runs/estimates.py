@@ -118,7 +118,7 @@ def estimate(plan: Plan, store: ResponseStore) -> Estimate:
         rendered = prompt_of(request)
         prompt = prompt or rendered
         tally.calls += 1
-        tally.inputs += tokens.count("".join(m.content for m in as_messages(rendered)), request.model)
+        tally.inputs += tokens.count_tokens("".join(m.content for m in as_messages(rendered)), request.model)
     return _priced(plan, tally, prompt or (prompt_of(tally.first) if tally.first else ()))
 
 

@@ -9,7 +9,7 @@ from llm_magics.backends.pricing import total_usage
 from llm_magics.core import tokens
 from llm_magics.core.errors import ContextOverflow, UsageError
 from llm_magics.core.types import Result, Status
-from llm_magics.data.templates import text_of
+from llm_magics.data.templates import cell_text
 from llm_magics.engine.deduplication import WorkItem
 from llm_magics.engine.task import MergeableTask, Part
 from llm_magics.engine.worker_pool import Options
@@ -34,7 +34,7 @@ class LengthPolicy:
     def parts(self, text: str) -> list[str]:
         """The text in parts that fit, split at the end of a paragraph, a line, a sentence or a word."""
         pieces, left = [], text
-        while tokens.count(left, self.model) > self.room:
+        while tokens.count_tokens(left, self.model) > self.room:
             end = self._end(left)
             pieces.append(left[:end])
             left = left[end:]
@@ -42,16 +42,16 @@ class LengthPolicy:
 
     def work_items(self, item: WorkItem) -> list[WorkItem]:
         """The work items of a row: the row itself where it fits, else what the policy makes of it."""
-        parts = self.parts(text_of(item.row[self.column]))
+        parts = self.parts(cell_text(item.row[self.column]))
         if len(parts) == 1:
             return [item]
         kept = {"truncate": parts[:1], "split": parts, "fail": []}[self.policy]
         return [_with(item, self.column, part) for part in kept]
 
     def _end(self, text: str) -> int:
-        share = self.room / tokens.count(text, self.model)
+        share = self.room / tokens.count_tokens(text, self.model)
         most = max(1, int(len(text) * share * _SLACK))
-        while most > 1 and tokens.count(text[:most], self.model) > self.room:
+        while most > 1 and tokens.count_tokens(text[:most], self.model) > self.room:
             most = max(1, int(most * _SLACK))
         for mark in ("\n\n", "\n", ". ", " "):
             at = text.rfind(mark, most // 2, most)
@@ -86,7 +86,7 @@ def _room(plan: Plan) -> int:
             hint="Say how many tokens a row's text may have: --room 4000",
         )
     asked = plan.task.request(dict.fromkeys(plan.inputs, "."), plan.target)
-    around = sum(tokens.count(m.content, plan.backend.model) for m in asked.messages) if asked else 0
+    around = sum(tokens.count_tokens(m.content, plan.backend.model) for m in asked.messages) if asked else 0
     left = (window - around) // plan.target.rows_per_request
     left -= int(plan.target.parameters.get("max_new_tokens", RESERVE))
     if left < 16:
@@ -100,7 +100,7 @@ def _column(plan: Plan) -> str:
         return plan.inputs[0]
     some = list(plan.rows)[:200]
     length = {
-        name: sum(len(text_of(values[row])) for row in some)
+        name: sum(len(cell_text(values[row])) for row in some)
         for name in plan.inputs
         for values in [plan.frame.values(name)]
     }
@@ -116,7 +116,7 @@ def _work(fit: LengthPolicy) -> Strategy:
 
         def short() -> Iterator[WorkItem]:
             for item in plan.work_items():
-                parts = fit.parts(text_of(item.row[fit.column]))
+                parts = fit.parts(cell_text(item.row[fit.column]))
                 if len(parts) == 1:
                     cut[item.index] = 0
                     yield item
@@ -157,7 +157,7 @@ def _record(run: Run, fit: LengthPolicy, rows: int, mark: str) -> None:
 
 
 def _overflow(fit: LengthPolicy, item: WorkItem) -> ContextOverflow:
-    count = tokens.count(text_of(item.row[fit.column]), fit.model)
+    count = tokens.count_tokens(cell_text(item.row[fit.column]), fit.model)
     return ContextOverflow(
         f"the text has about {count:,} tokens, {fit.room:,} fit.",
         hint="--too-long truncate or --too-long split reads it anyway.",
@@ -208,7 +208,7 @@ class SplitRows:
     async def _round(self, left: Mapping[int, WorkItem]) -> dict[int, WorkItem]:
         """Ask about all parts; returns the rows to ask about once more, with their new text."""
         column = self.fit.column
-        parts = {index: self.fit.parts(text_of(item.row[column])) for index, item in left.items()}
+        parts = {index: self.fit.parts(cell_text(item.row[column])) for index, item in left.items()}
         places = [(index, n) for index, texts in parts.items() for n in range(len(texts))]
         items = (_with(left[i], column, parts[i][n], at) for at, (i, n) in enumerate(places))
         found: dict[int, dict[int, Result]] = {index: {} for index in left}

@@ -8,8 +8,8 @@ from typing import Any
 
 from llm_magics.backends.base import Backend
 from llm_magics.core.errors import Unsupported, UsageError
-from llm_magics.core.parameters import check
-from llm_magics.core.prompt_formats import formatting_fn, prompt_of
+from llm_magics.core.parameters import check_parameters
+from llm_magics.core.prompt_formats import as_formatting_fn, prompt_of
 from llm_magics.core.types import Limits, OneOf, Vector
 from llm_magics.data import frames
 from llm_magics.data.frames import Frame
@@ -19,8 +19,8 @@ from llm_magics.options.run_options import RowOptions, RunOptions
 from llm_magics.runs.long_rows import with_length_policy
 from llm_magics.runs.run import Plan
 from llm_magics.runs.session import Session
+from llm_magics.settings.clear_text_keys import refuse_clear_text
 from llm_magics.settings.config import Config
-from llm_magics.settings.typed_keys import refuse_clear
 
 FLAG = "--rows-per-request"
 
@@ -82,14 +82,14 @@ def source(options: RowOptions) -> Source:
 
     Raises UsageError, NotFound; TypedKeyError for a key given as a parameter.
     """
-    refuse_clear(options.parameters or {})
-    frame, column = frames.read_parts(options.data, options.name, options.on)
+    refuse_clear_text(options.parameters or {})
+    frame, column = frames.read_partitioned(options.data, options.name, options.on)
     if frame.parts is not None:
         for name in ("where", "head", "sample"):
             if getattr(options, name) is not None:
                 frame.require_whole(f"--{name}")
         return Source(frame, column, ())
-    rows = frames.positions(
+    rows = frames.select_rows(
         frame,
         where=options.where,
         head=options.head,
@@ -162,14 +162,14 @@ def target(backend: Backend, options: RunOptions, own: Mapping[str, Any] | None 
     Raises NotFound for a misspelt parameter, UsageError for an impossible value.
     """
     asked = dict(options.parameters or {})
-    check(asked)
+    check_parameters(asked)
     if "max_tokens" in asked:
         asked["max_new_tokens"] = asked.pop("max_tokens")
     takes = backend.capabilities.parameters
     mine = {k: v for k, v in (own or {}).items() if takes is None or k in takes}
     whole = {**mine, **backend.parameters, **asked}
     if whole.get("prompt_formatting_fn") is not None:
-        whole["prompt_formatting_fn"] = formatting_fn(whole["prompt_formatting_fn"])
+        whole["prompt_formatting_fn"] = as_formatting_fn(whole["prompt_formatting_fn"])
     return Target(backend.namespace, backend.model, backend.base_url, whole)
 
 

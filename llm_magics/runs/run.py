@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeAlias
 
 from llm_magics.backends.base import Backend
 from llm_magics.core.errors import AnswerError
-from llm_magics.core.prompt_formats import joined, prompt_of
+from llm_magics.core.prompt_formats import join_prompts, prompt_of
 from llm_magics.core.types import Request, Result, Status, Usage
 from llm_magics.data import frames
 from llm_magics.data.frames import Frame
@@ -276,7 +276,7 @@ class Run:
             place = next(wanted, None)
             requests = self.plan.requests(item)
             sent = [BatchedRequest((request,)).request for request in requests] if shared else requests
-            yield joined([prompt_of(request) for request in sent]) if sent else None
+            yield join_prompts([prompt_of(request) for request in sent]) if sent else None
 
     @property
     def failures(self) -> Any:

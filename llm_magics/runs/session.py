@@ -20,7 +20,7 @@ from llm_magics.engine.engine import Engine
 from llm_magics.engine.jobs import Job
 from llm_magics.engine.loop import LoopThread
 from llm_magics.runs.run import Run
-from llm_magics.settings.config import Config, home
+from llm_magics.settings.config import Config, home_folder
 from llm_magics.settings.keys import Keys
 from llm_magics.store.responses import LIMIT, ResponseStore
 
@@ -51,7 +51,7 @@ class Session:
     def store(self) -> ResponseStore:
         """The response store where the settings place it; another file once the settings change."""
         place, limit = self.config.value("store"), self.config.value("store_limit") or LIMIT
-        path = home() / "responses.sqlite3" if place in ("on", "off") else Path(place).expanduser()
+        path = home_folder() / "responses.sqlite3" if place in ("on", "off") else Path(place).expanduser()
         if self._store is None or (self._store.path, self._store.limit) != (path, limit):
             if self._store is not None:
                 self._store.close()

@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from llm_magics.core.errors import NotFound, UsageError, near, redact
-from llm_magics.core.parameters import KNOWN
+from llm_magics.core.errors import NotFound, UsageError, closest_matches, redact
+from llm_magics.core.parameters import KNOWN_PARAMETERS
 from llm_magics.core.types import ROLES
-from llm_magics.settings.table import PREFIX, SETTINGS, Declared
+from llm_magics.settings.table import PREFIX, SETTINGS, Declaration
 
-Place: TypeAlias = Literal["user", "project"]
+PersistPlace: TypeAlias = Literal["user", "project"]
 
 _OWN_VARIABLES = {"LLM_MAGICS_HOME"}
 _TABLE = ("tool", "llm_magics")
 
 
-def home(environ: Mapping[str, str] | None = None) -> Path:
+def home_folder(environ: Mapping[str, str] | None = None) -> Path:
     """The folder of all files: ``LLM_MAGICS_HOME``, or the user's data folder."""
     chosen = (os.environ if environ is None else environ).get("LLM_MAGICS_HOME")
     if chosen:
@@ -35,7 +35,7 @@ def user_file(environ: Mapping[str, str] | None = None) -> Path:
     """The user's settings file; in the same folder where ``LLM_MAGICS_HOME`` is set."""
     environ = os.environ if environ is None else environ
     if environ.get("LLM_MAGICS_HOME"):
-        return home(environ) / "config.toml"
+        return home_folder(environ) / "config.toml"
     import platformdirs
 
     return platformdirs.user_config_path("llm_magics", appauthor=False) / "config.toml"
@@ -94,7 +94,7 @@ class Config:
         """Every setting, in the table's order."""
         return [self.get(name) for name in SETTINGS]
 
-    def set(self, name: str, value: Any, persist: Place | None = None) -> Setting:
+    def set(self, name: str, value: Any, persist: PersistPlace | None = None) -> Setting:
         """Check and set a value; for this session, or with ``persist`` in the user's or the project's file.
 
         An environment variable, which would override that file, is overridden in this session.
@@ -111,7 +111,7 @@ class Config:
         """
         checked = declaration(name).check(value)
         if persist is not None:
-            write(self._file(persist), persist, name, checked)
+            write_setting(self._file(persist), persist, name, checked)
             self._session.pop(name, None)
         if persist is None or self.get(name).value != checked:
             self._session[name] = checked
@@ -122,12 +122,12 @@ class Config:
         checked = {name: declaration(name).check(value) for name, value in values.items()}
         self._session.update(checked)
 
-    def unset(self, name: str, persist: Place | None = None) -> Setting:
+    def unset(self, name: str, persist: PersistPlace | None = None) -> Setting:
         """Remove the session's value, and the file's with ``persist``; returns the effective value."""
         declaration(name)
         self._session.pop(name, None)
         if persist is not None:
-            write(self._file(persist), persist, name, None)
+            write_setting(self._file(persist), persist, name, None)
         return self.get(name)
 
     def reset(self, name: str | None = None) -> None:
@@ -159,30 +159,34 @@ class Config:
 
     def paths(self) -> dict[str, Path | None]:
         """The user's file, the project's file, the folder of all other files."""
-        return {"user": user_file(self._environ), "project": self._project(), "home": home(self._environ)}
+        return {
+            "user": user_file(self._environ),
+            "project": self._project(),
+            "home": home_folder(self._environ),
+        }
 
     def warnings(self) -> list[str]:
         """Settings that are set somewhere but have no effect here, one sentence each."""
         known = {declared.variable for declared in SETTINGS.values()} | _OWN_VARIABLES
         strange = [v for v in self._environ if v.startswith(PREFIX) and v not in known]
-        said = [_unknown(f"environment variable {v}", v, known) for v in strange]
+        said = [_unknown_message(f"environment variable {v}", v, known) for v in strange]
         for origin, path in self._files():
             names = [name for name in self._table(path) if name not in SETTINGS]
-            said += [_unknown(f"{name!r} in {origin} ({path})", name, SETTINGS) for name in names]
+            said += [_unknown_message(f"{name!r} in {origin} ({path})", name, SETTINGS) for name in names]
         return said
 
-    def _found(self, declared: Declared) -> Iterator[Setting]:
+    def _found(self, declared: Declaration) -> Iterator[Setting]:
         """The values of a setting, the strongest first."""
         name = declared.name
         if name in self._session:
             yield Setting(name, self._session[name], "session")
         for variable in (declared.variable, *declared.variables):
             if text := self._environ.get(variable, "").strip():
-                yield Setting(name, _checked(declared, text, variable), "environment", variable)
+                yield Setting(name, _check_value(declared, text, variable), "environment", variable)
         for origin, path in self._files():
             table = self._table(path)
             if name in table:
-                yield Setting(name, _checked(declared, table[name], str(path)), origin, str(path))
+                yield Setting(name, _check_value(declared, table[name], str(path)), origin, str(path))
 
     def _files(self) -> Iterator[tuple[str, Path]]:
         if (project := self._project()) is not None and self._table(project):
@@ -195,9 +199,9 @@ class Config:
         """The nearest pyproject.toml with our settings, else the nearest one."""
         start = (self._start or Path.cwd()).absolute()
         nearest = [p for folder in (start, *start.parents) if (p := folder / "pyproject.toml").is_file()]
-        return next((path for path in nearest if _speaks_of_us(path)), nearest[0] if nearest else None)
+        return next((path for path in nearest if _mentions_package(path)), nearest[0] if nearest else None)
 
-    def _file(self, place: Place) -> Path:
+    def _file(self, place: PersistPlace) -> Path:
         if place == "user":
             return user_file(self._environ)
         if (project := self._project()) is not None:
@@ -213,27 +217,27 @@ class Config:
             stat = path.stat()
             stamp = (stat.st_mtime_ns, stat.st_size)
             if self._read.get(path, (None,))[0] != stamp:
-                self._read[path] = (stamp, _settings_in(path))
+                self._read[path] = (stamp, _read_settings(path))
         except OSError:
             return {}
         return self._read[path][1]
 
 
-def declaration(name: str) -> Declared:
+def declaration(name: str) -> Declaration:
     """The declared setting.
 
     Raises:
         NotFound: With the near names.
     """
     if name not in SETTINGS:
-        hint = _ELSEWHERE.get(name.rpartition(".")[2], "See %llm_config get")
+        hint = _OTHER_PLACES.get(name.rpartition(".")[2], "See %llm_config get")
         raise NotFound.among("setting", name, SETTINGS, hint=hint)
     return SETTINGS[name]
 
 
-_ELSEWHERE = {
+_OTHER_PLACES = {
     **dict.fromkeys(
-        KNOWN, "Parameters go with a cell (-p temperature=0.2) or a backend (%llm_config add -h)."
+        KNOWN_PARAMETERS, "Parameters go with a cell (-p temperature=0.2) or a backend (%llm_config add -h)."
     ),
     **dict.fromkeys(("key", "api_key", "apikey"), "A key is typed unseen: %llm_config key set openai"),
 }
@@ -256,19 +260,19 @@ def parse_toml(text: str, what: str) -> dict[str, Any]:
         raise UsageError(f"{what} is not valid TOML: {said}.", hint=hint) from None
 
 
-def flatten(table: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+def flatten_table(table: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     """Nested tables as one, names joined by dots."""
     flat: dict[str, Any] = {}
     for key, value in table.items():
         name = f"{above}{key}"
         if isinstance(value, Mapping):
-            flat |= flatten(value, f"{name}.")
+            flat |= flatten_table(value, f"{name}.")
         else:
             flat[name] = value
     return flat
 
 
-def write(path: Path, place: Place, name: str, value: Any) -> None:
+def write_setting(path: Path, place: PersistPlace, name: str, value: Any) -> None:
     """Write one setting into a settings file (None removes it), keeping everything else."""
     import tomlkit
 
@@ -283,10 +287,10 @@ def write(path: Path, place: Place, name: str, value: Any) -> None:
         table.pop(leaf, None)
     else:
         table[leaf] = value
-    replace(path, tomlkit.dumps(document), private=place == "user")
+    replace_file(path, tomlkit.dumps(document), private=place == "user")
 
 
-def replace(path: Path, text: str, *, private: bool) -> None:
+def replace_file(path: Path, text: str, *, private: bool) -> None:
     """Write a file completely or not at all; ``private`` makes it readable by its owner only."""
     import tempfile
 
@@ -303,14 +307,14 @@ def replace(path: Path, text: str, *, private: bool) -> None:
         raise
 
 
-def _speaks_of_us(path: Path) -> bool:
+def _mentions_package(path: Path) -> bool:
     try:
         return b"llm_magics" in path.read_bytes()
     except OSError:
         return False
 
 
-def _settings_in(path: Path) -> dict[str, Any]:
+def _read_settings(path: Path) -> dict[str, Any]:
     project = path.name == "pyproject.toml"
     text = path.read_text("utf-8", errors="replace")
     if project and "llm_magics" not in text:
@@ -320,16 +324,16 @@ def _settings_in(path: Path) -> dict[str, Any]:
         table = table.get(part, {})
         if not isinstance(table, Mapping):
             raise UsageError(f"{path}: {'.'.join(_TABLE)} must be a table.")
-    return flatten(table)
+    return flatten_table(table)
 
 
-def _checked(declared: Declared, value: Any, source: str) -> Any:
+def _check_value(declared: Declaration, value: Any, source: str) -> Any:
     try:
         return declared.check(value)
     except UsageError as error:
         raise UsageError(f"{error.message} It is set in {source}.", hint=error.hint) from None
 
 
-def _unknown(what: str, name: str, known: Any) -> str:
-    close = near(name, known, n=1)
+def _unknown_message(what: str, name: str, known: Any) -> str:
+    close = closest_matches(name, known, n=1)
     return f"{what} is no setting" + (f"; did you mean {close[0]}?" if close else ".")

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from llm_magics.core.errors import MissingPackage, NotFound, UsageError, hide
-from llm_magics.settings.typed_keys import TypedKeyError, check_reference, looks_secret
+from llm_magics.core.errors import MissingPackage, NotFound, UsageError, register_secret
+from llm_magics.settings.clear_text_keys import TypedKeyError, check_reference, looks_like_key
 
-SERVICE = "llm_magics"
+KEYRING_SERVICE = "llm_magics"
 """The service name of our own entries in the system's keyring."""
 
-VARIABLES: Mapping[str, tuple[str, ...]] = {
+KEY_VARIABLES: Mapping[str, tuple[str, ...]] = {
     "openai": ("OPENAI_API_KEY", "SKLLM_CONFIG_OPENAI_KEY"),
     "azure": ("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_KEY"),
     "custom_url": ("CUSTOM_URL_API_KEY",),
@@ -33,7 +33,7 @@ VARIABLES: Mapping[str, tuple[str, ...]] = {
 }
 """The environment variables of a namespace's key, in the order they are tried."""
 
-REQUIRED = frozenset({"openai", "azure", "hf_endpoint", "anthropic", "gemini"})
+KEY_REQUIRED = frozenset({"openai", "azure", "hf_endpoint", "anthropic", "gemini"})
 """The namespaces that need a key."""
 
 _DOTENV = re.compile(r"""\s*(?:export\s+)?([\w.]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^#\r\n]*))""")
@@ -45,7 +45,7 @@ or say where it is: --key env:VARIABLE"""
 
 
 @dataclass(frozen=True)
-class Step:
+class KeyLookup:
     """One place where a key was looked for.
 
     ``masked`` is its end (``...9f2c``), empty where there is none.
@@ -92,7 +92,7 @@ class Keys:
         secret = (self._readers[scheme](name) or "").strip()
         if secret:
             self._seen.add(secret)
-            hide(secret)
+            register_secret(secret)
         return secret or None
 
     def set(self, name: str, value: str, store: Literal["session", "keyring"] = "session") -> str:
@@ -105,7 +105,7 @@ class Keys:
         if not value.strip():
             raise UsageError(f"the key {name!r} is empty; nothing was changed.")
         self._seen.add(value.strip())
-        hide(value.strip())
+        register_secret(value.strip())
         if store == "keyring":
             _to_keyring(name, value.strip())
         else:
@@ -123,20 +123,20 @@ class Keys:
         """
         gone = [f"session:{name}"] if self._typed.pop(name, None) is not None else []
         if _has_keyring() and self._step(f"keyring:{name}").found:
-            _keyring().delete_password(*_service(name))
+            _keyring().delete_password(*_keyring_entry(name))
             gone.append(f"keyring:{name}")
         if not gone:
             hint = "Keys in environment variables are not ours to delete."
             raise NotFound.among("key", name, self._typed, hint=hint)
         return tuple(gone)
 
-    def list(self) -> tuple[Step, ...]:
+    def list(self) -> tuple[KeyLookup, ...]:
         """Every known key, masked: typed, in the environment, among our entries of the keyring."""
-        steps = [Step(f"session:{name}", mask(value)) for name, value in self._typed.items()]
-        variables = dict.fromkeys(v for names in VARIABLES.values() for v in names)
+        steps = [KeyLookup(f"session:{name}", mask(value)) for name, value in self._typed.items()]
+        variables = dict.fromkeys(v for names in KEY_VARIABLES.values() for v in names)
         steps += [self._step(f"env:{name}") for name in variables if self._environ.get(name)]
         if _has_keyring():
-            steps += [step for name in sorted(REQUIRED) if (step := self._step(f"keyring:{name}")).found]
+            steps += [step for name in sorted(KEY_REQUIRED) if (step := self._step(f"keyring:{name}")).found]
         return tuple(steps)
 
     def references(self, namespace: str) -> tuple[str, ...]:
@@ -144,14 +144,14 @@ class Keys:
 
         The keyring may ask a person to unlock it, so only namespaces that need a key look there.
         """
-        environment = [f"env:{name}" for name in VARIABLES.get(namespace, ())]
+        environment = [f"env:{name}" for name in KEY_VARIABLES.get(namespace, ())]
         if not environment:
             return ()
-        colab = [f"colab:{VARIABLES[namespace][0]}"] if _in_colab() else []
-        keyring = [f"keyring:{namespace}"] if namespace in REQUIRED and _has_keyring() else []
+        colab = [f"colab:{KEY_VARIABLES[namespace][0]}"] if _in_colab() else []
+        keyring = [f"keyring:{namespace}"] if namespace in KEY_REQUIRED and _has_keyring() else []
         return (f"session:{namespace}", *environment, *keyring, *colab)
 
-    def steps(self, namespace: str) -> tuple[Step, ...]:
+    def steps(self, namespace: str) -> tuple[KeyLookup, ...]:
         """What was found at each of those places."""
         return tuple(self._step(reference) for reference in self.references(namespace))
 
@@ -160,18 +160,18 @@ class Keys:
 
         Empty for a namespace without keys.
         """
-        if namespace not in VARIABLES:
+        if namespace not in KEY_VARIABLES:
             return ""
         here = (reference for reference in self.references(namespace) if self._step(reference).found)
-        return next(here, f"env:{VARIABLES[namespace][0]}")
+        return next(here, f"env:{KEY_VARIABLES[namespace][0]}")
 
-    def status(self, reference: str) -> Step:
+    def status(self, reference: str) -> KeyLookup:
         """What a reference leads to, masked for display."""
         return self._step(reference)
 
     def secrets(self) -> frozenset[str]:
         """Every key known now."""
-        variables = (v for names in VARIABLES.values() for v in names)
+        variables = (v for names in KEY_VARIABLES.values() for v in names)
         environment = {value for v in variables if (value := self._environ.get(v, "").strip())}
         return frozenset(self._seen).union(self._typed.values(), environment)
 
@@ -181,7 +181,7 @@ class Keys:
         Raises:
             TypedKeyError: Always in that case.
         """
-        if looks_secret(line) or any(len(secret) >= 8 and secret in line for secret in self.secrets()):
+        if looks_like_key(line) or any(len(secret) >= 8 and secret in line for secret in self.secrets()):
             raise TypedKeyError("a key was typed on the line; it was not used.", hint=_TYPED_HINT)
 
     def refuse_known(self, text: str) -> None:
@@ -197,17 +197,17 @@ class Keys:
         """The variable's value; a key typed under the variable's name replaces it."""
         return self._typed.get(name) or self._environ.get(name)
 
-    def _step(self, reference: str) -> Step:
+    def _step(self, reference: str) -> KeyLookup:
         try:
             secret = self.resolve(reference)
         except Exception as error:  # noqa: BLE001  (a locked keyring must not stop the search)
-            return Step(reference, note=type(error).__name__)
-        return Step(reference, mask(secret) if secret else "")
+            return KeyLookup(reference, note=type(error).__name__)
+        return KeyLookup(reference, mask(secret) if secret else "")
 
 
-def _service(name: str) -> tuple[str, str]:
+def _keyring_entry(name: str) -> tuple[str, str]:
     service, slash, user = name.rpartition("/")
-    return (service, user) if slash else (SERVICE, name)
+    return (service, user) if slash else (KEYRING_SERVICE, name)
 
 
 def _has_keyring() -> bool:
@@ -223,13 +223,13 @@ def _keyring() -> Any:
 
 
 def _from_keyring(name: str) -> str | None:
-    found = _keyring().get_password(*_service(name))
+    found = _keyring().get_password(*_keyring_entry(name))
     return None if found is None else str(found)
 
 
 def _to_keyring(name: str, value: str) -> None:
     try:
-        _keyring().set_password(*_service(name), value)
+        _keyring().set_password(*_keyring_entry(name), value)
     except MissingPackage:
         raise
     except Exception as error:  # noqa: BLE001  (each system's keyring has kinds of its own)
@@ -246,10 +246,10 @@ def _from_dotenv(place: str) -> str | None:
         lines = Path(path or ".env").expanduser().read_text("utf-8").splitlines()
     except OSError:
         return None
-    return next((value for key, value in map(_assignment, lines) if key == name), None)
+    return next((value for key, value in map(_parse_assignment, lines) if key == name), None)
 
 
-def _assignment(line: str) -> tuple[str, str]:
+def _parse_assignment(line: str) -> tuple[str, str]:
     found = _DOTENV.match(line)
     if found is None:
         return "", ""

@@ -12,14 +12,14 @@ from typing import Any
 
 from llm_magics.core.errors import UsageError
 from llm_magics.core.types import ROLES
-from llm_magics.settings.quantities import size
-from llm_magics.settings.typed_keys import refuse_in_url
+from llm_magics.settings.clear_text_keys import refuse_in_url
+from llm_magics.settings.quantities import parse_size
 
 PREFIX = "LLM_MAGICS_"
 
 _TRUE = {"true", "on", "yes", "1"}
 _FALSE = {"false", "off", "no", "0"}
-_WANTED = {
+_KINDS_IN_WORDS = {
     "text": "text",
     "url": "a URL",
     "flag": "true or false",
@@ -31,7 +31,7 @@ _WANTED = {
 
 
 @dataclass(frozen=True)
-class Declared:
+class Declaration:
     """The declaration of a setting.
 
     ``kind`` is one of text, url, flag, integer, number, size, path. ``variables`` are environment
@@ -73,30 +73,30 @@ class Declared:
 
     def refused(self, value: Any, wanted: str = "") -> UsageError:
         """The error for a value this setting can't have."""
-        wanted = wanted or _WANTED[self.kind]
+        wanted = wanted or _KINDS_IN_WORDS[self.kind]
         return UsageError(f"{self.name} must be {wanted}, not {value!r}.", hint=self.meaning)
 
 
-def _text(setting: Declared, value: Any) -> str:
+def _text(setting: Declaration, value: Any) -> str:
     if not isinstance(value, str):
         raise setting.refused(value)
     return value.strip()
 
 
-def _url(setting: Declared, value: Any) -> str:
+def _url(setting: Declaration, value: Any) -> str:
     text = _text(setting, value)
     refuse_in_url(setting.name, text)
     return text
 
 
-def _flag(setting: Declared, value: Any) -> bool:
+def _flag(setting: Declaration, value: Any) -> bool:
     word = str(value).strip().casefold()
     if word not in _TRUE | _FALSE:
         raise setting.refused(value)
     return word in _TRUE
 
 
-def _number(setting: Declared, value: Any) -> float:
+def _number(setting: Declaration, value: Any) -> float:
     if isinstance(value, bool):
         raise setting.refused(value)
     try:
@@ -108,30 +108,30 @@ def _number(setting: Declared, value: Any) -> float:
     return number
 
 
-def _integer(setting: Declared, value: Any) -> int:
+def _integer(setting: Declaration, value: Any) -> int:
     number = _number(setting, value)
     if not number.is_integer():
         raise setting.refused(value)
     return int(number)
 
 
-def _size(setting: Declared, value: Any) -> int:
+def _size(setting: Declaration, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise setting.refused(value)
     try:
-        return size(value)
+        return parse_size(value)
     except UsageError:
         raise setting.refused(value) from None
 
 
-def _path(setting: Declared, value: Any) -> str:
+def _path(setting: Declaration, value: Any) -> str:
     text = str(value).strip() if isinstance(value, str | Path) else ""
     if not text:
         raise setting.refused(value)
     return str(Path(text).expanduser())
 
 
-_CHECKS: Mapping[str, Callable[[Declared, Any], Any]] = {
+_CHECKS: Mapping[str, Callable[[Declaration, Any], Any]] = {
     "text": _text,
     "url": _url,
     "flag": _flag,
@@ -142,27 +142,27 @@ _CHECKS: Mapping[str, Callable[[Declared, Any], Any]] = {
 }
 
 _GENERAL = (
-    Declared("model", "text", None, "The model every task uses unless a role or -m says otherwise."),
+    Declaration("model", "text", None, "The model every task uses unless a role or -m says otherwise."),
     *(
-        Declared(f"roles.{role}", "text", None, f"The model for {role}; without it, the default model.")
+        Declaration(f"roles.{role}", "text", None, f"The model for {role}; without it, the default model.")
         for role in ROLES
         if role != "default"
     ),
 )
 
 _RUNS = (
-    Declared(
+    Declaration(
         "max_cost", "number", None, "US dollars one run may cost; it stops before passing this.", least=0
     ),
-    Declared(
+    Declaration(
         "confirm_above", "number", None, "A run estimated above this many US dollars asks for --yes.", least=0
     ),
-    Declared("concurrency", "integer", None, "Requests in flight at once, at most.", least=1),
-    Declared("rpm", "number", None, "Requests a minute, at most.", least=0.001),
-    Declared("tpm", "number", None, "Tokens a minute, at most.", least=1),
-    Declared("retries", "integer", 5, "Attempts after the first for a fault that may pass.", least=0),
-    Declared("timeout", "number", 120.0, "Seconds one attempt may take.", least=0.001),
-    Declared(
+    Declaration("concurrency", "integer", None, "Requests in flight at once, at most.", least=1),
+    Declaration("rpm", "number", None, "Requests a minute, at most.", least=0.001),
+    Declaration("tpm", "number", None, "Tokens a minute, at most.", least=1),
+    Declaration("retries", "integer", 5, "Attempts after the first for a fault that may pass.", least=0),
+    Declaration("timeout", "number", 120.0, "Seconds one attempt may take.", least=0.001),
+    Declaration(
         "on_error",
         "text",
         "null",
@@ -172,13 +172,15 @@ _RUNS = (
 )
 
 _NOTEBOOK = (
-    Declared(
+    Declaration(
         "widgets", "text", "auto", "Widgets where the front end has them, or off.", choices=("auto", "off")
     ),
-    Declared("store", "text", "on", "The response store: on, off, or the path of its file."),
-    Declared("store_limit", "size", None, "The largest the response store may grow; the oldest answers go."),
-    Declared("debug", "flag", False, "Show tracebacks of expected errors too."),
-    Declared(
+    Declaration("store", "text", "on", "The response store: on, off, or the path of its file."),
+    Declaration(
+        "store_limit", "size", None, "The largest the response store may grow; the oldest answers go."
+    ),
+    Declaration("debug", "flag", False, "Show tracebacks of expected errors too."),
+    Declaration(
         "offline",
         "flag",
         False,
@@ -188,10 +190,10 @@ _NOTEBOOK = (
 )
 
 _HOSTS = (
-    Declared(
+    Declaration(
         "openai.base_url", "url", None, "Where openai models are asked.", variables=("OPENAI_BASE_URL",)
     ),
-    Declared(
+    Declaration(
         "openai.organization",
         "text",
         None,
@@ -199,14 +201,14 @@ _HOSTS = (
         variables=("OPENAI_ORG_ID", "OPENAI_ORGANIZATION", "SKLLM_CONFIG_OPENAI_ORG"),
         setters=("set_openai_org", "set_gpt_org"),
     ),
-    Declared(
+    Declaration(
         "openai.project",
         "text",
         None,
         "The project openai calls are billed to.",
         variables=("OPENAI_PROJECT_ID", "OPENAI_PROJECT"),
     ),
-    Declared(
+    Declaration(
         "azure.endpoint",
         "url",
         None,
@@ -214,7 +216,7 @@ _HOSTS = (
         variables=("AZURE_OPENAI_ENDPOINT", "SKLLM_CONFIG_AZURE_API_BASE"),
         setters=("set_azure_api_base",),
     ),
-    Declared(
+    Declaration(
         "azure.api_version",
         "text",
         None,
@@ -222,7 +224,7 @@ _HOSTS = (
         variables=("AZURE_OPENAI_API_VERSION", "OPENAI_API_VERSION", "SKLLM_CONFIG_AZURE_API_VERSION"),
         setters=("set_azure_api_version",),
     ),
-    Declared(
+    Declaration(
         "custom_url.base_url",
         "url",
         None,
@@ -230,17 +232,17 @@ _HOSTS = (
         variables=("SKLLM_CONFIG_GPT_URL",),
         setters=("set_gpt_url",),
     ),
-    Declared("vllm.base_url", "url", None, "The vLLM server.", variables=("VLLM_BASE_URL",)),
-    Declared("ollama.base_url", "url", None, "The Ollama server.", variables=("OLLAMA_HOST",)),
-    Declared("hf_endpoint.base_url", "url", None, "A Hugging Face inference endpoint."),
-    Declared(
+    Declaration("vllm.base_url", "url", None, "The vLLM server.", variables=("VLLM_BASE_URL",)),
+    Declaration("ollama.base_url", "url", None, "The Ollama server.", variables=("OLLAMA_HOST",)),
+    Declaration("hf_endpoint.base_url", "url", None, "A Hugging Face inference endpoint."),
+    Declaration(
         "anthropic.base_url",
         "url",
         None,
         "Where anthropic models are asked.",
         variables=("ANTHROPIC_BASE_URL",),
     ),
-    Declared(
+    Declaration(
         "vertex.project",
         "text",
         None,
@@ -248,7 +250,7 @@ _HOSTS = (
         variables=("GOOGLE_CLOUD_PROJECT",),
         setters=("set_google_project",),
     ),
-    Declared(
+    Declaration(
         "vertex.location",
         "text",
         None,
@@ -258,7 +260,7 @@ _HOSTS = (
 )
 
 _GGUF = (
-    Declared(
+    Declaration(
         "gguf.gpu_layers",
         "integer",
         0,
@@ -267,10 +269,10 @@ _GGUF = (
         least=-1,
         setters=("set_gguf_max_gpu_layers",),
     ),
-    Declared(
+    Declaration(
         "gguf.context", "integer", None, "Tokens a GGUF model reads; without it, the model's own.", least=1
     ),
-    Declared(
+    Declaration(
         "gguf.verbose",
         "flag",
         False,
@@ -278,16 +280,18 @@ _GGUF = (
         variables=("SKLLM_CONFIG_GGUF_VERBOSE",),
         setters=("set_gguf_verbose",),
     ),
-    Declared("gguf.threads", "integer", None, "CPU threads of a GGUF model; without it, all cores.", least=1),
-    Declared(
+    Declaration(
+        "gguf.threads", "integer", None, "CPU threads of a GGUF model; without it, all cores.", least=1
+    ),
+    Declaration(
         "gguf.workers",
         "integer",
         None,
         "Contexts of a GGUF model side by side; without it, one a core, four at most.",
         least=1,
     ),
-    Declared("gguf.memory_limit", "size", None, "Memory all loaded GGUF models may take together."),
-    Declared(
+    Declaration("gguf.memory_limit", "size", None, "Memory all loaded GGUF models may take together."),
+    Declaration(
         "gguf.download_path",
         "path",
         None,
@@ -296,6 +300,6 @@ _GGUF = (
     ),
 )
 
-SETTINGS: Mapping[str, Declared] = {
+SETTINGS: Mapping[str, Declaration] = {
     setting.name: setting for setting in (*_GENERAL, *_RUNS, *_NOTEBOOK, *_HOSTS, *_GGUF)
 }

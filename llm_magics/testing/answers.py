@@ -11,10 +11,10 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-PIECE = re.compile(r"\w{1,4}|\s+|[^\w\s]")
+TOKEN = re.compile(r"\w{1,4}|\s+|[^\w\s]")
 
 
-def last_text(request: Mapping[str, Any]) -> str:
+def last_user_text(request: Mapping[str, Any]) -> str:
     """The last user message's text."""
     for message in reversed(request.get("messages") or ()):
         if message.get("role") == "user" and isinstance(message.get("content"), str):
@@ -22,7 +22,7 @@ def last_text(request: Mapping[str, Any]) -> str:
     return str(request.get("prompt") or "")
 
 
-def schema_of(request: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def requested_schema(request: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The JSON schema that the answer has to satisfy, or None."""
     form = request.get("response_format") or {}
     if form.get("type") != "json_schema":
@@ -33,14 +33,14 @@ def schema_of(request: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def default_answer(request: Mapping[str, Any]) -> str:
     """An echo of the last message; under a schema, an instance of it that takes words from the text."""
-    text = last_text(request)
-    schema = schema_of(request)
+    text = last_user_text(request)
+    schema = requested_schema(request)
     if schema is None:
         return f"echo: {text}"
-    return json.dumps(instance(schema, text), ensure_ascii=False)
+    return json.dumps(schema_instance(schema, text), ensure_ascii=False)
 
 
-def instance(schema: Mapping[str, Any], text: str) -> Any:
+def schema_instance(schema: Mapping[str, Any], text: str) -> Any:
     """A value of ``schema``; an enum's value that occurs in ``text`` comes before its first."""
     if "enum" in schema:
         found = [value for value in schema["enum"] if str(value).casefold() in text.casefold()]
@@ -49,28 +49,28 @@ def instance(schema: Mapping[str, Any], text: str) -> Any:
     if isinstance(kind, list):
         kind = kind[0]
     if kind == "object" or "properties" in schema:
-        return {name: instance(part, text) for name, part in schema.get("properties", {}).items()}
+        return {name: schema_instance(part, text) for name, part in schema.get("properties", {}).items()}
     if kind == "array":
-        return _items(schema, text)
+        return _array_items(schema, text)
     return {"integer": 1, "number": 0.5, "boolean": True, "null": None}.get(str(kind), text[:20])
 
 
-def _items(schema: Mapping[str, Any], text: str) -> list[Any]:
+def _array_items(schema: Mapping[str, Any], text: str) -> list[Any]:
     items = schema.get("items", {})
     if "enum" in items:
         found = [value for value in items["enum"] if str(value).casefold() in text.casefold()]
         return found[: schema.get("maxItems")]
-    return [instance(items, text)]
+    return [schema_instance(items, text)]
 
 
-def pieces(text: str) -> list[str]:
+def split_tokens(text: str) -> list[str]:
     """``text`` in short pieces, like a tokenizer's."""
-    return PIECE.findall(text)
+    return TOKEN.findall(text)
 
 
 def flat_logprobs(text: str, top: int) -> list[dict[str, Any]]:
     """Logprobs of a text that the model is certain of."""
-    return [_entry(piece, {piece: 1.0}, top) for piece in pieces(text)]
+    return [_logprob_entry(piece, {piece: 1.0}, top) for piece in split_tokens(text)]
 
 
 def label_logprobs(
@@ -84,14 +84,14 @@ def label_logprobs(
     before, after = text.split(json.dumps(label, ensure_ascii=False), 1)
     entries = flat_logprobs(before + '"', top)
     spelt = ""
-    spelling = _spelling(label, size)
+    spelling = _spell_label(label, size)
     for piece in spelling:
-        entries.append(_entry(piece, _next_pieces(spelt, chances, size), top))
+        entries.append(_logprob_entry(piece, _next_pieces(spelt, chances, size), top))
         spelt += piece
     return entries + flat_logprobs(after, top)
 
 
-def _spelling(label: str, size: int) -> list[str]:
+def _spell_label(label: str, size: int) -> list[str]:
     whole = json.dumps(label, ensure_ascii=False)[1:-1]
     return [whole[at : at + size] for at in range(0, len(whole), size)] + ['"']
 
@@ -99,7 +99,7 @@ def _spelling(label: str, size: int) -> list[str]:
 def _next_pieces(spelt: str, chances: Mapping[str, float], size: int) -> dict[str, float]:
     found: dict[str, float] = {}
     for name, chance in chances.items():
-        at, parts = 0, _spelling(name, size)
+        at, parts = 0, _spell_label(name, size)
         for part in parts:
             if at == len(spelt) and "".join(parts).startswith(spelt):
                 found[part] = found.get(part, 0.0) + chance
@@ -109,7 +109,7 @@ def _next_pieces(spelt: str, chances: Mapping[str, float], size: int) -> dict[st
     return {part: chance / total for part, chance in found.items()}
 
 
-def _entry(piece: str, chances: Mapping[str, float], top: int) -> dict[str, Any]:
+def _logprob_entry(piece: str, chances: Mapping[str, float], top: int) -> dict[str, Any]:
     ranked = sorted(chances.items(), key=lambda pair: -pair[1])[:top]
     return {
         "token": piece,
@@ -125,7 +125,7 @@ def _log(chance: float) -> float:
     return math.log(chance) if chance > 0 else -9999.0
 
 
-def vector(text: str, dimensions: int) -> list[float]:
+def text_vector(text: str, dimensions: int) -> list[float]:
     """A unit vector that depends on every character of ``text``."""
     seed = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
     numbers = [seed[n % 32] / 127.5 - 1 for n in range(dimensions)]
@@ -133,12 +133,12 @@ def vector(text: str, dimensions: int) -> list[float]:
     return [round(n / length, 6) for n in numbers]
 
 
-def in_base64(numbers: Sequence[float]) -> str:
+def encode_base64(numbers: Sequence[float]) -> str:
     """A vector as little-endian float32 in base64, as OpenAI encodes it."""
     return base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode()
 
 
-def tokens_of(request: Mapping[str, Any]) -> int:
+def count_prompt_tokens(request: Mapping[str, Any]) -> int:
     """The prompt tokens that the server reports: one for every four characters."""
     messages: Sequence[Mapping[str, Any]] = request.get("messages") or ()
     length = sum(len(str(message.get("content") or "")) for message in messages)

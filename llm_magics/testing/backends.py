@@ -95,7 +95,7 @@ class FakeBackend(Backend):
         import numpy as np
 
         return Embedding(
-            np.asarray([answers.vector(text, 8) for text in texts], np.float32), model=self.model
+            np.asarray([answers.text_vector(text, 8) for text in texts], np.float32), model=self.model
         )
 
     async def close(self) -> None:
@@ -123,8 +123,8 @@ class EchoBackend(Backend):
 
     async def complete(self, request: Request) -> Response:
         """The echo, in the format asked for."""
-        asked = request.subject or _last(request.messages)
-        value = _value(request, asked)
+        asked = request.subject or _last_user_message(request.messages)
+        value = _echo_value(request, asked)
         text = asked if value is None else _as_text(value)
         usage = Usage(max(1, len(asked) // 4), max(1, len(text) // 4), cost=0.0, estimated=True)
         return Response(text=text, parsed=value, usage=usage, model=self.model)
@@ -134,25 +134,25 @@ class EchoBackend(Backend):
         import numpy as np
 
         return Embedding(
-            np.asarray([answers.vector(text, 32) for text in texts], np.float32), model=self.model
+            np.asarray([answers.text_vector(text, 32) for text in texts], np.float32), model=self.model
         )
 
 
-def _last(messages: Sequence[Message]) -> str:
+def _last_user_message(messages: Sequence[Message]) -> str:
     return next((message.content for message in reversed(messages) if message.role == "user"), "")
 
 
-def _value(request: Request, asked: str) -> Any:
+def _echo_value(request: Request, asked: str) -> Any:
     """The echo as a label, labels or a JSON value; None for plain text."""
     form = request.response_format
     if isinstance(form, Schema):
-        return answers.instance(form.schema, asked)
+        return answers.schema_instance(form.schema, asked)
     if not isinstance(form, OneOf):
         return None
     enum: Mapping[str, Any] = {"type": "string", "enum": list(form.names)}
     if form.many:
-        return answers.instance({"type": "array", "items": enum, "maxItems": form.max_choices}, asked)
-    return answers.instance(enum, asked)
+        return answers.schema_instance({"type": "array", "items": enum, "maxItems": form.max_choices}, asked)
+    return answers.schema_instance(enum, asked)
 
 
 def _as_text(value: Any) -> str:

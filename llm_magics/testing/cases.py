@@ -12,7 +12,7 @@ Body: TypeAlias = Mapping[str, Any]
 Answer: TypeAlias = Callable[[Body], "str | Mapping[str, Any]"]
 
 
-def cases(body: Body) -> dict[str, dict[str, Any]] | None:
+def split_rows(body: Body) -> dict[str, dict[str, Any]] | None:
     """The request of each case by its id, as if it had come alone; None where there is but one."""
     messages = body.get("messages") or ()
     if not messages or RULE not in str(messages[0].get("content")):
@@ -20,29 +20,30 @@ def cases(body: Body) -> dict[str, dict[str, Any]] | None:
     first = {**messages[0], "content": str(messages[0]["content"]).replace(RULE, "").strip()}
     head = [first, *messages[1:-1]] if first["content"] else list(messages[1:-1])
     texts: Mapping[str, str] = json.loads(messages[-1]["content"])
-    alone = {**body, **_format(body)}
+    alone = {**body, **_row_format(body)}
     return {
         mark: {**alone, "messages": [*head, {**messages[-1], "content": text}]}
         for mark, text in texts.items()
     }
 
 
-def each(answer: Answer, body: Body, fault: str | None = None) -> str | Mapping[str, Any]:
+def answer_rows(answer: Answer, body: Body, fault: str | None = None) -> str | Mapping[str, Any]:
     """What ``answer`` says to the request; to several cases in it, an object of what it says to each.
 
     ``fault`` (``left_out``, ``twice``, ``strange``) spoils the last id of such an object.
     """
-    several = cases(body)
+    several = split_rows(body)
     if several is None:
         return answer(body)
     entries = [(mark, _value(answer(one))) for mark, one in several.items()]
     shown = (
-        f"{json.dumps(mark)}: {json.dumps(v, ensure_ascii=False)}" for mark, v in _spoilt(entries, fault)
+        f"{json.dumps(mark)}: {json.dumps(v, ensure_ascii=False)}"
+        for mark, v in _apply_row_fault(entries, fault)
     )
     return "{" + ", ".join(shown) + "}"
 
 
-def _spoilt(entries: list[tuple[str, Any]], fault: str | None) -> list[tuple[str, Any]]:
+def _apply_row_fault(entries: list[tuple[str, Any]], fault: str | None) -> list[tuple[str, Any]]:
     *before, (mark, value) = entries
     if fault == "left_out":
         return before
@@ -51,7 +52,7 @@ def _spoilt(entries: list[tuple[str, Any]], fault: str | None) -> list[tuple[str
     return [*before, (f"{mark}0", value)] if fault == "strange" else entries
 
 
-def _format(body: Body) -> dict[str, Any]:
+def _row_format(body: Body) -> dict[str, Any]:
     """The response format of one case."""
     form = body.get("response_format") or {}
     schema = (form.get("json_schema") or {}).get("schema")

@@ -78,7 +78,7 @@ class Chaos:
         return None
 
 
-def fault(what: str | Fault | None, **more: object) -> Fault | None:
+def as_fault(what: str | Fault | None, **more: object) -> Fault | None:
     """A fault from its name (``ok`` or None is no fault)."""
     if what is None or what == "ok":
         return None
@@ -86,7 +86,7 @@ def fault(what: str | Fault | None, **more: object) -> Fault | None:
     return replace(made, **more) if more else made  # type: ignore[arg-type]
 
 
-_SAID: Mapping[str, tuple[int, str, str, str]] = {
+_HTTP_ERRORS: Mapping[str, tuple[int, str, str, str]] = {
     "rate_limited": (429, "rate_limit_exceeded", "requests", "Rate limit reached. Please try again in 20ms."),
     "quota": (429, "insufficient_quota", "insufficient_quota", "You exceeded your current quota."),
     "error": (500, "server_error", "server_error", "The server had an error."),
@@ -105,9 +105,9 @@ _SAID: Mapping[str, tuple[int, str, str, str]] = {
 }
 
 
-def refusal_of(fault: Fault) -> tuple[int, str, str, str] | None:
+def http_error_of(fault: Fault) -> tuple[int, str, str, str] | None:
     """``(status, code, type, message)`` of a fault that is an HTTP error, else None."""
-    said = _SAID.get(fault.kind)
+    said = _HTTP_ERRORS.get(fault.kind)
     if said is None:
         return None
     status, code, kind, message = said

@@ -17,9 +17,9 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Self, TypeAlias
 
-from llm_magics.testing.chat import Host
-from llm_magics.testing.faults import Chaos, Fault, fault
+from llm_magics.testing.faults import Chaos, Fault, as_fault
 from llm_magics.testing.http_server import Listener, Received, Reply
+from llm_magics.testing.openai_host import Host
 
 Answer: TypeAlias = Callable[[Mapping[str, Any]], "str | Mapping[str, Any]"]
 
@@ -105,11 +105,11 @@ class Server:
 
     def script(self, *what: str | Fault | None, **more: Any) -> None:
         """The faults of the next requests, in order; ``more`` goes into each (``retry_after=1``)."""
-        self.script_left.extend(fault(each, **more) if each not in (None, "ok") else None for each in what)
+        self.script_left.extend(as_fault(each, **more) if each not in (None, "ok") else None for each in what)
 
     def misbehave(self, what: str | Fault | None, **more: Any) -> None:
         """The fault of every request from now on; None or ``ok`` ends it."""
-        self.always = fault(what, **more) if what not in (None, "ok") else None
+        self.always = as_fault(what, **more) if what not in (None, "ok") else None
 
     def forget(self) -> None:
         """Start counting and recording anew."""

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from llm_magics.core.errors import UsageError, near
+from llm_magics.core.errors import UsageError, closest_matches
 from llm_magics.text.label_names import Labels
 
 KINDS = ("str", "int", "float", "bool", "date", "datetime", "one of", "object", "list")
-_WORDS = {
+_TYPE_ALIASES = {
     "string": "str",
     "text": "str",
     "integer": "int",
@@ -22,14 +22,14 @@ _WORDS = {
     "dict": "object",
     "enum": "one of",
 }
-HOW = """One field a line: name [type]: description
+SYNTAX_HELP = """One field a line: name [type]: description
   types: str int float bool date datetime, list[...], one of a|b|c, object (its fields indented below it)
   a ! after the type: the field must be there; without it an absent field is null"""
 _HEAD = re.compile(r'\s*(?:"(?P<quoted>[^"]+)"|(?P<name>[^\s:"]+))\s*(?P<kind>[^:]*?)\s*(?::(?P<about>.*))?$')
-_GROUPED = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?$")
-_MONEY = re.compile(r"[$€£¥₹]|\b(?:USD|EUR|GBP|JPY|INR|CHF)\b")
+_GROUPED_NUMBER = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?$")
+_CURRENCY = re.compile(r"[$€£¥₹]|\b(?:USD|EUR|GBP|JPY|INR|CHF)\b")
 _NO_VALUE = frozenset({"", "null", "none", "n/a", "na", "nan", "unknown", "not mentioned", "not specified"})
-_TRUTH = {"true": True, "yes": True, "y": True, "false": False, "no": False, "n": False}
+_BOOLEANS = {"true": True, "yes": True, "y": True, "false": False, "no": False, "n": False}
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,10 @@ def parse_fields(body: str) -> tuple[Field, ...]:
         if line.strip() and not line.lstrip().startswith("#")
     ]
     if not lines:
-        raise UsageError("the fields are missing.", hint=HOW)
-    found, rest = _block(lines, _indent(lines[0][1]))
+        raise UsageError("the fields are missing.", hint=SYNTAX_HELP)
+    found, rest = _parse_block(lines, _indent(lines[0][1]))
     if rest:
-        raise UsageError(f"line {rest[0][0]}: indented less than the first field.", hint=HOW)
+        raise UsageError(f"line {rest[0][0]}: indented less than the first field.", hint=SYNTAX_HELP)
     return found
 
 
@@ -73,21 +73,23 @@ def _indent(line: str) -> int:
     return len(line) - len(line.lstrip())
 
 
-def _block(lines: list[tuple[int, str]], depth: int) -> tuple[tuple[Field, ...], list[tuple[int, str]]]:
+def _parse_block(lines: list[tuple[int, str]], depth: int) -> tuple[tuple[Field, ...], list[tuple[int, str]]]:
     """The fields at one depth with those indented below them, and the remaining lines."""
     found: list[Field] = []
     while lines and _indent(lines[0][1]) >= depth:
         number, line = lines[0]
         if _indent(line) > depth:
-            raise UsageError(f"line {number}: indented without an object above it.", hint=HOW)
-        made, lines = _field(number, line), lines[1:]
+            raise UsageError(f"line {number}: indented without an object above it.", hint=SYNTAX_HELP)
+        made, lines = _parse_field(number, line), lines[1:]
         if _holds_object(made):
             if not lines or _indent(lines[0][1]) <= depth:
-                raise UsageError(f"line {number}: the object {made.name!r} has no fields below it.", hint=HOW)
-            inner, lines = _block(lines, _indent(lines[0][1]))
+                raise UsageError(
+                    f"line {number}: the object {made.name!r} has no fields below it.", hint=SYNTAX_HELP
+                )
+            inner, lines = _parse_block(lines, _indent(lines[0][1]))
             made = _with_fields(made, inner)
         if any(field.name == made.name for field in found):
-            raise UsageError(f"line {number}: the field {made.name!r} stands twice.", hint=HOW)
+            raise UsageError(f"line {number}: the field {made.name!r} stands twice.", hint=SYNTAX_HELP)
         found.append(made)
     return tuple(found), lines
 
@@ -103,42 +105,44 @@ def _with_fields(field: Field, inner: tuple[Field, ...]) -> Field:
     return replace(field, item=_with_fields(field.item, inner))
 
 
-def _field(number: int, line: str) -> Field:
+def _parse_field(number: int, line: str) -> Field:
     match = _HEAD.match(line)
     if match is None:
-        raise UsageError(f"line {number}: {line.strip()!r} is no field.", hint=HOW)
+        raise UsageError(f"line {number}: {line.strip()!r} is no field.", hint=SYNTAX_HELP)
     name, kind = match["quoted"] or match["name"], match["kind"].strip()
     if not kind and not match["quoted"] and name[-1:] in ("!", "?"):  # a ! where there is no type
         name, kind = name[:-1], name[-1]
     required = kind.endswith("!")
-    made = typed(name, kind.rstrip("!?").strip() or "str", number)
+    made = field_of_type(name, kind.rstrip("!?").strip() or "str", number)
     return replace(made, description=(match["about"] or "").strip(), required=required)
 
 
-def typed(name: str, kind: str, number: int = 1) -> Field:
+def field_of_type(name: str, kind: str, number: int = 1) -> Field:
     """A field of the type in ``kind``. Raises UsageError with similar types."""
-    folded = _WORDS.get(kind.casefold(), kind.casefold())
+    folded = _TYPE_ALIASES.get(kind.casefold(), kind.casefold())
     if folded == "list":
         return Field(name, "list", item=Field("item"))
     if folded.startswith("list[") and folded.endswith("]"):
-        return Field(name, "list", item=typed("item", kind[5:-1].strip() or "str", number))
+        return Field(name, "list", item=field_of_type("item", kind[5:-1].strip() or "str", number))
     if folded.startswith("one of"):
-        return Field(name, "one of", options=_options(kind[6:], number))
+        return Field(name, "one of", options=_parse_options(kind[6:], number))
     if folded in KINDS and folded != "one of":
         return Field(name, folded)
-    close = near(folded, [*KINDS, *_WORDS], 1)
+    close = closest_matches(folded, [*KINDS, *_TYPE_ALIASES], 1)
     said = f"Did you mean {close[0]!r}?\n" if close else ""
-    raise UsageError(f"line {number}: no type {kind!r}.", hint=said + HOW)
+    raise UsageError(f"line {number}: no type {kind!r}.", hint=said + SYNTAX_HELP)
 
 
-def _options(text: str, number: int) -> tuple[str, ...]:
+def _parse_options(text: str, number: int) -> tuple[str, ...]:
     found = tuple(dict.fromkeys(part.strip() for part in text.split("|") if part.strip()))
     if len(found) < 2:
-        raise UsageError(f"line {number}: one of what?", hint=f"tone one of calm|annoyed|angry\n{HOW}")
+        raise UsageError(
+            f"line {number}: one of what?", hint=f"tone one of calm|annoyed|angry\n{SYNTAX_HELP}"
+        )
     return found
 
 
-def fields_of(given: Any) -> tuple[Field, ...]:
+def as_fields(given: Any) -> tuple[Field, ...]:
     """Fields from a body, from Fields, or from a mapping name -> type (as Python or as a word).
 
     Raises UsageError.
@@ -149,37 +153,37 @@ def fields_of(given: Any) -> tuple[Field, ...]:
         return tuple(_from_python(str(name), kind) for name, kind in given.items())
     if isinstance(given, Sequence) and given and all(isinstance(field, Field) for field in given):
         return tuple(given)
-    raise UsageError(f"fields were given as a {type(given).__name__}.", hint=HOW)
+    raise UsageError(f"fields were given as a {type(given).__name__}.", hint=SYNTAX_HELP)
 
 
 def _from_python(name: str, kind: Any) -> Field:
     if isinstance(kind, Field):
         return replace(kind, name=name)
     if isinstance(kind, str):
-        return typed(name, kind)
+        return field_of_type(name, kind)
     shown = getattr(kind, "__name__", str(kind)) if isinstance(kind, type) else str(kind)
-    return typed(name, shown.removeprefix("typing.").removeprefix("datetime."))
+    return field_of_type(name, shown.removeprefix("typing.").removeprefix("datetime."))
 
 
 # -- the schema that a model is held to
 
 
-def schema_of(fields: Sequence[Field]) -> dict[str, Any]:
+def fields_schema(fields: Sequence[Field]) -> dict[str, Any]:
     """The JSON schema of an object with exactly these fields, in the form that strict servers accept."""
     return {
         "type": "object",
-        "properties": {field.name: _schema(field) for field in fields},
+        "properties": {field.name: _field_schema(field) for field in fields},
         "required": [field.name for field in fields],
         "additionalProperties": False,
     }
 
 
-def _schema(field: Field) -> dict[str, Any]:
+def _field_schema(field: Field) -> dict[str, Any]:
     if field.kind == "list":
         assert field.item is not None
-        made: dict[str, Any] = {"type": "array", "items": _schema(replace(field.item, required=True))}
+        made: dict[str, Any] = {"type": "array", "items": _field_schema(replace(field.item, required=True))}
     elif field.kind == "object":
-        made = schema_of(field.fields)
+        made = fields_schema(field.fields)
     elif field.kind == "one of":
         made = {"type": "string", "enum": list(field.options)}
     else:
@@ -197,22 +201,22 @@ def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
     return {**schema, "type": [schema["type"], "null"], **more}
 
 
-def described(fields: Sequence[Field], depth: int = 0) -> Iterator[str]:
+def describe_fields(fields: Sequence[Field], depth: int = 0) -> Iterator[str]:
     """The fields as lines of a prompt."""
     for field in fields:
         about = f": {field.description}" if field.description else ""
-        yield f"{'  ' * depth}- {field.name} ({_shown(field)}){about}"
-        yield from described(_inner(field), depth + 1)
+        yield f"{'  ' * depth}- {field.name} ({_describe_type(field)}){about}"
+        yield from describe_fields(_inner_fields(field), depth + 1)
 
 
-def _inner(field: Field) -> tuple[Field, ...]:
-    return field.fields or (() if field.item is None else _inner(field.item))
+def _inner_fields(field: Field) -> tuple[Field, ...]:
+    return field.fields or (() if field.item is None else _inner_fields(field.item))
 
 
-def _shown(field: Field) -> str:
+def _describe_type(field: Field) -> str:
     if field.kind == "list":
         assert field.item is not None
-        return f"list of {_shown(replace(field.item, required=True))}"
+        return f"list of {_describe_type(replace(field.item, required=True))}"
     shown = {
         "str": "text",
         "int": "whole number",
@@ -302,8 +306,8 @@ def _float(field: Field, value: Any, path: str) -> tuple[float, bool]:
         except OverflowError:  # an integer of 400 digits
             pass
     if isinstance(value, str):
-        plain = _MONEY.sub("", value).strip()
-        plain = plain.replace(",", "") if _GROUPED.match(plain) else plain
+        plain = _CURRENCY.sub("", value).strip()
+        plain = plain.replace(",", "") if _GROUPED_NUMBER.match(plain) else plain
         try:
             number = float(plain)
         except ValueError:
@@ -316,7 +320,7 @@ def _float(field: Field, value: Any, path: str) -> tuple[float, bool]:
 def _bool(field: Field, value: Any, path: str) -> tuple[bool, bool]:
     if isinstance(value, bool):
         return value, False
-    said = _TRUTH.get(str(value).strip().casefold())
+    said = _BOOLEANS.get(str(value).strip().casefold())
     if said is None:
         raise ValueError(f"{path} is {value!r}, true or false was asked for")
     return said, True
@@ -349,7 +353,7 @@ _READERS = {
 }
 
 
-def record(**properties: Any) -> dict[str, Any]:
+def object_schema(**properties: Any) -> dict[str, Any]:
     """The schema of an object with exactly these properties, in this order."""
     return {
         "type": "object",
@@ -359,7 +363,7 @@ def record(**properties: Any) -> dict[str, Any]:
     }
 
 
-def strings(minimum: int = 0, maximum: int | None = None) -> dict[str, Any]:
+def string_list_schema(minimum: int = 0, maximum: int | None = None) -> dict[str, Any]:
     """The schema of a list of texts."""
     bounds = {"minItems": minimum} | ({"maxItems": maximum} if maximum else {})
     return {"type": "array", "items": {"type": "string"}, **bounds}

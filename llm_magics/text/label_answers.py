@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from llm_magics.core.errors import AnswerError
-from llm_magics.text import label_prose, loose_json
-from llm_magics.text.label_names import STRUCK, Labels, fold, is_led, without_lead
+from llm_magics.text import json_parsing, label_prose
+from llm_magics.text.label_names import CROSSED_OUT, Labels, fold_name, has_lead, without_lead
 
 ANSWER_KEYS = (
     "label",
@@ -21,73 +21,73 @@ ANSWER_KEYS = (
     "sentiment",
     "result",
 )
-_BETWEEN = re.compile(r"[,;\n|\u3001\uff0c\uff1b]+")
-_ALSO = re.compile(r"^\s*(?:and|und|et|y|&|\+)\s+|\s+(?:and|und|et|&)\s+", re.IGNORECASE)
+_SEPARATORS = re.compile(r"[,;\n|\u3001\uff0c\uff1b]+")
+_CONJUNCTIONS = re.compile(r"^\s*(?:and|und|et|y|&|\+)\s+|\s+(?:and|und|et|&)\s+", re.IGNORECASE)
 _BULLET = re.compile(r"^\s*(?:\d+[.)]|[-*\u2022])\s+")
-_BOX = re.compile(r"^\s*(?:[-*\u2022]\s*)?\[(?P<mark>[ xX\u2713\u2714])\]\s*(?P<name>.+)$")
-_FLAG = re.compile(
+_CHECKBOX = re.compile(r"^\s*(?:[-*\u2022]\s*)?\[(?P<mark>[ xX\u2713\u2714])\]\s*(?P<name>.+)$")
+_YES_OR_NO = re.compile(
     r"^\s*(?:[-*\u2022]\s*)?(?P<name>.+?)\s*[:=]\s*[\"'*]*(?P<holds>yes|no|true|false)\W*$", re.IGNORECASE
 )
-_NEVER_MIND = re.compile(
+_CORRECTION = re.compile(
     r"\b(?:wait|actually|however|correction|scratch that|second thought|instead)\b", re.IGNORECASE
 )
-_NOTHING = frozenset(
+_NO_LABEL = frozenset(
     {"none", "no labels", "no label", "none of them", "none of the labels", "none of these", "nothing"}
 )
 _APPLIES = re.compile(r" (?:apply|applies|fits?)$")
-_BRIEF = 3
+_MOST_WORDS = 3
 """The most words of a name that is no label, among names that are."""
 
 
-def one_label(text: str, labels: Labels) -> tuple[str, bool]:
+def parse_label(text: str, labels: Labels) -> tuple[str, bool]:
     """The label that an answer names, and whether it was found in prose.
 
     Raises AnswerError where the answer does not clearly name exactly one.
     """
-    answer, parts = _parts(text)
-    found = {name for part in parts for name in _exact(part, labels)}
+    answer, parts = _answer_parts(text)
+    found = {name for part in parts for name in _exact_labels(part, labels)}
     if len(found) == 1:
         return found.pop(), False
     if not found:
-        found = {name for part in parts for name in _said(part, labels)}
+        found = {name for part in parts for name in _labels_in_prose(part, labels)}
     if len(found) == 1:
         return found.pop(), True
-    raise _unusable(answer, labels)
+    raise _unusable_error(answer, labels)
 
 
-def many_labels(text: str, labels: Labels, most: int | None = None) -> tuple[list[str], bool]:
+def parse_labels(text: str, labels: Labels, most: int | None = None) -> tuple[list[str], bool]:
     """The labels that an answer names, in the order of the list, and whether some were dropped.
 
     Raises AnswerError where it is empty, is no list of labels, or names none that is listed.
     """
-    answer, parts = _parts(text)
+    answer, parts = _answer_parts(text)
     if not answer:
-        raise _unusable(answer, labels)
-    read = [_several(part, labels) for part in parts]
+        raise _unusable_error(answer, labels)
+    read = [_parse_list(part, labels) for part in parts]
     if any(names is None for names, _ in read) or any(names != read[0][0] for names, _ in read):
-        raise _unusable(answer, labels)
+        raise _unusable_error(answer, labels)
     known, mended = read[0]
     assert known is not None
     return known[:most], mended or len(known) > len(known[:most])
 
 
-def _parts(text: str) -> tuple[str, list[str]]:
+def _answer_parts(text: str) -> tuple[str, list[str]]:
     """The answer, and the parts of it to read: its code fences, or the whole."""
-    answer = loose_json.without_thinking(text)
-    fences = loose_json.fenced(answer)
+    answer = json_parsing.strip_thinking(text)
+    fences = json_parsing.fenced_blocks(answer)
     if not fences:
         return answer, [answer]
-    lead = loose_json.before_fence(answer).strip().splitlines()
-    if lead and label_prose.denies(" ".join(lead[-1].split()[-3:])):  # "It is not ```spam```"
+    lead = json_parsing.text_before_fence(answer).strip().splitlines()
+    if lead and label_prose.has_denial(" ".join(lead[-1].split()[-3:])):  # "It is not ```spam```"
         return answer, [" ".join(answer.replace("```", " ").split())]
     return answer, list(dict.fromkeys(fences))
 
 
-def _unusable(answer: str, labels: Labels) -> AnswerError:
+def _unusable_error(answer: str, labels: Labels) -> AnswerError:
     if not answer:
         return AnswerError("the answer was empty", answer=answer)
     shown = answer if len(answer) <= 80 else answer[:77] + "..."
-    several = len(label_prose.mentioned(answer, labels)) > 1
+    several = len(label_prose.mentioned_labels(answer, labels)) > 1
     why = "names several labels" if several else "is none of the labels"
     return AnswerError(f"the answer {shown!r} {why}", answer=answer)
 
@@ -95,19 +95,19 @@ def _unusable(answer: str, labels: Labels) -> AnswerError:
 # -- one label
 
 
-def _exact(answer: str, labels: Labels) -> set[str]:
+def _exact_labels(answer: str, labels: Labels) -> set[str]:
     """The labels that the answer consists of: the text itself, the values of its JSON, its lines."""
     name = labels.match(answer)
     if name is not None:
         return {name}
-    values = list(loose_json.json_values(answer, _entries))
-    named = {name for value in values for name in _in_json(value, labels)}
+    values = list(json_parsing.find_json_values(answer, _merge_duplicate_keys))
+    named = {name for value in values for name in _labels_in_json(value, labels)}
     if named or any(isinstance(value, Mapping) for value in values):
         return named
-    return _on_lines(answer, labels)
+    return _labels_on_lines(answer, labels)
 
 
-def _in_json(value: Any, labels: Labels) -> Iterator[str]:
+def _labels_in_json(value: Any, labels: Labels) -> Iterator[str]:
     """The labels that a JSON value is, has under a known key, or says are true."""
     flags = value if isinstance(value, Mapping) and value else {None: None}
     if all(isinstance(holds, bool) for holds in flags.values()):
@@ -122,10 +122,10 @@ def _in_json(value: Any, labels: Labels) -> Iterator[str]:
             yield name
 
 
-def _on_lines(answer: str, labels: Labels) -> set[str]:
+def _labels_on_lines(answer: str, labels: Labels) -> set[str]:
     """The label of ``Label: ...`` lines; else of the last line, where no other line is another label."""
     lines = [line for line in answer.splitlines() if line.strip()]
-    led = {labels.match(line) for line in lines if is_led(line)}
+    led = {labels.match(line) for line in lines if has_lead(line)}
     if led - {None}:
         return {name for name in led if name is not None}
     alone = {name for line in lines if (name := labels.match(_BULLET.sub("", line))) is not None}
@@ -134,20 +134,25 @@ def _on_lines(answer: str, labels: Labels) -> set[str]:
     return alone if labels.match(lines[-1]) is not None else set()
 
 
-def _said(answer: str, labels: Labels) -> set[str]:
+def _labels_in_prose(answer: str, labels: Labels) -> set[str]:
     """The labels that the answer claims in prose, or in a first line with reasons behind it."""
-    values = list(loose_json.json_values(answer, _entries))
+    values = list(json_parsing.find_json_values(answer, _merge_duplicate_keys))
     if any(isinstance(value, Mapping) for value in values):
         inner = [_unwrap(value) for value in values]
-        return {name for text in inner if isinstance(text, str) for name in label_prose.claimed(text, labels)}
+        return {
+            name
+            for text in inner
+            if isinstance(text, str)
+            for name in label_prose.claimed_labels(text, labels)
+        }
     first, _, rest = answer.partition("\n")
     name = labels.match(without_lead(first))
-    if name is not None and rest.strip() and not _NEVER_MIND.search(rest) and not STRUCK.search(rest):
+    if name is not None and rest.strip() and not _CORRECTION.search(rest) and not CROSSED_OUT.search(rest):
         return {name}
-    return set(label_prose.claimed(answer, labels))
+    return set(label_prose.claimed_labels(answer, labels))
 
 
-def _entries(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _merge_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object with a list under a key that occurs twice."""
     made: dict[str, Any] = {}
     for key, value in pairs:
@@ -169,38 +174,38 @@ def _unwrap(value: Any) -> Any:
 # -- several labels
 
 
-def _several(answer: str, labels: Labels) -> tuple[list[str] | None, bool]:
+def _parse_list(answer: str, labels: Labels) -> tuple[list[str] | None, bool]:
     """The labels of one answer, None where it is no list of labels, and whether it was corrected."""
     if (alone := labels.match(answer)) is not None:
         return [alone], False
     if _is_nothing(answer, labels):
         return [], False
-    ticked = _ticked(answer, labels)
+    ticked = _ticked_labels(answer, labels)
     if ticked is not None:
-        return _ordered(ticked, labels), False
-    values = list(loose_json.json_values(answer, _entries))
+        return _in_list_order(ticked, labels), False
+    values = list(json_parsing.find_json_values(answer, _merge_duplicate_keys))
     if not values or not (isinstance(values[0], Mapping) or values[0] != [] or answer.endswith("]")):
-        return _in_words(answer, labels)
-    listed = [_listed(value, labels) for value in values]
+        return _labels_in_words(answer, labels)
+    listed = [_labels_in_json_list(value, labels) for value in values]
     if any(one != listed[0] for one in listed):
         return None, False
     names, mended = listed[0]
     if names is None and not isinstance(values[0], Mapping) and not answer.startswith("["):
-        return _in_words(answer, labels)  # "text [1] shows joy"
+        return _labels_in_words(answer, labels)  # "text [1] shows joy"
     return names, mended
 
 
 def _is_nothing(answer: str, labels: Labels) -> bool:
     """Whether the answer says that no label applies."""
-    said = _APPLIES.sub("", fold(answer)) in _NOTHING
-    return said and "?" not in answer and not label_prose.mentioned(answer, labels)
+    said = _APPLIES.sub("", fold_name(answer)) in _NO_LABEL
+    return said and "?" not in answer and not label_prose.mentioned_labels(answer, labels)
 
 
-def _ticked(answer: str, labels: Labels) -> list[str] | None:
+def _ticked_labels(answer: str, labels: Labels) -> list[str] | None:
     """The labels with a ticked box, or with yes behind them, where every line has one."""
     lines = [line for line in answer.splitlines() if line.strip()]
-    boxes = [_BOX.match(line) for line in lines]
-    flags = [_FLAG.match(line) for line in lines]
+    boxes = [_CHECKBOX.match(line) for line in lines]
+    flags = [_YES_OR_NO.match(line) for line in lines]
     for found, is_on in ((boxes, lambda m: m["mark"] != " "), (flags, lambda m: m["holds"].lower() in _YES)):
         if found and all(found):
             named = [(labels.match(match["name"]), is_on(match)) for match in found if match]
@@ -212,7 +217,7 @@ def _ticked(answer: str, labels: Labels) -> list[str] | None:
 _YES = frozenset({"yes", "true"})
 
 
-def _listed(value: Any, labels: Labels) -> tuple[list[str] | None, bool]:
+def _labels_in_json_list(value: Any, labels: Labels) -> tuple[list[str] | None, bool]:
     """The labels of a JSON value: a list, the list in an object, or true and false by label."""
     if isinstance(value, Mapping) and value and all(isinstance(holds, bool) for holds in value.values()):
         value = [name for name, holds in value.items() if holds]  # {"a": true, "b": false}
@@ -222,34 +227,34 @@ def _listed(value: Any, labels: Labels) -> tuple[list[str] | None, bool]:
     items = inner if isinstance(inner, list) else [] if inner is None else [inner]
     if len(items) == 1 and isinstance(items[0], str) and _is_nothing(items[0], labels):
         items = []
-    return _together([_unwrap(item) for item in items], labels)
+    return _match_items([_unwrap(item) for item in items], labels)
 
 
-def _in_words(answer: str, labels: Labels) -> tuple[list[str] | None, bool]:
+def _labels_in_words(answer: str, labels: Labels) -> tuple[list[str] | None, bool]:
     """The labels of a list in prose, of one line that is such a list, or of a sentence."""
-    whole = _together(_pieces(without_lead(answer)), labels)
+    whole = _match_items(_split_list(without_lead(answer)), labels)
     if whole[0]:
         return whole
     lines = [line for line in answer.splitlines() if line.strip()]
-    led = [line for line in lines if is_led(line)]
+    led = [line for line in lines if has_lead(line)]
     for line in led if len(led) == 1 else [lines[0], lines[-1]] if len(lines) > 1 else []:
-        names, _ = _together(_pieces(without_lead(line)), labels)
+        names, _ = _match_items(_split_list(without_lead(line)), labels)
         rest = "\n".join(other for other in lines if other is not line)
         if (
             names
-            and not _NEVER_MIND.search(rest)
-            and (line in led or set(label_prose.claimed(rest, labels)) <= set(names))
+            and not _CORRECTION.search(rest)
+            and (line in led or set(label_prose.claimed_labels(rest, labels)) <= set(names))
         ):
             return names, True
-    claimed = label_prose.claimed(answer, labels)
-    return (_ordered(claimed, labels), True) if claimed else (None, False)
+    claimed = label_prose.claimed_labels(answer, labels)
+    return (_in_list_order(claimed, labels), True) if claimed else (None, False)
 
 
-def _pieces(text: str) -> list[str]:
-    return [_BULLET.sub("", part) for part in _BETWEEN.split(text) if fold(part)]
+def _split_list(text: str) -> list[str]:
+    return [_BULLET.sub("", part) for part in _SEPARATORS.split(text) if fold_name(part)]
 
 
-def _together(values: list[Any], labels: Labels) -> tuple[list[str] | None, bool]:
+def _match_items(values: list[Any], labels: Labels) -> tuple[list[str] | None, bool]:
     """The labels that these values are, and whether something was left out.
 
     None where one of them is more than a name, or none of them is a label.
@@ -258,18 +263,22 @@ def _together(values: list[Any], labels: Labels) -> tuple[list[str] | None, bool
     for value in values:
         names = [labels.match(value)]
         if names == [None] and isinstance(value, str):
-            names = [labels.match(part) for part in _ALSO.split(value) if part.strip()]
+            names = [labels.match(part) for part in _CONJUNCTIONS.split(value) if part.strip()]
         if None in names:
             text = value if isinstance(value, str) else ""
-            if label_prose.mentioned(text, labels) or len(text.split()) > _BRIEF or label_prose.denies(text):
-                claimed = label_prose.claimed(text, labels) if text else []
+            if (
+                label_prose.mentioned_labels(text, labels)
+                or len(text.split()) > _MOST_WORDS
+                or label_prose.has_denial(text)
+            ):
+                claimed = label_prose.claimed_labels(text, labels) if text else []
                 if not claimed:
                     return None, False
                 names = list(claimed)
             mended = True
         found += [name for name in names if name is not None]
-    return (_ordered(found, labels), mended) if found or not values else (None, False)
+    return (_in_list_order(found, labels), mended) if found or not values else (None, False)
 
 
-def _ordered(names: list[str], labels: Labels) -> list[str]:
+def _in_list_order(names: list[str], labels: Labels) -> list[str]:
     return [name for name in labels.names if name in names]

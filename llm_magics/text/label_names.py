@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_SIGN = re.compile(
+_SIGNS = re.compile(
     r"(?P<kept>(?<=\w)[+#]+"  # C++, C#, A+
     r"|(?<!\w)[-+](?=\d)"  # -1
     r"|(?<=\b\w)-(?!\w)"  # A-
@@ -17,38 +17,40 @@ _SIGN = re.compile(
     r"|[\W_]"
 )
 """Signs that belong to a name are kept; those around names or between their words are not."""
-_AROUND = " \t\r\n.,;:!?\"'`*_\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\u2039\u203a\u300c\u300d"
-_BEHIND = _AROUND.replace("?", "")
+_QUOTES_AND_MARKS = (
+    " \t\r\n.,;:!?\"'`*_\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\u2039\u203a\u300c\u300d"
+)
+_TRAILING_MARKS = _QUOTES_AND_MARKS.replace("?", "")
 _LEAD = re.compile(
     r"^[\s*_#>\"'`-]*(?:(?:my|the|final|correct|predicted|chosen|best)\s+)*"
     r"(?:answer|labels?|category|categories|class|classification|output|result|sentiment|topic)"
     r"[\s*_]*(?:is\b|[:=\uff1a]|->|\u2192)[\s*_]*",
     re.IGNORECASE,
 )
-STRUCK = re.compile(
+CROSSED_OUT = re.compile(
     r"[\u274c\u274e\u2717\u2718\u2716\U0001f6ab\u26d4\u2260\u00ac]|~~|\[ \]|<(?:s|del|strike)>|(?<!\S)!\s*\w",
     re.IGNORECASE,
 )
 """Marks of a label that is crossed out."""
 
 
-def fold(name: str) -> str:
+def fold_name(name: str) -> str:
     """A label in the form in which labels are compared: without width, case, quotes, punctuation, separators.
 
     Signs that distinguish names are kept: those of ``C++``, ``C#``, ``A-``, ``-1``, ``<5``, ``50%``.
 
     Signs that distinguish names are kept: those of ``C++``, ``C#``, ``A-``, ``-1``, ``<5``, ``50%``.
     """
-    return fold_keeping_words(name) or unicodedata.normalize("NFKC", name).casefold().strip()
+    return fold_text(name) or unicodedata.normalize("NFKC", name).casefold().strip()
 
 
-def fold_keeping_words(text: str) -> str:
+def fold_text(text: str) -> str:
     """Prose in the form of folded labels, to look labels up inside it."""
     plain = unicodedata.normalize("NFKC", text).casefold().replace("\u2212", "-")
-    return " ".join(_SIGN.sub(_kept, plain).split())
+    return " ".join(_SIGNS.sub(_replace_sign, plain).split())
 
 
-def _kept(match: re.Match[str]) -> str:
+def _replace_sign(match: re.Match[str]) -> str:
     sign = (match["kept"] or "").strip()
     return f" {sign}" if sign[:1] in ("<", ">", "\u2264", "\u2265") else sign or " "
 
@@ -58,7 +60,7 @@ def without_lead(text: str) -> str:
     return _LEAD.sub("", text)
 
 
-def is_led(text: str) -> bool:
+def has_lead(text: str) -> bool:
     """Whether the text begins with ``Answer:``, ``The label is`` or their like."""
     return _LEAD.match(text) is not None
 
@@ -79,7 +81,7 @@ class Labels:
         self.names = tuple(names)
         folded: dict[str, str | None] = {}
         for name in names:
-            folded[fold(name)] = None if fold(name) in folded else name
+            folded[fold_name(name)] = None if fold_name(name) in folded else name
         self._folded = folded
         longest = sorted((f for f, name in folded.items() if name), key=len, reverse=True)
         words = "|".join(re.escape(f) for f in longest)
@@ -94,11 +96,11 @@ class Labels:
         said = str(answer)
         if said in self.names:
             return said
-        if STRUCK.search(said) or said.rstrip(_BEHIND).endswith(("?", "\uff1f")):
+        if CROSSED_OUT.search(said) or said.rstrip(_TRAILING_MARKS).endswith(("?", "\uff1f")):
             return None
-        if (bare := said.strip(_AROUND)) in self.names:
+        if (bare := said.strip(_QUOTES_AND_MARKS)) in self.names:
             return bare
-        return self._folded.get(fold(without_lead(said)))
+        return self._folded.get(fold_name(without_lead(said)))
 
     def mentions(self, folded: str, text: str) -> list[Mention]:
         """The labels that occur in ``folded``, which is ``text`` folded, each place once.
@@ -110,9 +112,9 @@ class Labels:
         return [
             Mention(name, match.start(), match.end())
             for name, match in named
-            if name and (len(name) > 3 or name.islower() or _stands(name, text))
+            if name and (len(name) > 3 or name.islower() or _occurs_as_written(name, text))
         ]
 
 
-def _stands(name: str, text: str) -> bool:
+def _occurs_as_written(name: str, text: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) is not None

@@ -10,14 +10,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from llm_magics.text.label_names import STRUCK, Labels, fold_keeping_words
+from llm_magics.text.label_names import CROSSED_OUT, Labels, fold_text
 
-_HERE = "\x00"
+_PLACEHOLDER = "\x00"
 """The placeholder of a label in a sentence."""
 _SENTENCE = re.compile(r"(?<=[.!?\u3002\uff01\uff1f])\s+|(?<=[\u3002\uff01\uff1f])|\n+|;\s")
-_NUMBERED = re.compile(r"^\s*(?:\d+[.)]|[-*\u2022])\s+(?=\S)")
+_BULLET = re.compile(r"^\s*(?:\d+[.)]|[-*\u2022])\s+(?=\S)")
 _SEGMENT = re.compile(r"[.,:;(\n]|\s[-\u2013\u2014]\s|\u2014")
-_LAST = re.compile(r".*(?:[:=>\uff1a]|\u2192|\s[-\u2013\u2014]\s)")
+_UP_TO_LAST_SEPARATOR = re.compile(r".*(?:[:=>\uff1a]|\u2192|\s[-\u2013\u2014]\s)")
 _EMPHASISED = re.compile(
     r"(\*\*|__|`|\*|(?<!\w)_)(?P<a>[^*_`\n]+?)\1|<(?P<tag>\w+)>(?P<b>[^<>\n]+)</(?P=tag)>"
     r"|\\boxed\s*\{+(?:\\text\w*\s*\{)?(?P<c>[^{}\n]+)"
@@ -37,8 +37,8 @@ _DENIED = re.compile(
     r"|[\u4e0d\u975e\u6ca1\u6c92\u65e0\u7121\u6216]|\u306a\u3044|\uc544\ub2c8|\uc54a|\u0928\u0939\u0940\u0902"
 )
 """Words that deny, doubt, weigh or only cite; folded, so that "isn't" reads "isn t"."""
-_FREE = re.compile(
-    rf"{_HERE} (?:free|less)\b|{_HERE} (?:(?:is|was|score|probability) )?[01]?[\d.]*\d\b(?! ?%)"
+_NEGATING_SUFFIX = re.compile(
+    rf"{_PLACEHOLDER} (?:free|less)\b|{_PLACEHOLDER} (?:(?:is|was|score|probability) )?[01]?[\d.]*\d\b(?! ?%)"
 )
 _REFUSED = re.compile(
     r"\b(?:i|we) (?:m |am |are )?(?:sorry|unable|can ?not|can t|cant|could not|couldn t|won t|don t|do not"
@@ -48,32 +48,32 @@ _REFUSED = re.compile(
     r"|\bimpossible to (?:say|tell|determine|decide|classify|label)"
 )
 """What takes back a whole answer."""
-_WHY = re.compile(
+_REASON = re.compile(
     r"\b(?:because|since|as|due to|given|so|which|who|where|when|while|although|though|weil|car)\b"
 )
-_FILL = (
+_FILLER_WORDS = (
     r"(?:a|an|the|this|that|its|most|mostly|more|very|quite|clearly|likely|probably|best|strongly|definitely"
     r"|primarily|mainly|largely|overall|generally|simply|just|be|as|to|of|about|with|it|also|both|into|under"
     r"|text|category|label|class|option|sentiment|topic|tone|emotion|following|single|one|named|related|how"
     r"|described|classified|categori[sz]ed|label\w*|seem\w*|feel\w*|ein\w*|die|der|das|le|la|un|une|el|una)"
 )
-_CUE = re.compile(
+_BEFORE_CLAIM = re.compile(
     r"(?:^|\b(?:is|are|was|be|being|been|s|as|about|under|into|in|to|with|say|said|therefore|thus|hence|so|like"
     r"|label\w*|categor\w+|class\w*|answer|option|choice|rating|score|grade|result|output|sentiment|tone"
     r"|emotions?|topics?|theme|express\w*|convey\w*|show\w*|indicat\w*|suggest\w*|describ\w*|reflect\w*"
     r"|display\w*|fits?|match\w*|belong\w*|choos\w*|chose\w*|pick\w*|select\w*|assign\w*|seems?|appears?"
-    rf"|sounds?|looks?|feels?|see|ist|sind|est|es|\u00e8|\u00e9|zeigt))(?: {_FILL}){{0,5}} $"
-    rf"|^(?:{_FILL} ){{1,5}}$"
+    rf"|sounds?|looks?|feels?|see|ist|sind|est|es|\u00e8|\u00e9|zeigt))(?: {_FILLER_WORDS}){{0,5}} $"
+    rf"|^(?:{_FILLER_WORDS} ){{1,5}}$"
 )
 """What stands before a label that is claimed."""
-_AFTER = re.compile(
+_AFTER_CLAIM = re.compile(
     r"^\s*(?:$|(?:label|category|class|classification|option|choice|sentiment|tone|emotions?|feelings?|mood"
     r"|attitude|topic|theme|subject|matter|issue|problem|question|request|query|inquiry|complaint|report|ticket"
     r"|text|message|post|tweet|comment|review|statement|sentence|response|one|related|overall|intent|stars?"
     r"|due to|because|since|as|with|about|of|is the|fits|and|in the|in this|towards?|throughout|here)\b)"
 )
 """What stands after it."""
-_SHORT = 4
+_SHORT_ANSWER = 4
 
 
 @dataclass(frozen=True)
@@ -85,83 +85,87 @@ class _Sentence:
     names: tuple[str, ...]
 
 
-def claimed(text: str, labels: Labels) -> list[str]:
+def claimed_labels(text: str, labels: Labels) -> list[str]:
     """The labels that a text puts forward, in order of appearance.
 
     None of them where it refuses, or where any label in it is denied, doubted, asked about or only
     mentioned.
     """
-    folded = fold_keeping_words(text)
-    if _REFUSED.search(folded) or STRUCK.search(text):
+    folded = fold_text(text)
+    if _REFUSED.search(folded) or CROSSED_OUT.search(text):
         return []
     strong: dict[str, bool] = {}
     short = len(folded.split())
     for sentence in _sentences(text, labels):
-        if _doubtful(sentence):
+        if _is_doubtful(sentence):
             return []
-        said = set(_emphasised(sentence.raw, labels))
-        pointed = _pointed(sentence, labels) or (short <= _SHORT and not _is_article(sentence))
+        said = set(_emphasised_labels(sentence.raw, labels))
+        pointed = _points_to_label(sentence, labels) or (short <= _SHORT_ANSWER and not _is_article(sentence))
         for name in sentence.names:
             strong[name] = strong.get(name, False) or pointed or name in said
     return list(strong) if all(strong.values()) else []
 
 
-def mentioned(text: str, labels: Labels) -> list[str]:
+def mentioned_labels(text: str, labels: Labels) -> list[str]:
     """The labels that stand in the text in whatever sense, in order of appearance."""
-    found = labels.mentions(fold_keeping_words(text), text)
+    found = labels.mentions(fold_text(text), text)
     return list(dict.fromkeys(mention.name for mention in found))
 
 
-def denies(text: str) -> bool:
+def has_denial(text: str) -> bool:
     """Whether a text holds a word that denies or doubts, or a mark that crosses out."""
-    return bool(_DENIED.search(fold_keeping_words(text)) or STRUCK.search(text))
+    return bool(_DENIED.search(fold_text(text)) or CROSSED_OUT.search(text))
 
 
 def _sentences(text: str, labels: Labels) -> Iterator[_Sentence]:
     for raw in _SENTENCE.split(text):
-        folded = fold_keeping_words(raw)
+        folded = fold_text(raw)
         found = labels.mentions(folded, raw)
         if not found:
             continue
         marked, at = "", 0
         for mention in found:
-            marked, at = marked + folded[at : mention.start] + _HERE, mention.end
+            marked, at = marked + folded[at : mention.start] + _PLACEHOLDER, mention.end
         marked += folded[at:]
         # "joy, anger and fear" is claimed as one is.
-        marked = re.sub(rf"{_HERE}(?: (?:and |as well as |also |plus |und |et |y )*{_HERE})+", _HERE, marked)
+        marked = re.sub(
+            rf"{_PLACEHOLDER}(?: (?:and |as well as |also |plus |und |et |y )*{_PLACEHOLDER})+",
+            _PLACEHOLDER,
+            marked,
+        )
         yield _Sentence(raw, marked, tuple(dict.fromkeys(mention.name for mention in found)))
 
 
-def _doubtful(sentence: _Sentence) -> bool:
+def _is_doubtful(sentence: _Sentence) -> bool:
     """Whether a label in the sentence is denied, doubted or asked about; a reason behind it may deny."""
     if sentence.raw.rstrip(" \"'*_)`\u201d\u00bb").endswith(("?", "\uff1f")):
         return True
-    before, _, after = sentence.marked.rpartition(_HERE)
-    why = _WHY.search(after)
+    before, _, after = sentence.marked.rpartition(_PLACEHOLDER)
+    why = _REASON.search(after)
     near = after[: why.start()] if why else after
-    return bool(_DENIED.search(before) or _DENIED.search(near) or _FREE.search(sentence.marked))
+    return bool(_DENIED.search(before) or _DENIED.search(near) or _NEGATING_SUFFIX.search(sentence.marked))
 
 
-def _pointed(sentence: _Sentence, labels: Labels) -> bool:
+def _points_to_label(sentence: _Sentence, labels: Labels) -> bool:
     """Whether the sentence leads to the label: "is ...", "... sentiment", "Category: ...", "B. ..."."""
-    raw = _NUMBERED.sub("", sentence.raw)
-    first, last = _SEGMENT.split(raw, maxsplit=1)[0], _LAST.sub("", raw)
+    raw = _BULLET.sub("", sentence.raw)
+    first, last = _SEGMENT.split(raw, maxsplit=1)[0], _UP_TO_LAST_SEPARATOR.sub("", raw)
     if labels.match(first) is not None or (last != raw and labels.match(last) is not None):
         return True
-    before, _, after = sentence.marked.partition(_HERE)
-    if after.count(_HERE) or _is_article(sentence):
+    before, _, after = sentence.marked.partition(_PLACEHOLDER)
+    if after.count(_PLACEHOLDER) or _is_article(sentence):
         return False
-    return bool(_CUE.search(before) and _AFTER.search(after))
+    return bool(_BEFORE_CLAIM.search(before) and _AFTER_CLAIM.search(after))
 
 
 def _is_article(sentence: _Sentence) -> bool:
     """Whether the label may be a word such as "a" or a number that counts what follows."""
-    after = sentence.marked.partition(_HERE)[2].strip()
+    after = sentence.marked.partition(_PLACEHOLDER)[2].strip()
     brief = all(len(name) <= 2 for name in sentence.names)
     return brief and bool(after) and not after.startswith(("star", "because", "since"))
 
 
-def _emphasised(text: str, labels: Labels) -> Iterator[str]:
+def _emphasised_labels(text: str, labels: Labels) -> Iterator[str]:
     for match in _EMPHASISED.finditer(text):
         name = labels.match(match["a"] or match["b"] or match["c"])
         if name is not None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llm_magics.data.templates import text_of
+from llm_magics.data.templates import cell_text
 
 PALETTE = ("#a6cee3", "#fdbf6f", "#b2df8a", "#fb9a99", "#cab2d6", "#ffff99", "#d9d9d9", "#e0c3a0")
 """Light enough that black text on them keeps a contrast of 10:1 and more (ColorBrewer's Paired, softened)."""
@@ -28,7 +28,7 @@ class Span:
         return {"start": self.start, "end": self.end, "label": self.label, "text": self.text}
 
 
-def locate(text: str, mentions: Iterable[tuple[str, str]]) -> tuple[list[Span], list[tuple[str, str]]]:
+def locate_spans(text: str, mentions: Iterable[tuple[str, str]]) -> tuple[list[Span], list[tuple[str, str]]]:
     """The (label, quote) mentions as spans in order of appearance, and those the text doesn't hold.
 
     A quote is found as whole words: ``Ann`` is not found in ``Annie``. The n-th mention of one quote is
@@ -39,7 +39,7 @@ def locate(text: str, mentions: Iterable[tuple[str, str]]) -> tuple[list[Span], 
     missing: list[tuple[str, str]] = []
     seen: dict[str, int] = {}
     for label, quote in mentions:
-        places = occurrences(text, quote)
+        places = find_quote(text, quote)
         if not places:
             missing.append((label, quote))
             continue
@@ -49,16 +49,16 @@ def locate(text: str, mentions: Iterable[tuple[str, str]]) -> tuple[list[Span], 
     return sorted(spans.values(), key=lambda span: (span.start, -span.end)), missing
 
 
-def occurrences(text: str, quote: str) -> list[tuple[int, int]]:
+def find_quote(text: str, quote: str) -> list[tuple[int, int]]:
     """Where the quote stands as whole words: exactly, else but for case and white space."""
     words = quote.split()
     if not words:
         return []
-    exact = _found(text, re.escape(quote.strip()), 0)
-    return exact or _found(text, r"\s+".join(map(re.escape, words)), re.IGNORECASE)
+    exact = _find_whole_words(text, re.escape(quote.strip()), 0)
+    return exact or _find_whole_words(text, r"\s+".join(map(re.escape, words)), re.IGNORECASE)
 
 
-def _found(text: str, pattern: str, flags: int) -> list[tuple[int, int]]:
+def _find_whole_words(text: str, pattern: str, flags: int) -> list[tuple[int, int]]:
     # A boundary only where the quote itself begins or ends with a word character: "$5" and "C++" count too.
     before = r"(?<!\w)(?=\w)|(?=\W)"
     after = r"(?<=\w)(?!\w)|(?<=\W)"
@@ -66,7 +66,7 @@ def _found(text: str, pattern: str, flags: int) -> list[tuple[int, int]]:
     return [match.span() for match in whole.finditer(text)]
 
 
-def plain(spans: Any) -> list[Span]:
+def spans_of_cell(spans: Any) -> list[Span]:
     """Spans from what a column holds (dicts, or Spans); nothing from a null."""
     if spans is None or (not isinstance(spans, list | tuple) and not hasattr(spans, "tolist")):
         return []
@@ -86,7 +86,9 @@ class SpansView:
     def __init__(
         self, texts: Iterable[Any], spans: Iterable[Any], labels: Sequence[str] = (), limit: int = 50
     ) -> None:
-        self.rows = [(text_of(text), plain(found)) for text, found in zip(texts, spans, strict=True)]
+        self.rows = [
+            (cell_text(text), spans_of_cell(found)) for text, found in zip(texts, spans, strict=True)
+        ]
         seen = (span.label for _, found in self.rows for span in found)
         self.labels = list(dict.fromkeys([*labels, *seen]))
         self.limit = limit
@@ -105,9 +107,11 @@ class SpansView:
     def to_html(self) -> str:
         """A fragment that needs no script and no style sheet."""
         colours = {label: PALETTE[i % len(PALETTE)] for i, label in enumerate(self.labels)}
-        legend = " ".join(_mark(html.escape(label), label, colours, named=False) for label in self.labels)
+        legend = " ".join(
+            _mark_html(html.escape(label), label, colours, named=False) for label in self.labels
+        )
         shown = "".join(
-            f'<p style="white-space:pre-wrap;line-height:1.8">{marked(text, spans, colours)}</p>'
+            f'<p style="white-space:pre-wrap;line-height:1.8">{spans_to_html(text, spans, colours)}</p>'
             for text, spans in self.rows[: self.limit]
         )
         more = len(self.rows) - self.limit
@@ -115,19 +119,19 @@ class SpansView:
         return f'<div class="llm-spans"><p role="note">{legend}</p>{shown}{rest}</div>'
 
 
-def marked(text: str, spans: Sequence[Span], colours: Mapping[str, str]) -> str:
+def spans_to_html(text: str, spans: Sequence[Span], colours: Mapping[str, str]) -> str:
     """The text as HTML with its spans marked; of overlapping spans the first, longest one is drawn."""
     pieces, end = [], 0
     for span in sorted(spans, key=lambda s: (s.start, -s.end)):
         if span.start < end or span.end > len(text):
             continue
         pieces.append(html.escape(text[end : span.start]))
-        pieces.append(_mark(html.escape(text[span.start : span.end]), span.label, colours))
+        pieces.append(_mark_html(html.escape(text[span.start : span.end]), span.label, colours))
         end = span.end
     return "".join([*pieces, html.escape(text[end:])])
 
 
-def _mark(escaped: str, label: str, colours: Mapping[str, str], *, named: bool = True) -> str:
+def _mark_html(escaped: str, label: str, colours: Mapping[str, str], *, named: bool = True) -> str:
     name = html.escape(label, quote=True)
     colour = colours.get(label, PALETTE[0])
     # The name stands beside each mark: colour alone tells too little, and eight colours may come again.

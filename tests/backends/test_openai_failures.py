@@ -24,7 +24,7 @@ from llm_magics.core.errors import (
     QuotaExhausted,
     RateLimited,
     Timeout,
-    hide,
+    register_secret,
 )
 
 OPENAI_QUOTA = {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}
@@ -175,7 +175,7 @@ def test_spans_add_up(h: int, m: int, s: int, ms: int) -> None:
 @given(st.text(), st.text(min_size=8, max_size=40, alphabet="abcdefgh0123456789"))
 def test_short_is_short_and_clean(text: str, key: str) -> None:
     """A host's words are cut, on one line, and without the key."""
-    hide(key)
+    register_secret(key)
     told = short(f"{text} {key} {text}")
     assert len(told) <= 400
     assert "\n" not in told

@@ -20,12 +20,12 @@ from llm_magics.core.errors import (
     Unsupported,
     UsageError,
 )
-from llm_magics.core.limits import START
+from llm_magics.core.limits import INITIAL_CONCURRENCY
 from llm_magics.core.types import BackendSpec, Limits, Message, Price, Request, Usage
 from llm_magics.notebook.config.magic import config_command
 from llm_magics.runs.session import current, end
 from llm_magics.testing import Server
-from llm_magics.testing.chat import Quota
+from llm_magics.testing.openai_host import Quota
 
 
 def member(name, fn=None, **options):
@@ -297,7 +297,10 @@ def test_members_learn_and_grow_by_themselves(hosts):
     generate(rows(80), "{text}", model="both")
     assert limiter("one").requests.capacity == 6000
     assert limiter("two").requests.capacity == float("inf")
-    assert limiter("one").concurrency.allowed > START and limiter("two").concurrency.allowed > START
+    assert (
+        limiter("one").concurrency.allowed > INITIAL_CONCURRENCY
+        and limiter("two").concurrency.allowed > INITIAL_CONCURRENCY
+    )
 
 
 @pytest.mark.checklist("B10", "K5")

@@ -12,9 +12,9 @@ from llm_magics.backends.registry import BUILT_IN, Registry, create, namespaces,
 from llm_magics.backends.specs import check, from_dict, to_dict
 from llm_magics.core.errors import LLMError, MissingKey, NotFound, UsageError
 from llm_magics.core.types import BackendSpec, Limits, Message, Price, Request
+from llm_magics.settings.clear_text_keys import TypedKeyError
 from llm_magics.settings.config import Config
 from llm_magics.settings.keys import Keys
-from llm_magics.settings.typed_keys import TypedKeyError
 
 
 class Echo(Backend):

@@ -11,7 +11,7 @@ from llm_magics.backends.registry import create
 from llm_magics.core import errors
 from llm_magics.core.types import BackendSpec, Choice, Message, OneOf, Request, Schema, Usage, Vector
 from llm_magics.testing import Server
-from llm_magics.testing.answers import last_text
+from llm_magics.testing.answers import last_user_text
 
 LABELS = OneOf((Choice("calm"), Choice("angry")))
 
@@ -26,7 +26,7 @@ def ask(text="I am angry", form=None, **parameters):
 def bare(request):
     """What vLLM answers under a choice: the bare label."""
     choices = (request.get("structured_outputs") or {}).get("choice") or request.get("guided_choice")
-    text = last_text(request)
+    text = last_user_text(request)
     return next(c for c in choices if c in text) if choices else f"echo: {text}"
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_magics.testing import Server
-from llm_magics.testing.answers import default_answer, last_text
+from llm_magics.testing.answers import default_answer, last_user_text
 from tests.concepts import scripted
 from tests.kernels import Kernel, kernel
 from tests.servers.anthropic import Anthropic
@@ -163,7 +163,7 @@ def answer(request: Mapping[str, Any]) -> str:
         return json.dumps(
             {"entities": [{"label": "thing", "text": "app"}, {"label": "month", "text": "May"}]}
         )
-    text = last_text(request)
+    text = last_user_text(request)
     words = {"charged": "billing", "refund": "billing", "down": "outage", "export": "how-to"}
     label = next((label for word, label in words.items() if word in text), None)
     made = default_answer(request)
@@ -174,7 +174,7 @@ def answer(request: Mapping[str, Any]) -> str:
 
 def chances(request: Mapping[str, Any], names: Any = None) -> dict[str, float]:
     """Probabilities of the labels: money tickets are billing, the others not so surely."""
-    text = last_text(request)
+    text = last_user_text(request)
     return (
         {"billing": 0.8, "outage": 0.15, "how-to": 0.05}
         if "charged" in text

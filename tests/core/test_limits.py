@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_magics.core.errors import ConnectionLost, Overloaded, RateLimited, Timeout
-from llm_magics.core.limits import Limiter, backoff, over, strictest
+from llm_magics.core.limits import RateLimiter, backoff_seconds, override_limits, strictest_limits
 from llm_magics.core.types import Limits
 from llm_magics.testing import clock
 
 
 async def asked(
-    limiter: Limiter, limits: Limits, n: int, *, latency: float = 0.02, tokens: float = 0.0
+    limiter: RateLimiter, limits: Limits, n: int, *, latency: float = 0.02, tokens: float = 0.0
 ) -> list[float]:
     """When each of ``n`` requests started."""
     starts: list[float] = []
@@ -58,7 +58,7 @@ def most_in_any(starts: list[float], seconds: float) -> int:
 def test_a_window_never_lets_more_than_n_start_in_its_span(n, seconds, rows, latency, concurrency):
     """LLooM's (n, seconds): never more than n in any window, and no row waits for longer than it must."""
     limits = Limits(window=(n, seconds), concurrency=concurrency)
-    starts = clock.run(asked(Limiter(concurrency), limits, rows, latency=latency))
+    starts = clock.run(asked(RateLimiter(concurrency), limits, rows, latency=latency))
     assert len(starts) == rows
     assert most_in_any(starts, seconds) <= n
     if latency == 0:
@@ -70,7 +70,7 @@ def test_a_new_window_counts_what_the_old_one_let_through():
     """A second cell with another window does not begin with a clean slate."""
 
     async def two() -> list[float]:
-        limiter = Limiter()
+        limiter = RateLimiter()
         first = await asked(limiter, Limits(window=(2, 10.0)), 2)
         return first + await asked(limiter, Limits(window=(3, 10.0)), 3)
 
@@ -82,7 +82,7 @@ def test_a_new_window_counts_what_the_old_one_let_through():
 @given(rpm=st.integers(1, 600), rows=st.integers(1, 300))
 def test_requests_a_minute_start_full_and_refill_evenly(rpm, rows):
     """By any time t no more than rpm + rpm*t/60 were sent, and the last goes as soon as that allows."""
-    starts = clock.run(asked(Limiter(10_000), Limits(rpm=rpm, concurrency=10_000), rows))
+    starts = clock.run(asked(RateLimiter(10_000), Limits(rpm=rpm, concurrency=10_000), rows))
     assert all(i + 1 <= rpm + rpm * start / 60 + 1e-6 for i, start in enumerate(starts))
     assert starts[-1] <= max(0, rows - rpm) * 60 / rpm + 1e-6
 
@@ -92,7 +92,7 @@ def test_tokens_a_minute_are_estimated_and_then_settled():
     """What a request took less than was estimated is given back to the next ones."""
 
     async def spend(real: float) -> float:
-        limiter = Limiter(100)
+        limiter = RateLimiter(100)
         with limiter.under(Limits(tpm=600, concurrency=100)):
             for _ in range(20):
                 limiter.release(await limiter.acquire(100), real)
@@ -105,14 +105,14 @@ def test_tokens_a_minute_are_estimated_and_then_settled():
 @pytest.mark.checklist("K5")
 def test_one_request_over_the_whole_quota_waits_for_a_full_bucket_and_goes():
     """A prompt longer than a minute's tokens is late, not stuck."""
-    assert len(clock.run(asked(Limiter(), Limits(tpm=50), 3, tokens=80))) == 3
+    assert len(clock.run(asked(RateLimiter(), Limits(tpm=50), 3, tokens=80))) == 3
 
 
 def test_a_waiting_request_holds_no_permit():
     """While one waits for its quota, nothing is in flight."""
 
     async def watch() -> int:
-        limiter = Limiter()
+        limiter = RateLimiter()
         with limiter.under(Limits(rpm=1)):
             limiter.release(await limiter.acquire())
             waiting = asyncio.create_task(limiter.acquire())
@@ -130,7 +130,7 @@ def test_a_cancelled_turn_is_passed_on():
     """Whoever leaves the queue takes nobody else's place with him."""
 
     async def leave() -> None:
-        limiter = Limiter(1)
+        limiter = RateLimiter(1)
         with limiter.under(Limits()):
             held = await limiter.acquire()
             first, second = (asyncio.create_task(limiter.acquire()) for _ in range(2))
@@ -147,7 +147,7 @@ def test_a_turn_that_came_as_its_owner_left_is_given_back():
     """Cancelled in the very moment of its turn: the permit does not leak."""
 
     async def leave() -> None:
-        limiter = Limiter(1)
+        limiter = RateLimiter(1)
         with limiter.under(Limits()):
             held = await limiter.acquire()
             left = asyncio.create_task(limiter.acquire())
@@ -165,7 +165,7 @@ def test_a_light_request_does_not_overtake_a_heavy_one():
     """First come, first served: else a long prompt might wait for ever."""
 
     async def order() -> list[str]:
-        limiter, came = Limiter(), []
+        limiter, came = RateLimiter(), []
 
         async def one(name: str, tokens: float) -> None:
             limiter.release(await limiter.acquire(tokens))
@@ -185,7 +185,7 @@ def test_when_a_stricter_run_ends_the_other_goes_on_by_its_own_limits():
     """What one cell asked for holds no longer than it runs."""
 
     async def two() -> float:
-        limiter = Limiter()
+        limiter = RateLimiter()
         with limiter.under(Limits(rpm=6000)):
             with limiter.under(Limits(rpm=1)):
                 limiter.release(await limiter.acquire())
@@ -201,7 +201,7 @@ def test_runs_side_by_side_share_one_quota():
     """Two runs of one backend together keep to what one alone would."""
 
     async def both() -> list[float]:
-        limiter = Limiter()
+        limiter = RateLimiter()
         limits = Limits(rpm=60, concurrency=50)
         first, second = await asyncio.gather(asked(limiter, limits, 60), asked(limiter, limits, 60))
         return sorted(first + second)
@@ -215,7 +215,7 @@ def test_a_run_without_a_limit_leaves_no_debt_to_the_next():
     """--rpm on the second cell only: what the first one sent is not held against it."""
 
     async def two() -> float:
-        limiter = Limiter(1000)
+        limiter = RateLimiter(1000)
         await asked(limiter, Limits(rpm=1000, concurrency=1000), 10)
         await asked(limiter, Limits(concurrency=1000), 5000)
         await asyncio.sleep(60)
@@ -228,7 +228,7 @@ def test_a_run_without_a_limit_leaves_no_debt_to_the_next():
 
 def test_a_quota_by_the_day_is_taken_as_one():
     """Groq's requests: 14,400 a day, told as such, come back one in six seconds."""
-    limiter = Limiter(4)
+    limiter = RateLimiter(4)
 
     async def learn() -> float:
         with limiter.under(Limits()):
@@ -280,7 +280,7 @@ class FixedWindow(Host):
 
 async def through(host: Host, rows: int, *, latency: float = 0.05, seed: int = 0) -> float:
     """Ask until all are answered; how long it took."""
-    limiter, chance = Limiter(64), random.Random(seed)
+    limiter, chance = RateLimiter(64), random.Random(seed)
     loop = asyncio.get_running_loop()
 
     async def one() -> None:
@@ -329,7 +329,7 @@ def test_concurrency_grows_to_what_the_host_takes_and_shrinks_at_refusals():
     """Starts gently, doubles a round trip, and a busy host halves it back."""
 
     async def go() -> tuple[int, int, float, float]:
-        limiter = Limiter(64)
+        limiter = RateLimiter(64)
         with limiter.under(Limits()):
             first = int(limiter.concurrency.allowed)
         await asked(limiter, Limits(), 300)
@@ -349,8 +349,8 @@ def test_concurrency_grows_to_what_the_host_takes_and_shrinks_at_refusals():
 def test_a_burst_of_refusals_counts_once():
     """64 answers 429 of one burst are one piece of news."""
 
-    async def go() -> Limiter:
-        limiter = Limiter(64)
+    async def go() -> RateLimiter:
+        limiter = RateLimiter(64)
         with limiter.under(Limits(concurrency=64)):
             permits = [await limiter.acquire() for _ in range(64)]
             await asyncio.sleep(0.1)
@@ -370,7 +370,7 @@ def test_an_answer_ends_the_series_of_refusals():
     """The next back-off begins anew: only refusals in a row make the pauses longer."""
 
     async def go() -> list[int]:
-        limiter, counts = Limiter(64), []
+        limiter, counts = RateLimiter(64), []
         with limiter.under(Limits()):
             for fault in (RateLimited("a"), RateLimited("b"), None, RateLimited("c")):
                 await asyncio.sleep(100)
@@ -388,7 +388,7 @@ def test_after_a_refusal_all_wait_and_then_go_through_one_two_four():
     """The pause is shared; after it one goes first, and each answer lets two more."""
 
     async def go() -> list[float]:
-        limiter = Limiter(64)
+        limiter = RateLimiter(64)
         with limiter.under(Limits(concurrency=64)):
             permit = await limiter.acquire()
             await asyncio.sleep(0.01)
@@ -403,13 +403,13 @@ def test_after_a_refusal_all_wait_and_then_go_through_one_two_four():
 
 def test_a_named_concurrency_starts_there():
     """--concurrency 256 is 256 at once, whatever the backend's own cap."""
-    starts = clock.run(asked(Limiter(64), Limits(concurrency=256), 512, latency=1.0))
+    starts = clock.run(asked(RateLimiter(64), Limits(concurrency=256), 512, latency=1.0))
     assert starts.count(starts[0]) == 256
 
 
 def test_a_named_concurrency_is_never_outgrown():
     """--concurrency 4 is 4 at once, however well it goes."""
-    starts = clock.run(asked(Limiter(64), Limits(concurrency=4), 100, latency=1.0))
+    starts = clock.run(asked(RateLimiter(64), Limits(concurrency=4), 100, latency=1.0))
     assert max(starts.count(start) for start in starts) == 4
     assert starts[-1] == pytest.approx(24)
 
@@ -433,7 +433,7 @@ def test_what_each_fault_says_of_the_hosts_room(fault, allowed, pause):
     """429 starts again at one and pauses, a full host takes 0.7 of it, a bug over there changes nothing."""
 
     async def go() -> tuple[float, float]:
-        limiter = Limiter(64, start=10)
+        limiter = RateLimiter(64, start=10)
         with limiter.under(Limits()):
             permit = await limiter.acquire()
             limiter.heard(permit, fault)
@@ -449,7 +449,7 @@ def test_the_tokens_a_host_has_left_are_not_those_in_flight():
     """Requests in flight count as requests; what they weigh is settled when they end."""
 
     async def go() -> tuple[float, float]:
-        limiter = Limiter()
+        limiter = RateLimiter()
         with limiter.under(Limits()):
             permits = [await limiter.acquire(10) for _ in range(3)]
             limiter.observe(
@@ -468,17 +468,21 @@ def test_the_tokens_a_host_has_left_are_not_those_in_flight():
 def test_flags_stand_over_a_backends_limits_only_where_they_say_something():
     """An rpm flag leaves the backend's timeout alone."""
     mine = Limits(rpm=10, timeout=7.0, retries=2)
-    assert over(mine, Limits(rpm=5)) == Limits(rpm=5, timeout=7.0, retries=2)
-    assert over(mine, None) == mine
+    assert override_limits(mine, Limits(rpm=5)) == Limits(rpm=5, timeout=7.0, retries=2)
+    assert override_limits(mine, None) == mine
 
 
 def test_of_several_limits_the_strictest_holds():
     """Of windows the slowest one counts."""
-    found = strictest([Limits(rpm=10, window=(5, 1.0)), Limits(rpm=7, concurrency=3, window=(5, 10.0))])
+    found = strictest_limits(
+        [Limits(rpm=10, window=(5, 1.0)), Limits(rpm=7, concurrency=3, window=(5, 10.0))]
+    )
     assert (found.rpm, found.concurrency, found.window) == (7, 3, (5, 10.0))
 
 
 @given(attempt=st.integers(0, 60), chance=st.floats(0, 1))
 def test_backoff_is_full_jitter_under_a_doubling_cap(attempt, chance):
     """Between nothing and 0.5*2^k seconds, at most 30."""
-    assert backoff(attempt, chance=lambda: chance) == pytest.approx(chance * min(30.0, 0.5 * 2**attempt))
+    assert backoff_seconds(attempt, chance=lambda: chance) == pytest.approx(
+        chance * min(30.0, 0.5 * 2**attempt)
+    )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from llm_magics.core.errors import NotFound, UsageError
-from llm_magics.core.parameters import KNOWN, check
+from llm_magics.core.parameters import KNOWN_PARAMETERS, check_parameters
 
 
 @pytest.mark.parametrize(
@@ -27,12 +27,12 @@ from llm_magics.core.parameters import KNOWN, check
 )
 def test_a_value_that_can_not_be_meant_is_refused_by_its_name(name, value):
     with pytest.raises(UsageError, match=f"^{name} must be "):
-        check({"temperature": 0.5, name: value})
+        check_parameters({"temperature": 0.5, name: value})
 
 
 def test_what_is_meant_passes():
     """Also numpy's numbers, null for "leave it out", and what only the server knows."""
-    check(
+    check_parameters(
         {
             "temperature": np.float64(0),
             "max_tokens": np.int64(5),
@@ -41,10 +41,10 @@ def test_what_is_meant_passes():
             "seed": None,
         }
     )
-    check({"min_p": 0.1, "reasoning_effort": "low", "logit_bias": {"5": -100}})
-    check(dict.fromkeys(KNOWN))
+    check_parameters({"min_p": 0.1, "reasoning_effort": "low", "logit_bias": {"5": -100}})
+    check_parameters(dict.fromkeys(KNOWN_PARAMETERS))
 
 
 def test_a_slip_of_a_known_name_is_no_parameter_of_the_servers():
     with pytest.raises(NotFound, match="temprature"):
-        check({"temprature": 0.5})
+        check_parameters({"temprature": 0.5})

@@ -12,7 +12,7 @@ from llm_magics.core.prompt_formats import (
     as_messages,
     fingerprint,
     prompt_of,
-    render,
+    render_format,
 )
 from llm_magics.core.types import Message, Request
 
@@ -51,8 +51,8 @@ def test_without_a_format_messages_stay_messages():
 def test_several_turns_keep_their_order():
     """An earlier answer stands between its question and the next one."""
     turns = (Message("user", "a"), Message("assistant", "b"), Message("user", "c"))
-    assert render("llama2", turns) == "<s>[INST] a [/INST] b </s><s>[INST] c [/INST]"
-    assert render("chatml", turns).count("<|im_start|>") == 4
+    assert render_format("llama2", turns) == "<s>[INST] a [/INST] b </s><s>[INST] c [/INST]"
+    assert render_format("chatml", turns).count("<|im_start|>") == 4
 
 
 def test_an_unknown_format_names_the_near_one():
@@ -81,7 +81,7 @@ def test_the_function_sees_distilabel_s_two_names():
         seen.update(system=prompt.system_prompt, text=prompt.formatted_prompt)
         return prompt.format_as("zephyr")
 
-    assert prompt_of(ask(prompt_formatting_fn=look)) == render("zephyr", TURN)
+    assert prompt_of(ask(prompt_formatting_fn=look)) == render_format("zephyr", TURN)
     assert seen == {"system": "Be kind.", "text": "Hi {x}"}
 
 
@@ -119,7 +119,7 @@ def test_no_format_loses_a_user_s_text(turns):
     """Whatever the texts hold, every user turn is in what is sent, in order."""
     messages = [Message(*turn) for turn in turns]
     for name in FORMATS:
-        rendered = render(name, messages)
+        rendered = render_format(name, messages)
         text = rendered if isinstance(rendered, str) else "".join(m.content for m in rendered)
         at = 0
         for role, content in turns:

@@ -45,14 +45,14 @@ COUNTED = [
 @pytest.mark.checklist("K8")
 def test_near_enough(counted: int, text: str) -> None:
     """Within a quarter of the true count, in any script."""
-    assert tokens.by_length(text) == pytest.approx(counted, rel=0.25)
+    assert tokens.estimate_tokens(text) == pytest.approx(counted, rel=0.25)
 
 
 @given(st.text(), st.text(max_size=20))
 @pytest.mark.checklist("K8")
 def test_never_fails(text: str, model: str) -> None:
     """Any text and any model name have a count; only nothing has none."""
-    count = tokens.count(text, model)
+    count = tokens.count_tokens(text, model)
     assert (count == 0) == (text == "")
     assert count <= 3 * len(text) + 1
 
@@ -60,13 +60,13 @@ def test_never_fails(text: str, model: str) -> None:
 @given(st.text(max_size=50), st.text(max_size=50))
 def test_more_text_is_not_less(one: str, two: str) -> None:
     """Two texts with a line between take about what they take apart."""
-    together = tokens.by_length(f"{one}\n{two}")
-    assert together >= max(tokens.by_length(one), tokens.by_length(two)) - 1
+    together = tokens.estimate_tokens(f"{one}\n{two}")
+    assert together >= max(tokens.estimate_tokens(one), tokens.estimate_tokens(two)) - 1
 
 
 def test_lone_surrogate() -> None:
     """Broken text has a count."""
-    assert tokens.count("a \ud800 b") > 0
+    assert tokens.count_tokens("a \ud800 b") > 0
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def tiktoken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
             return [1] * len(text)
 
     def get_encoding(name: str) -> Encoding:
-        assert tokens._on_disk(name), "tiktoken would have fetched its table"
+        assert tokens._is_table_on_disk(name), "tiktoken would have fetched its table"
         return Encoding()
 
     def name_for(model: str) -> str:
@@ -101,12 +101,12 @@ def table(folder: Path, name: str) -> None:
 
 def test_without_its_table_tiktoken_is_left_alone(tiktoken: Path) -> None:
     """tiktoken fetches a missing table from the network: then we estimate."""
-    assert tokens.count("abcdefgh", "gpt-4") == 1
+    assert tokens.count_tokens("abcdefgh", "gpt-4") == 1
 
 
 def test_with_its_table_tiktoken_counts(tiktoken: Path) -> None:
     """A known name by its own encoding, an unknown one by the newest."""
     table(tiktoken, "cl100k_base")
     table(tiktoken, "o200k_base")
-    assert tokens.count("abcdefgh", "gpt-4") == 8
-    assert tokens.count("abcdefgh", "somebody/else-7b") == 8
+    assert tokens.count_tokens("abcdefgh", "gpt-4") == 8
+    assert tokens.count_tokens("abcdefgh", "somebody/else-7b") == 8

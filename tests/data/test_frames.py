@@ -60,21 +60,21 @@ def test_nullable_kinds_are_kept() -> None:
 def test_rows_are_chosen_by_where_head_and_sample(native: object) -> None:
     """--where is true rows only; --sample is seeded."""
     frame, _ = frames.read(native)
-    assert frames.positions(frame, where="n >= 2") == [1, 2]
-    assert frames.positions(frame, where="n >= 2", head=1) == [1]
-    first = frames.positions(frame, sample=2, seed=5)
-    assert first == frames.positions(frame, sample=2, seed=5) == sorted(first)
+    assert frames.select_rows(frame, where="n >= 2") == [1, 2]
+    assert frames.select_rows(frame, where="n >= 2", head=1) == [1]
+    first = frames.select_rows(frame, sample=2, seed=5)
+    assert first == frames.select_rows(frame, sample=2, seed=5) == sorted(first)
 
 
 def test_where_sees_notebook_variables_and_refuses_what_is_no_condition() -> None:
     """@name as pandas users know it; anything else is one clear error."""
     frame, _ = frames.read(pd.DataFrame({"n": [1, 2]}), "d")
-    assert frames.positions(frame, where="n > @low", variables={"low": 1}) == [1]
+    assert frames.select_rows(frame, where="n > @low", variables={"low": 1}) == [1]
     for bad in ("n +", "n + 1", "missing > 1"):
         with pytest.raises(UsageError, match="--where"):
-            frames.positions(frame, where=bad)
+            frames.select_rows(frame, where=bad)
     with pytest.raises(UsageError, match="no row"):
-        frames.positions(frame, where="n > 5")
+        frames.select_rows(frame, where="n > 5")
 
 
 @pytest.mark.parametrize(
@@ -149,8 +149,8 @@ def test_vectors_are_lists_of_float32(library: str) -> None:
 def test_where_with_one_equals_sign_says_how_equal_is_written() -> None:
     frame = frames.Frame(pd.DataFrame({"n": [1, 2]}))
     with pytest.raises(UsageError, match="not true or false") as raised:
-        frames.positions(frame, where="n = 2")
+        frames.select_rows(frame, where="n = 2")
     assert "Equal is written ==" in str(raised.value)
     with pytest.raises(UsageError, match="not true or false") as raised:
-        frames.positions(frame, where="n + 1")
+        frames.select_rows(frame, where="n + 1")
     assert "==" not in str(raised.value)

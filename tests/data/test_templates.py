@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_magics.core.errors import NotFound, UsageError
-from llm_magics.data.templates import compile_template, is_null, require_columns, text_of
+from llm_magics.data.templates import cell_text, compile_template, is_null, require_columns
 
 COLUMNS = ["stars", "review text", "lang"]
 
@@ -75,7 +75,7 @@ def test_a_template_without_a_column_is_refused() -> None:
 def test_every_kind_of_missing_value_is_the_empty_text(value: object) -> None:
     """Null never becomes the word nan."""
     assert is_null(value)
-    assert text_of(value) == ""
+    assert cell_text(value) == ""
 
 
 @pytest.mark.parametrize("value", ["", 0, False, [], [1, 2], pd.Series([1, 2])])

@@ -19,7 +19,7 @@ from llm_magics.tasks.extract.plan import extract
 from llm_magics.tasks.generate.plan import generate
 from llm_magics.tasks.label.plan import label
 from llm_magics.testing import Chaos, Fault, Server
-from llm_magics.testing.answers import default_answer, last_text
+from llm_magics.testing.answers import default_answer, last_user_text
 
 LABELS = ["good", "bad"]
 
@@ -163,7 +163,7 @@ def test_a_bad_label_is_asked_about_alone(server: Server) -> None:
 def test_generate_and_extract_share_requests_too(server: Server) -> None:
     """Texts and JSON objects come back by id like labels."""
     server.host.answer = lambda request: (
-        "echo: " + last_text(request) if "Say it" in last_text(request) else default_answer(request)
+        "echo: " + last_user_text(request) if "Say it" in last_user_text(request) else default_answer(request)
     )
     made = generate(
         pd.DataFrame({"text": texts(6)}),

@@ -9,7 +9,7 @@ import pytest
 
 from llm_magics.backends.base import Backend
 from llm_magics.core.errors import AuthError, Overloaded, RateLimited
-from llm_magics.core.limits import Limiter
+from llm_magics.core.limits import RateLimiter
 from llm_magics.core.types import BackendSpec, Limits, Message, Price, Request, Response, Usage
 from llm_magics.engine.budget import Budget
 from llm_magics.engine.retries import EXTRA_RETRIES, MAX_PAUSES, Retrier, RetryPolicy
@@ -41,7 +41,7 @@ def ask(text: str = "x" * 400) -> Request:
     return Request("host", "m", (Message("user", text),), parameters={"max_new_tokens": 100})
 
 
-def attempts(host: Host, limiter: Limiter, budget: Budget | None = None) -> Retrier:
+def attempts(host: Host, limiter: RateLimiter, budget: Budget | None = None) -> Retrier:
     return Retrier(host, limiter, host.limits, budget or Budget(None, None))
 
 
@@ -58,7 +58,7 @@ def test_what_an_answer_took_is_settled_with_the_tokens_a_minute(said, taken):
     """The real tokens where there is an answer, nothing for one that cost none, the estimate for a fault."""
 
     async def one() -> float:
-        limiter = Limiter()
+        limiter = RateLimiter()
         with limiter.under(Limits(tpm=6000)):
             await attempts(Host(said), limiter).ask([ask()], lambda *_: None)
             assert limiter.in_flight == 0
@@ -72,7 +72,7 @@ def test_what_a_host_tells_of_its_quota_reaches_the_limiter():
     """And a host that tells nothing changes nothing."""
 
     async def two() -> tuple[float | None, float | None, float]:
-        limiter, host = Limiter(), Host(Response("a"), Response("b"))
+        limiter, host = RateLimiter(), Host(Response("a"), Response("b"))
         with limiter.under(Limits()):
             asking = attempts(host, limiter)
             await asking.ask([ask()], lambda *_: None)
@@ -89,7 +89,7 @@ def test_an_answer_without_a_price_gets_the_backends_and_is_counted_once():
 
     async def one() -> tuple[object, float, int]:
         host = Host(Overloaded("full", status=503), Response("yes", usage=Usage(10, 5)))
-        limiter, budget = Limiter(), Budget(5.0, Price(1e4, 1e4))
+        limiter, budget = RateLimiter(), Budget(5.0, Price(1e4, 1e4))
         with limiter.under(Limits()):
             asking = attempts(host, limiter, budget)
             (reply,) = await asking.ask([ask()], lambda *_: None)
@@ -131,7 +131,7 @@ def test_every_round_is_told_before_the_next_begins():
     rounds: list[list[str]] = []
 
     async def one() -> None:
-        limiter, host = Limiter(), Host(Overloaded("full", status=503), Response("yes"))
+        limiter, host = RateLimiter(), Host(Overloaded("full", status=503), Response("yes"))
         with limiter.under(Limits()):
             await attempts(host, limiter).ask(
                 [ask()], lambda _, outcomes: rounds.append([type(outcome).__name__ for outcome in outcomes])
@@ -150,7 +150,7 @@ def test_a_cancelled_request_leaves_nothing_behind():
                 await asyncio.sleep(60)
                 return Response("late")
 
-        limiter, budget = Limiter(), Budget(1.0, Price(1, 1))
+        limiter, budget = RateLimiter(), Budget(1.0, Price(1, 1))
         with limiter.under(Limits()):
             task = asyncio.create_task(attempts(Slow(), limiter, budget).ask([ask()], lambda *_: None))
             await asyncio.sleep(1)

@@ -18,9 +18,9 @@ from llm_magics.notebook.config.magic import NOUNS, config_command
 from llm_magics.notebook.reference import config
 from llm_magics.notebook.tables import Table
 from llm_magics.runs.session import Session
-from llm_magics.settings.config import home
+from llm_magics.settings.clear_text_keys import TypedKeyError
+from llm_magics.settings.config import home_folder
 from llm_magics.settings.table import SETTINGS
-from llm_magics.settings.typed_keys import TypedKeyError
 from tests.kernels import Kernel
 
 TYPED = "sk-typed-0123456789abcdefTYPD"
@@ -266,7 +266,7 @@ def test_a_profile_brings_back_the_set_up_without_any_secret(
     before = do.session.registry.specs()
     said = str(do("profile save work"))
     assert "left out: py" in said
-    path = home() / "profiles" / "work.toml"
+    path = home_folder() / "profiles" / "work.toml"
     assert path.stat().st_mode & 0o777 == 0o600
     assert TYPED not in path.read_text()
     assert "session:mine" in path.read_text()

@@ -52,7 +52,7 @@ def test_parts_lose_nothing_and_fit(text: str, room: int) -> None:
     """Together they are the text; each fits, but for one character that alone is too much."""
     parts = LengthPolicy("split", room, "text", "m").parts(text)
     assert "".join(parts) == text or not text[len("".join(parts)) :].strip()
-    assert all(tokens.count(part, "m") <= room or len(part) == 1 for part in parts)
+    assert all(tokens.count_tokens(part, "m") <= room or len(part) == 1 for part in parts)
 
 
 @pytest.mark.checklist("R9")
@@ -64,7 +64,7 @@ def test_truncated_rows_say_how_much_was_left_out(server: Server, options: dict[
     assert done["label_cut"].tolist()[0] == 0 and 100 < done["label_cut"].tolist()[1] < len(LONG)
     sent = [r.json["messages"] for r in server.requests]
     assert len({messages[0]["content"] for messages in sent}) == 1
-    assert max(tokens.count(m[-1]["content"]) for m in sent) <= 65
+    assert max(tokens.count_tokens(m[-1]["content"]) for m in sent) <= 65
     last = sessions.current().last
     assert "1 row was longer than 60 tokens: cut at the end; label_cut has the characters" in last.report()
     assert last.manifest()["too_long"] == {"policy": "truncate", "room": 60, "rows": 1}
@@ -112,8 +112,8 @@ def test_summaries_too_long_themselves_are_summarized_in_parts(options: dict[str
     with Server(answer=half) as halving:
         model = create(BackendSpec("custom_url", "test-model", base_url=halving.url), None)
         done = summarize([text], too_long="split", **{**options, "model": model})
-        assert max(tokens.count(r.json["messages"][-1]["content"]) for r in halving.requests) <= 65
-    assert done["summary_cut"].item() > 10 and tokens.count(done["summary"].item()) <= 60
+        assert max(tokens.count_tokens(r.json["messages"][-1]["content"]) for r in halving.requests) <= 65
+    assert done["summary_cut"].item() > 10 and tokens.count_tokens(done["summary"].item()) <= 60
     with Server(answer=lambda request: request["messages"][-1]["content"]) as stubborn:
         model = create(BackendSpec("custom_url", "test-model", base_url=stubborn.url), None)
         whole = summarize([text], too_long="split", **{**options, "model": model})

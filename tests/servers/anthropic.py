@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from llm_magics.testing.answers import pieces
+from llm_magics.testing.answers import split_tokens
 from llm_magics.testing.faults import Fault
 from llm_magics.testing.http_server import Received
 from tests.servers.provider import Provider, Refused, events, only, tokens
@@ -113,7 +113,7 @@ class Anthropic(Provider):
             chunks.append(
                 {"type": "content_block_start", "index": n, "content_block": {"type": "text", "text": ""}}
             )
-            for part in pieces(block["text"]):
+            for part in split_tokens(block["text"]):
                 delta = {"type": "text_delta", "text": part}
                 chunks.append({"type": "content_block_delta", "index": n, "delta": delta})
             chunks.append({"type": "content_block_stop", "index": n})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from llm_magics.testing.answers import pieces, vector
+from llm_magics.testing.answers import split_tokens, text_vector
 from llm_magics.testing.faults import Fault
 from llm_magics.testing.http_server import Received
 from tests.servers.provider import Provider, Refused, events, only, tokens
@@ -137,7 +137,7 @@ class Google(Provider):
         spent = {"usageMetadata": {**answer["usageMetadata"], "candidatesTokenCount": 1}}
         chunks = [
             {"candidates": [{"content": {"role": "model", "parts": [{"text": part}]}, "index": 0}], **spent}
-            for part in pieces(first["content"]["parts"][0]["text"])
+            for part in split_tokens(first["content"]["parts"][0]["text"])
         ]
         end = {**first, "content": {"role": "model", "parts": [{"text": ""}]}}
         return events([*chunks, {**answer, "candidates": [end]}])
@@ -178,7 +178,7 @@ class Google(Provider):
             only(each, "model content taskType title outputDimensionality", "requests")
         size = body["requests"][0].get("outputDimensionality", 8)
         texts = [each["content"]["parts"][0]["text"] for each in body["requests"]]
-        return {"embeddings": [{"values": vector(text, size)} for text in texts]}
+        return {"embeddings": [{"values": text_vector(text, size)} for text in texts]}
 
     def predict(self, body, fault: str):
         only(body, "instances parameters", "request")
@@ -186,5 +186,7 @@ class Google(Provider):
             only(each, "content task_type title mimeType", "instances")
         only(body.get("parameters", {}), "outputDimensionality autoTruncate", "parameters")
         texts = [each["content"] for each in body["instances"]]
-        found = [{"values": vector(text, 8), "statistics": {"token_count": tokens(text)}} for text in texts]
+        found = [
+            {"values": text_vector(text, 8), "statistics": {"token_count": tokens(text)}} for text in texts
+        ]
         return {"predictions": [{"embeddings": each} for each in found]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from llm_magics.testing.answers import label_logprobs, pieces, vector
+from llm_magics.testing.answers import label_logprobs, split_tokens, text_vector
 from llm_magics.testing.faults import Fault
 from llm_magics.testing.http_server import Received, Reply
 from tests.servers.provider import Provider, Refused, only, tokens
@@ -113,7 +113,7 @@ class Ollama(Provider):
         text = last.pop("message")["content"] if chat else last.pop("response")
         said = [
             {"message": {"role": "assistant", "content": p}} if chat else {"response": p}
-            for p in pieces(text)
+            for p in split_tokens(text)
         ]
         end = {"message": {"role": "assistant", "content": ""}} if chat else {"response": ""}
         lines = [*({"model": answer["model"], **one, "done": False} for one in said), {**last, **end}]
@@ -126,7 +126,7 @@ class Ollama(Provider):
         only(body, "model input truncate options keep_alive dimensions", "request")
         if body.get("truncate") is not False:
             raise Refused(400, "", "this stand-in wants truncate: false")
-        found = [vector(text, body.get("dimensions", 8)) for text in body["input"]]
+        found = [text_vector(text, body.get("dimensions", 8)) for text in body["input"]]
         return {
             "model": body["model"],
             "embeddings": found,

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from llm_magics.testing import Server
-from llm_magics.testing.answers import instance, pieces
-from llm_magics.testing.faults import Fault, refusal_of
+from llm_magics.testing.answers import schema_instance, split_tokens
+from llm_magics.testing.faults import Fault, http_error_of
 from llm_magics.testing.http_server import Received, Reply
 
 
@@ -47,7 +47,7 @@ class Provider:
 
     def refusal(self, fault: Fault) -> Refused:
         """A fault as this host would say it."""
-        status, code, _, message = refusal_of(fault)
+        status, code, _, message = http_error_of(fault)
         return Refused(status, code, message)
 
     # -- what all do
@@ -72,7 +72,7 @@ class Provider:
             return Reply(breaks=0)
         if kind == "html":
             return Reply(200, b"<html><body>It works!</body></html>", headers, "text/html")
-        if fault and refusal_of(fault):
+        if fault and http_error_of(fault):
             raise self.refusal(fault)
         if self.key and self.key_of(received) != self.key:
             raise self.refusal(Fault("auth"))
@@ -105,7 +105,7 @@ class Provider:
             return self.said(asked, schema)
         if schema is None:
             return f"echo: {asked}"
-        made = instance(schema, asked)
+        made = schema_instance(schema, asked)
         return made if isinstance(made, str) else json.dumps(made, ensure_ascii=False)
 
 
@@ -125,7 +125,7 @@ def only(body: Mapping[str, Any], known: str, where: str) -> None:
 
 
 def tokens(text: str) -> int:
-    return len(pieces(text))
+    return len(split_tokens(text))
 
 
 def serve(host: Provider, latency: float = 0.0) -> Server:

@@ -11,8 +11,8 @@ import pytest
 
 from llm_magics.core.errors import NotFound, UsageError
 from llm_magics.core.types import ROLES
-from llm_magics.settings.config import Config, embedded_default, home, user_file
-from llm_magics.settings.table import SETTINGS, Declared
+from llm_magics.settings.config import Config, embedded_default, home_folder, user_file
+from llm_magics.settings.table import SETTINGS, Declaration
 
 
 @pytest.fixture
@@ -219,12 +219,12 @@ def test_what_means_nothing_is_warned_about(project: Path) -> None:
 
 
 def test_home_is_the_variable_or_the_users_folder(tmp_path: Path) -> None:
-    assert home({"LLM_MAGICS_HOME": str(tmp_path)}) == tmp_path
-    assert home({}).name == "llm_magics"
+    assert home_folder({"LLM_MAGICS_HOME": str(tmp_path)}) == tmp_path
+    assert home_folder({}).name == "llm_magics"
 
 
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=lambda setting: setting.name)
-def test_each_setting_takes_its_own_default_and_has_a_meaning(setting: Declared) -> None:
+def test_each_setting_takes_its_own_default_and_has_a_meaning(setting: Declaration) -> None:
     """The table is consistent with itself: the default passes its own check."""
     assert setting.meaning.endswith(".")
     if setting.default is not None:

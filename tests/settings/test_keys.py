@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_magics.core.errors import NotFound, UsageError, hide, redact
+from llm_magics.core.errors import NotFound, UsageError, redact, register_secret
+from llm_magics.settings.clear_text_keys import TypedKeyError, check_reference, looks_like_key
 from llm_magics.settings.keys import Keys, mask
-from llm_magics.settings.typed_keys import TypedKeyError, check_reference, looks_secret
 
 OPENAI = "sk-proj-0123456789abcdefghijWXYZ"
 
@@ -159,7 +159,9 @@ def test_a_list_of_keys_shows_none_of_them() -> None:
 def test_what_looks_like_a_key_is_refused_on_a_line(line: str) -> None:
     with pytest.raises(TypedKeyError) as raised:
         Keys({}).refuse_secret(line)
-    assert not any(word in str(raised.value) for word in line.split() if len(word) > 9 and looks_secret(word))
+    assert not any(
+        word in str(raised.value) for word in line.split() if len(word) > 9 and looks_like_key(word)
+    )
 
 
 def test_a_key_known_from_elsewhere_is_refused_too() -> None:
@@ -226,5 +228,5 @@ def test_redaction_leaves_a_url_without_its_user_and_a_reference_as_it_is() -> N
 )
 def test_ordinary_names_survive_redaction(text: str) -> None:
     """Columns and models that only look a little like keys; and a stand-in key is a plain word."""
-    hide("ollama", "EMPTY")
+    register_secret("ollama", "EMPTY")
     assert redact(text) == text

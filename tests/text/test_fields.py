@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from llm_magics.backends.openai.wire import is_strict
 from llm_magics.core.errors import UsageError
-from llm_magics.text.fields import Field, fields_of, parse_fields, read_record, read_value, schema_of
+from llm_magics.text.fields import Field, as_fields, fields_schema, parse_fields, read_record, read_value
 
 BODY = """
 product: product name, null if absent
@@ -44,7 +44,7 @@ def test_a_body_becomes_typed_fields() -> None:
 
 def test_the_schema_is_one_that_strict_servers_take() -> None:
     """Every object closed, every property required; absence is null."""
-    schema = schema_of(parse_fields(BODY))
+    schema = fields_schema(parse_fields(BODY))
     assert is_strict(schema)
     assert schema["properties"]["price"] == {"type": ["number", "null"], "description": "in euros"}
     assert schema["properties"]["tone"]["enum"][-1] is None
@@ -97,7 +97,7 @@ def test_a_body_that_cant_be_read_says_where_and_why(body: str, said: str) -> No
 )
 def test_values_are_read_as_their_type(kind: str, given_: object, value: object, mended: bool) -> None:
     """What had to be mended is told apart from what fitted."""
-    (field,) = fields_of({"x": kind})
+    (field,) = as_fields({"x": kind})
     assert read_value(field, given_, "x") == (value, mended)
 
 
@@ -119,14 +119,14 @@ def test_values_are_read_as_their_type(kind: str, given_: object, value: object,
 )
 def test_what_doesnt_fit_is_an_error_that_names_the_field(kind: str, bad: object) -> None:
     """Nothing is guessed: the model is asked again with this sentence."""
-    (field,) = fields_of({"x": kind})
+    (field,) = as_fields({"x": kind})
     with pytest.raises(ValueError, match="x"):
         read_value(field, bad, "x")
 
 
 def test_python_types_are_fields_too() -> None:
     """A mapping of name -> type, from a script."""
-    kinds = [f.kind for f in fields_of({"a": str, "b": int, "c": list[str], "d": dt.date})]
+    kinds = [f.kind for f in as_fields({"a": str, "b": int, "c": list[str], "d": dt.date})]
     assert kinds == ["str", "int", "list", "date"]
 
 

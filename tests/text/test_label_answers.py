@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_magics.core.errors import AnswerError
-from llm_magics.text.label_answers import many_labels, one_label
+from llm_magics.text.json_parsing import parse_json
+from llm_magics.text.label_answers import parse_label, parse_labels
 from llm_magics.text.label_names import Labels
-from llm_magics.text.loose_json import loose_json
 
 NAMES = ["positive", "negative", "neutral"]
 LABELS = Labels(NAMES)
@@ -48,7 +48,7 @@ label_names = st.text(min_size=1, max_size=12).filter(str.strip)
 )
 def test_messy_answers_give_their_label(answer: str) -> None:
     """Fences, thinking, quotes of any language, case, prose, JSON with comments: one label meant."""
-    assert one_label(answer, LABELS)[0] == "positive"
+    assert parse_label(answer, LABELS)[0] == "positive"
 
 
 @pytest.mark.checklist("T6")
@@ -58,14 +58,14 @@ def test_messy_answers_give_their_label(answer: str) -> None:
 def test_an_answer_that_names_no_single_label_is_an_error(answer: str) -> None:
     """Nothing is guessed."""
     with pytest.raises(AnswerError):
-        one_label(answer, LABELS)
+        parse_label(answer, LABELS)
 
 
 @given(st.text())
 def test_any_text_gives_a_listed_label_or_an_error(answer: str) -> None:
     """The property that everything downstream relies on."""
     try:
-        name, _ = one_label(answer, LABELS)
+        name, _ = parse_label(answer, LABELS)
     except AnswerError:
         return
     assert name in NAMES
@@ -79,7 +79,7 @@ def test_any_text_gives_a_listed_label_or_an_error(answer: str) -> None:
 def test_any_json_gives_listed_labels_or_an_error(value: object) -> None:
     """Also where the model answers JSON of another shape."""
     try:
-        names, _ = many_labels(json.dumps({"labels": value}), LABELS)
+        names, _ = parse_labels(json.dumps({"labels": value}), LABELS)
     except AnswerError:
         return
     assert set(names) <= set(NAMES)
@@ -104,13 +104,13 @@ def test_labels_that_fold_alike_match_exactly_only() -> None:
 @pytest.mark.checklist("T2")
 def test_several_labels_come_in_the_lists_order_without_padding() -> None:
     """S3: no empty strings, no True."""
-    assert many_labels('["neutral", "Positive"]', LABELS) == (["positive", "neutral"], False)
-    assert many_labels("positive, neutral", LABELS) == (["positive", "neutral"], False)
-    assert many_labels("[\"'positive'\"]", LABELS) == (["positive"], False)
-    assert many_labels("[]", LABELS) == ([], False)
-    assert many_labels("none", LABELS) == ([], False)
-    assert many_labels('["positive", "banana"]', LABELS) == (["positive"], True)
-    assert many_labels('["positive", "neutral"]', LABELS, 1) == (["positive"], True)
+    assert parse_labels('["neutral", "Positive"]', LABELS) == (["positive", "neutral"], False)
+    assert parse_labels("positive, neutral", LABELS) == (["positive", "neutral"], False)
+    assert parse_labels("[\"'positive'\"]", LABELS) == (["positive"], False)
+    assert parse_labels("[]", LABELS) == ([], False)
+    assert parse_labels("none", LABELS) == ([], False)
+    assert parse_labels('["positive", "banana"]', LABELS) == (["positive"], True)
+    assert parse_labels('["positive", "neutral"]', LABELS, 1) == (["positive"], True)
 
 
 @given(
@@ -120,7 +120,7 @@ def test_several_labels_come_in_the_lists_order_without_padding() -> None:
 def test_json_is_found_inside_prose(value: dict, prose: str) -> None:
     """The last balanced object of an answer is its JSON."""
     lead = prose.replace("{", "").replace("[", "").replace('"', "").replace("}", "").replace("]", "")
-    assert loose_json(f"{lead} {json.dumps(value)}") == (True, value)
+    assert parse_json(f"{lead} {json.dumps(value)}") == (True, value)
 
 
 SETS = (
@@ -178,7 +178,7 @@ def test_each_label_is_found_in_every_dress(names: tuple[str, ...]) -> None:
     for name in names:
         other = next(each for each in names if each != name)
         for answer in dressed(name, other):
-            assert one_label(answer, Labels(names))[0] == name, answer
+            assert parse_label(answer, Labels(names))[0] == name, answer
 
 
 @pytest.mark.checklist("T6")
@@ -190,9 +190,9 @@ def test_around_a_label_there_may_be_anything_and_it_stays_a_listed_one(
     inner = data.draw(st.sampled_from([answer for name in names for answer in dressed(name, names[0])]))
     answer = data.draw(st.text(max_size=12)) + inner + data.draw(st.text(max_size=12))
     with contextlib.suppress(AnswerError):
-        assert one_label(answer, Labels(names))[0] in names
+        assert parse_label(answer, Labels(names))[0] in names
     try:
-        found, _ = many_labels(answer, Labels(names))
+        found, _ = parse_labels(answer, Labels(names))
     except AnswerError:
         return
     assert set(found) <= set(names) and len(set(found)) == len(found)
@@ -213,20 +213,20 @@ def test_around_a_label_there_may_be_anything_and_it_stays_a_listed_one(
 def test_a_label_that_is_not_the_answer_is_not_taken_for_it(answer: str) -> None:
     """D11: a reason, a choice of two, a thought that breaks off."""
     with pytest.raises(AnswerError):
-        one_label(answer, LABELS)
+        parse_label(answer, LABELS)
 
 
 @pytest.mark.checklist("T2")
 def test_several_labels_in_other_shapes() -> None:
     """Flags, a listed "none", a comma inside a name, objects; an object of something else is an error."""
-    assert many_labels('{"positive": true, "negative": false, "neutral": true}', LABELS)[0] == [
+    assert parse_labels('{"positive": true, "negative": false, "neutral": true}', LABELS)[0] == [
         "positive",
         "neutral",
     ]
-    assert many_labels("none", Labels(["none", "some"])) == (["none"], False)
-    assert many_labels("food, drink", Labels(["food, drink", "other"])) == (["food, drink"], False)
-    assert many_labels('[{"label": "neutral"}]', LABELS)[0] == ["neutral"]
-    assert many_labels('{"labels": null}', LABELS) == ([], False)
+    assert parse_labels("none", Labels(["none", "some"])) == (["none"], False)
+    assert parse_labels("food, drink", Labels(["food, drink", "other"])) == (["food, drink"], False)
+    assert parse_labels('[{"label": "neutral"}]', LABELS)[0] == ["neutral"]
+    assert parse_labels('{"labels": null}', LABELS) == ([], False)
     for strange in ('{"positive": 0.6, "negative": 0.4}', '{"labels": ["banana"], "reason": "negative"}'):
         with pytest.raises(AnswerError):
-            many_labels(strange, LABELS)
+            parse_labels(strange, LABELS)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_magics.core.errors import AnswerError
-from llm_magics.text.label_answers import many_labels, one_label
+from llm_magics.text.label_answers import parse_label, parse_labels
 from llm_magics.text.label_names import Labels
 
 SETS = (
@@ -118,7 +118,7 @@ def test_a_label_that_is_denied_or_doubted_is_not_the_answer() -> None:
     """ "Not spam" is no spam, "non-toxic" no toxic, "I can't say" nothing; asked about once more, then null."""
     taken = []
     for names, _, answer in every(DENIED + DOUBTED + UNFINISHED):
-        for read in (one_label, many_labels):
+        for read in (parse_label, parse_labels):
             with contextlib.suppress(AnswerError):
                 taken.append((read.__name__, names, answer, read(answer, Labels(names))))
     assert not taken
@@ -130,7 +130,7 @@ def test_a_label_that_is_said_is_found() -> None:
     lost = []
     for names, name, answer in every(SAID):
         try:
-            found = one_label(answer, Labels(names))[0]
+            found = parse_label(answer, Labels(names))[0]
         except AnswerError as error:
             lost.append((names, answer, error.message))
             continue
@@ -168,7 +168,7 @@ def test_a_label_that_is_said_is_found() -> None:
 def test_words_that_happen_to_be_labels_are_no_answer(answer: str, names: tuple[str, ...]) -> None:
     """Articles, numbers, "on the other hand", two labels compared, one key twice."""
     with pytest.raises(AnswerError):
-        one_label(answer, Labels(names))
+        parse_label(answer, Labels(names))
 
 
 FEELINGS = Labels(["joy", "anger", "fear", "surprise"])
@@ -197,7 +197,7 @@ FEELINGS = Labels(["joy", "anger", "fear", "surprise"])
 )
 def test_several_labels_as_models_give_them(answer: str, found: list[str]) -> None:
     """Lists in words, numbered, ticked, with reasons behind them."""
-    assert many_labels(answer, FEELINGS)[0] == found
+    assert parse_labels(answer, FEELINGS)[0] == found
 
 
 @pytest.mark.checklist("T2", "T6")
@@ -224,7 +224,7 @@ def test_several_labels_as_models_give_them(answer: str, found: list[str]) -> No
 def test_of_several_labels_no_part_is_taken_for_the_whole(answer: str) -> None:
     """Half a list is a wrong list; an answer that is empty or breaks off is no "none applies"."""
     with pytest.raises(AnswerError):
-        many_labels(answer, FEELINGS)
+        parse_labels(answer, FEELINGS)
 
 
 words = st.sampled_from(
@@ -258,7 +258,7 @@ def test_words_around_a_denial_do_not_undo_it(
     names, name, answer = drawn
     said = f"{' '.join(before)} {answer} {' '.join(after)}"
     try:
-        found = one_label(said, Labels(names))[0]
+        found = parse_label(said, Labels(names))[0]
     except AnswerError:
         return
     assert found != name, said

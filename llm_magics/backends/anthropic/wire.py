@@ -10,7 +10,7 @@ from llm_magics.backends.http_errors import HostMessage
 from llm_magics.backends.http_errors import host_message as read_body
 from llm_magics.backends.openai import parsing, wire
 from llm_magics.core.errors import ContentFiltered, MalformedAnswer
-from llm_magics.core.prompt_formats import as_messages, dicts, prompt_of
+from llm_magics.core.prompt_formats import as_messages, message_dicts, prompt_of
 from llm_magics.core.types import Message, OneOf, Request, Response, ResponseFormat, Schema, Usage
 
 MAX_TOKENS = 4096
@@ -60,7 +60,7 @@ def body(request: Request, model: str, refused: set[str], options: Mapping[str, 
     messages = [Message(role, whole(text)) for role, text in as_messages(prompt_of(request))]
     system = "\n\n".join(text for role, text in messages if role == "system")
     turns = [message for message in messages if message.role != "system"]
-    typed: dict[str, Any] = {"model": request.model or model, "messages": dicts(turns)}
+    typed: dict[str, Any] = {"model": request.model or model, "messages": message_dicts(turns)}
     if system and turns:
         typed["system"] = system
     elif system:

@@ -24,7 +24,7 @@ from llm_magics.core.errors import (
     Unsupported,
     UsageError,
 )
-from llm_magics.core.prompt_formats import dicts, fingerprint, prompt_of, render
+from llm_magics.core.prompt_formats import fingerprint, message_dicts, prompt_of, render_format
 from llm_magics.core.types import (
     NO_USAGE,
     BackendSpec,
@@ -256,10 +256,10 @@ def _argument(request: Request, kind: str) -> Any:
         return request
     rendered = prompt_of(request)
     if kind == "messages":
-        return rendered if isinstance(rendered, str) else dicts(rendered)
+        return rendered if isinstance(rendered, str) else message_dicts(rendered)
     if isinstance(rendered, str):
         return rendered
-    return rendered[0].content if len(rendered) == 1 else render("default", rendered)
+    return rendered[0].content if len(rendered) == 1 else render_format("default", rendered)
 
 
 def _outcome(request: Request, answer: Any, model: str, notes: tuple[str, ...]) -> Response | LLMError:

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from llm_magics.core.errors import ModelLoadError, UsageError
-from llm_magics.core.prompt_formats import dicts, prompt_of, render
+from llm_magics.core.prompt_formats import message_dicts, prompt_of, render_format
 from llm_magics.core.types import Message, Request
 
 MARK = re.compile("\ue000(\\d+)\ue001")
@@ -80,7 +80,7 @@ class ChatTemplate:
         opened is closed at once.
         """
         if self._template is None:
-            plain = render("default", messages)
+            plain = render_format("default", messages)
             assert isinstance(plain, str)
             return plain + "\n"
         if self.folds:
@@ -100,7 +100,7 @@ class ChatTemplate:
         assert self._template is not None
         try:
             text: str = self._template.render(
-                messages=dicts(messages),
+                messages=message_dicts(messages),
                 add_generation_prompt=True,
                 enable_thinking=thinking,
                 tools=None,

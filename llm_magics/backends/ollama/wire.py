@@ -8,7 +8,7 @@ from typing import Any
 from llm_magics.backends.openai import parsing, wire
 from llm_magics.backends.openai.log_probabilities import label_scores
 from llm_magics.core.errors import MalformedAnswer
-from llm_magics.core.prompt_formats import dicts, prompt_of
+from llm_magics.core.prompt_formats import message_dicts, prompt_of
 from llm_magics.core.types import OneOf, Request, Response, ResponseFormat, Schema, Usage
 
 WORDS: Mapping[str, str] = {"max_new_tokens": "num_predict", "max_tokens": "num_predict"}
@@ -58,7 +58,7 @@ def body(request: Request, model: str, who: str) -> tuple[str, dict[str, Any], t
     if isinstance(prompt, str):
         return "/api/generate", {**whole, "prompt": prompt, "raw": True}, notes + long(prompt, options)
     text = "\n".join(content for _, content in prompt)
-    return "/api/chat", {**whole, "messages": dicts(prompt)}, notes + long(text, options)
+    return "/api/chat", {**whole, "messages": message_dicts(prompt)}, notes + long(text, options)
 
 
 def parameters(given: Mapping[str, Any], sample: int) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 
 from llm_magics.backends.base import Secrets
 from llm_magics.backends.openai.presets import Endpoint, asked, headers_of
-from llm_magics.core.errors import MissingKey, hide
+from llm_magics.core.errors import MissingKey, register_secret
 from llm_magics.core.types import BackendSpec
-from llm_magics.settings.keys import VARIABLES
-from llm_magics.settings.typed_keys import is_reference, names_secret
+from llm_magics.settings.clear_text_keys import is_key_name, is_reference
+from llm_magics.settings.keys import KEY_VARIABLES
 
 FRESH = 2.0
 """Seconds before a reference is looked up again; a keyring takes milliseconds, on the loop thread."""
@@ -34,7 +34,9 @@ class Authentication:
         now = time.monotonic()
         if self._headers is None or now > self._until:
             self._headers = await self._make()
-            hide(*(value.rpartition(" ")[2] for name, value in self._headers.items() if names_secret(name)))
+            register_secret(
+                *(value.rpartition(" ")[2] for name, value in self._headers.items() if is_key_name(name))
+            )
             self._until = now + FRESH
         return self._headers
 
@@ -82,7 +84,7 @@ class Authentication:
             return ()
         return (
             f"session:{self.spec.namespace}",
-            *(f"env:{v}" for v in VARIABLES.get(self.spec.namespace, ())),
+            *(f"env:{v}" for v in KEY_VARIABLES.get(self.spec.namespace, ())),
         )
 
     def _value(self, value: str) -> str:

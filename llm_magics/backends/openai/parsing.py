@@ -124,8 +124,8 @@ def _count(number: Any) -> int:
 
 def estimated(messages: Sequence[Message], text: str, model: str) -> Usage:
     """Estimated tokens, for hosts that report none."""
-    asked = sum(tokens.count(message[1], model) for message in messages)
-    return Usage(asked, tokens.count(text, model) if text else 0, estimated=True)
+    asked = sum(tokens.count_tokens(message[1], model) for message in messages)
+    return Usage(asked, tokens.count_tokens(text, model) if text else 0, estimated=True)
 
 
 def vectors(whole: Mapping[str, Any], count: int, host: str) -> Any:

@@ -11,7 +11,7 @@ from llm_magics.backends.base import Backend, BatchBackend, Secrets
 from llm_magics.backends.namespaces import nested_backend
 from llm_magics.backends.pool.member import Member
 from llm_magics.core.errors import LLMError, RateLimited, Unsupported, UsageError
-from llm_magics.core.limits import Limiter
+from llm_magics.core.limits import RateLimiter
 from llm_magics.core.types import BackendSpec, Capabilities, Embedding, Limits, Price, Request, Response
 
 LINE = 24 * 3600.0
@@ -55,7 +55,7 @@ class PoolBackend(BatchBackend):
         said = dict.fromkeys(m.backend.announcement for m in self.members)
         return " ".join(filter(None, said))
 
-    def share(self, limiter: Callable[[Backend], Limiter]) -> None:
+    def share(self, limiter: Callable[[Backend], RateLimiter]) -> None:
         """Call each member under the limiter that all its callers share."""
         for each in self.members:
             each.share(limiter)

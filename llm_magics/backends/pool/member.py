@@ -13,7 +13,7 @@ from llm_magics.backends.http_errors import from_exception
 from llm_magics.backends.namespaces import addressed
 from llm_magics.core import tokens
 from llm_magics.core.errors import LLMError, Overloaded, RateLimited, Timeout
-from llm_magics.core.limits import Limiter, Permit
+from llm_magics.core.limits import Permit, RateLimiter
 from llm_magics.core.types import Embedding, Request, Response
 
 PATIENCE = 3
@@ -36,7 +36,7 @@ class Member:
         self.fault: LLMError | None = None
         self.failures = 0
         self.rests_until = 0.0
-        self.gate: Limiter | None = None
+        self.gate: RateLimiter | None = None
         self._asked = 0
         self._limits = ExitStack()
         self._waiting: set[asyncio.Future[Permit]] = set()
@@ -52,7 +52,7 @@ class Member:
         """True where it can't work at all: a refused key, no such model."""
         return self.rests_until == float("inf")
 
-    def share(self, limiter: Callable[[Backend], Limiter]) -> None:
+    def share(self, limiter: Callable[[Backend], RateLimiter]) -> None:
         """Use the engine's limiter of this backend from now on."""
         self.gate = limiter(self.backend)
         self.backend.share(limiter)
@@ -100,9 +100,9 @@ class Member:
             self._note(each)
         return outcome
 
-    async def _turn(self, gate: Limiter, text: str) -> Permit | None:
+    async def _turn(self, gate: RateLimiter, text: str) -> Permit | None:
         """A permit of the limiter; None for calls that still wait when the member begins to rest."""
-        weight = tokens.count(text, self.backend.model) if gate.weighs else 0.0
+        weight = tokens.count_tokens(text, self.backend.model) if gate.weighs else 0.0
         turn = asyncio.ensure_future(gate.acquire(weight))
         self._waiting.add(turn)
         try:
@@ -127,9 +127,9 @@ class Member:
             return from_exception(error, who=self.backend.name, model=self.backend.model)
 
     @contextmanager
-    def _held(self) -> Iterator[Limiter]:
+    def _held(self) -> Iterator[RateLimiter]:
         """The limiter, with this backend's limits in force while anything is sent."""
-        self.gate = self.gate or Limiter(self.backend.capabilities.max_concurrency)
+        self.gate = self.gate or RateLimiter(self.backend.capabilities.max_concurrency)
         if not self._asked:
             self._limits.enter_context(self.gate.under(self.backend.limits))
         self._asked += 1

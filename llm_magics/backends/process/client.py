@@ -17,7 +17,7 @@ from llm_magics.backends.namespaces import nested_backend
 from llm_magics.backends.process import serialization
 from llm_magics.backends.process.child import HEAD
 from llm_magics.core.errors import ConnectionLost, LLMError, MalformedAnswer, ModelLoadError, UsageError
-from llm_magics.core.limits import over
+from llm_magics.core.limits import override_limits
 from llm_magics.core.types import EMPTY, BackendSpec, Capabilities, Embedding, Request, Response
 
 DEATHS = 3
@@ -44,7 +44,7 @@ class ProcessBackend(BatchBackend):
         self.inner = None if self.loader else _inner(spec, secrets)
         if self.inner is not None:
             self.capabilities = self.inner.capabilities
-            self.limits = over(self.inner.limits, spec.limits)
+            self.limits = override_limits(self.inner.limits, spec.limits)
             self.model = self.inner.model
             self.base_url = f"process:{self.inner.namespace}@{self.inner.base_url}"
             self.price = spec.price or self.inner.price

@@ -10,7 +10,7 @@ from typing import Any
 from llm_magics.backends.specs import from_dict, to_dict
 from llm_magics.core import errors
 from llm_magics.core.errors import LLMError, UsageError
-from llm_magics.core.prompt_formats import FormattingFn, dicts, prompt_of
+from llm_magics.core.prompt_formats import FormattingFn, message_dicts, prompt_of
 from llm_magics.core.types import (
     BackendSpec,
     Choice,
@@ -81,7 +81,7 @@ def pack_request(request: Request) -> dict[str, Any]:
     prompt = prompt_of(request)
     free = {k: v for k, v in request.parameters.items() if not k.startswith("prompt_format")}
     return {
-        "messages": prompt if isinstance(prompt, str) else dicts(prompt),
+        "messages": prompt if isinstance(prompt, str) else message_dicts(prompt),
         "format": {"kind": request.response_format.kind, **asdict(request.response_format)},
         "parameters": free,
         "subject": request.subject,

@@ -12,8 +12,8 @@ from llm_magics.backends.registry import parse_spec
 from llm_magics.core.errors import NotFound, UsageError
 from llm_magics.core.types import BackendSpec, Limits
 from llm_magics.options.line_parser import LineParser, assignment, parameter
-from llm_magics.settings.quantities import price, window
-from llm_magics.settings.typed_keys import check_reference
+from llm_magics.settings.clear_text_keys import check_reference
+from llm_magics.settings.quantities import parse_price, parse_window
 
 _KINDS = ("openai", "azure", "gguf", "call", "pool", "process", "client", "model")
 _ONLY_FOR: Mapping[str, tuple[str, ...]] = {
@@ -81,10 +81,10 @@ def _call_flags(p: LineParser) -> None:
 
 
 def _limit_flags(p: LineParser) -> None:
-    p.add_argument("--price", type=price, metavar="IN/OUT", help="US dollars per million tokens")
+    p.add_argument("--price", type=parse_price, metavar="IN/OUT", help="US dollars per million tokens")
     p.add_argument("--rpm", type=float, metavar="N", help="requests a minute")
     p.add_argument("--tpm", type=float, metavar="N", help="tokens a minute")
-    p.add_argument("--window", type=window, metavar="N/SECONDS", help="at most N requests in that span")
+    p.add_argument("--window", type=parse_window, metavar="N/SECONDS", help="at most N requests in that span")
     p.add_argument("--concurrency", type=int, metavar="N", help="requests in flight")
     p.add_argument("--retries", type=int, metavar="N", help="attempts after the first")
     p.add_argument("--timeout", type=float, metavar="SECONDS", help="of one attempt")

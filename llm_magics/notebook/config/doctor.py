@@ -20,8 +20,8 @@ from llm_magics.core.errors import LLMError
 from llm_magics.core.types import TEXT, Message, Request, Usage
 from llm_magics.notebook.config import overview
 from llm_magics.notebook.tables import Table
-from llm_magics.settings.keys import REQUIRED
-from llm_magics.settings.quantities import shown_size
+from llm_magics.settings.keys import KEY_REQUIRED
+from llm_magics.settings.quantities import format_size
 from llm_magics.settings.table import SETTINGS
 
 QUESTION = "Answer with the one word: ready"
@@ -184,7 +184,7 @@ def _problems(session: Parts, name: str, needs: Needs) -> Iterator[str]:
     if needs.url and not _url(session, name):
         kind = "azure ENDPOINT" if name == "azure" else "openai URL"
         yield f"host: %llm_config add NAME --{kind} --id MODEL"
-    if name in REQUIRED and not any(step.found for step in session.keys.steps(name)):
+    if name in KEY_REQUIRED and not any(step.found for step in session.keys.steps(name)):
         yield f"key: %llm_config key set {name}"
     if name == "vertex":
         yield from _google_cloud(session)
@@ -242,7 +242,7 @@ def _store(session: Parts) -> dict[str, str]:
     except LLMError as error:
         return _row("store", "responses", "broken", str(error))
     shared = os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077
-    detail = f"{stats.rows:,} rows, {shown_size(stats.size)} in {path}"
+    detail = f"{stats.rows:,} rows, {format_size(stats.size)} in {path}"
     if shared:
         return _row("store", "responses", "broken", f"others may read it: chmod 600 {path}")
     return _row("store", "responses", "ok", detail)

@@ -12,7 +12,7 @@ from llm_magics.notebook.config.noun import MAGIC, ConfigCommand, ConfigContext,
 from llm_magics.notebook.history import keep_secrets_out
 from llm_magics.notebook.tables import Reading, Table
 from llm_magics.options.line_parser import HelpAsked, command, split, unsilenced
-from llm_magics.settings.typed_keys import refuse_assigned
+from llm_magics.settings.clear_text_keys import refuse_in_toml
 
 if TYPE_CHECKING:
     from llm_magics.runs.session import Session
@@ -27,7 +27,7 @@ def config_command(session: Session, line: str, cell: str | None = None, shell: 
     """
     with keep_secrets_out(shell, session.keys, line, cell or ""):
         session.keys.refuse_secret(cell or "")
-        refuse_assigned(cell or "")
+        refuse_in_toml(cell or "")
         if cell is not None and cell.strip():
             return _cell(session, line, cell)
         words = split(unsilenced(line)[0])

@@ -14,8 +14,8 @@ from llm_magics.core.errors import LLMError, NotFound
 from llm_magics.core.types import ROLES, BackendSpec, Limits, Price
 from llm_magics.notebook.tables import Table, cell_text
 from llm_magics.settings.config import Config, Setting
-from llm_magics.settings.keys import REQUIRED, VARIABLES, Keys
-from llm_magics.settings.quantities import shown_size, shown_span
+from llm_magics.settings.keys import KEY_REQUIRED, KEY_VARIABLES, Keys
+from llm_magics.settings.quantities import format_duration, format_size
 from llm_magics.settings.table import SETTINGS
 
 
@@ -112,7 +112,7 @@ def warnings(session: Row) -> list[str]:
         except LLMError as error:
             said.append(f"{role} is {text!r} ({origin}): {error.message}")
             continue
-        if spec.namespace in REQUIRED and not _has_key(session, spec) and spec.namespace != "azure":
+        if spec.namespace in KEY_REQUIRED and not _has_key(session, spec) and spec.namespace != "azure":
             said.append(f"{text} has no key: %llm_config key set {spec.namespace}")
     return list(dict.fromkeys(said))
 
@@ -120,7 +120,7 @@ def warnings(session: Row) -> list[str]:
 def key_of(session: Row, spec: BackendSpec) -> str:
     """A backend's key for display: its name, its last four characters, its place."""
     if not spec.key:
-        return "missing" if spec.namespace in REQUIRED else "none needed"
+        return "missing" if spec.namespace in KEY_REQUIRED else "none needed"
     scheme, _, name = spec.key.partition(":")
     step = session.keys.status(spec.key)
     place = {"env": "environment", "dotenv": "file"}.get(scheme, scheme)
@@ -130,7 +130,7 @@ def key_of(session: Row, spec: BackendSpec) -> str:
 def value_of(setting: Setting) -> Any:
     """A setting's value for display."""
     kind = SETTINGS[setting.name].kind
-    return shown_size(setting.value) if kind == "size" and setting.value is not None else setting.value
+    return format_size(setting.value) if kind == "size" and setting.value is not None else setting.value
 
 
 def origin_of(setting: Setting) -> str:
@@ -164,7 +164,7 @@ def _roles(session: Row) -> Iterator[dict[str, Any]]:
 def _backend_in_short(session: Row, spec: BackendSpec) -> str:
     if spec.namespace == "gguf":
         return f"GGUF {_file_size(spec.model)}{_loaded_state(spec)}"
-    if spec.namespace not in VARIABLES:
+    if spec.namespace not in KEY_VARIABLES:
         return "rough, by similarity; no key needed" if spec.namespace == "embedded" else spec.namespace
     endpoint = f"{spec.base_url}  " if spec.base_url else ""
     return f"{endpoint}key {key_of(session, spec)}"
@@ -172,7 +172,7 @@ def _backend_in_short(session: Row, spec: BackendSpec) -> str:
 
 def _file_size(source: str) -> str:
     path = Path(source)
-    return f"{shown_size(path.stat().st_size)}, " if path.is_file() else ""
+    return f"{format_size(path.stat().st_size)}, " if path.is_file() else ""
 
 
 def _loaded_state(spec: BackendSpec) -> str:
@@ -202,8 +202,8 @@ def _keys(session: Row) -> Iterator[dict[str, Any]]:
 
 def _loaded() -> Iterator[dict[str, Any]]:
     for info in loaded():
-        state = "in use" if info.in_use else f"idle {shown_span(info.idle)}"
-        value = f"{info.name} {shown_size(info.size)}"
+        state = "in use" if info.in_use else f"idle {format_duration(info.idle)}"
+        value = f"{info.name} {format_size(info.size)}"
         yield {
             "kind": "model",
             "name": "loaded",
@@ -221,7 +221,7 @@ def _store(session: Row) -> dict[str, Any]:
         stats = session.store.stats()
     except LLMError as error:
         return {**row, "value": error.message}
-    return {**row, "value": f"{stats.rows:,} rows {shown_size(stats.size)}"}
+    return {**row, "value": f"{stats.rows:,} rows {format_size(stats.size)}"}
 
 
 def _models(session: Row) -> Iterator[dict[str, Any]]:
@@ -309,7 +309,7 @@ def _on_disk(session: Row, row: dict[str, Any]) -> dict[str, Any]:
         found = local_path(row["model"]) or on_disk(row["model"], folder)
     except LLMError:  # a path to nothing; or no huggingface_hub, so that nothing was downloaded by it
         found = None
-    size = shown_size(found.stat().st_size) if found is not None else None
+    size = format_size(found.stat().st_size) if found is not None else None
     return {"file": row["model"], "size": size, **row, "on disk": found is not None}
 
 

@@ -13,7 +13,14 @@ from llm_magics.backends.registry import Registry, parse_spec
 from llm_magics.backends.specs import from_dict, to_dict
 from llm_magics.core.errors import NotFound, UsageError
 from llm_magics.core.types import BackendSpec
-from llm_magics.settings.config import Config, declaration, flatten, home, parse_toml, replace
+from llm_magics.settings.config import (
+    Config,
+    declaration,
+    flatten_table,
+    home_folder,
+    parse_toml,
+    replace_file,
+)
 from llm_magics.settings.table import SETTINGS
 
 _TABLES = ("settings", "roles", "backends", "aliases")
@@ -48,8 +55,8 @@ def read(text: str, what: str) -> Profile:
     """
     tables = parse_toml(text, what)
     _check_tables(tables, what)
-    settings = flatten(tables.get("settings", {}))
-    for role, model in flatten(tables.get("roles", {})).items():
+    settings = flatten_table(tables.get("settings", {}))
+    for role, model in flatten_table(tables.get("roles", {})).items():
         settings["model" if role == "default" else f"roles.{role}"] = model
     checked = {name: declaration(name).check(value) for name, value in settings.items()}
     backends = {name: _backend(name, table) for name, table in tables.get("backends", {}).items()}
@@ -60,7 +67,7 @@ def _check_tables(tables: Mapping[str, Any], what: str) -> None:
     """Raises NotFound for an unknown table, UsageError for a setting outside of ``[settings]``."""
     for name, table in tables.items():
         if name not in _TABLES:
-            astray = next((setting for setting in flatten({name: table}) if setting in SETTINGS), None)
+            astray = next((setting for setting in flatten_table({name: table}) if setting in SETTINGS), None)
             if astray is not None:
                 hint = f"Put it under that line:\n[settings]\n{astray} = ..."
                 raise UsageError(f"{astray} in {what} stands outside of [settings].", hint=hint)
@@ -131,7 +138,7 @@ def save(name: str, session: Parts) -> tuple[Path, list[str]]:
     """Write the profile ``name``; returns its file, and what could not be written."""
     path = path_of(name)
     text, left_out = write(session)
-    replace(path, text, private=True)
+    replace_file(path, text, private=True)
     return path, left_out
 
 
@@ -152,7 +159,7 @@ def load(name: str, session: Parts) -> Profile:
 
 def names() -> list[str]:
     """The saved profiles."""
-    folder = home() / "profiles"
+    folder = home_folder() / "profiles"
     return sorted(path.stem for path in folder.glob("*.toml")) if folder.is_dir() else []
 
 
@@ -164,7 +171,7 @@ def path_of(name: str) -> Path:
     """
     if not re.fullmatch(r"[A-Za-z0-9_][\w-]*", name):
         raise UsageError(f"{name!r} can't name a profile: letters, digits, '_' and '-' only.")
-    return home() / "profiles" / f"{name}.toml"
+    return home_folder() / "profiles" / f"{name}.toml"
 
 
 def _backend(name: str, table: Any) -> BackendSpec:

@@ -10,8 +10,8 @@ from llm_magics.notebook.config import overview
 from llm_magics.notebook.config.noun import MAGIC, ConfigCommand, ConfigContext, nothing
 from llm_magics.notebook.tables import Reading, Table
 from llm_magics.options.line_parser import LineParser, assignment
-from llm_magics.settings.config import declaration, home
-from llm_magics.settings.typed_keys import TypedKeyError
+from llm_magics.settings.clear_text_keys import TypedKeyError
+from llm_magics.settings.config import declaration, home_folder
 
 
 def _set_line(p: LineParser) -> None:
@@ -65,7 +65,7 @@ def _path(place: ConfigContext, _: Namespace) -> Table:
     paths = {
         **place.session.config.paths(),
         "responses": place.session.store.path,
-        "profiles": home() / "profiles",
+        "profiles": home_folder() / "profiles",
     }
     rows = [{"what": what, "path": str(path) if path else "none"} for what, path in paths.items()]
     return Table(rows, heads=False)

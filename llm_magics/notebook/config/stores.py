@@ -10,7 +10,7 @@ from llm_magics.notebook.config import profiles
 from llm_magics.notebook.config.noun import MAGIC, ConfigCommand, ConfigContext
 from llm_magics.notebook.tables import Reading, Table
 from llm_magics.options.line_parser import LineParser
-from llm_magics.settings.quantities import duration, shown_size, shown_span, size
+from llm_magics.settings.quantities import format_duration, format_size, parse_duration, parse_size
 
 
 def _cache_line(p: LineParser) -> None:
@@ -33,7 +33,7 @@ def _cache(place: ConfigContext, values: Namespace) -> Table:
             raise UsageError(f"which model? {MAGIC} cache {values.verb} NAME")
         cache().pin(values.name, values.verb == "pin")
     if values.verb == "limit" and values.name:
-        cache().limit(size(values.name))
+        cache().limit(parse_size(values.name))
         place.session.config.set("gguf.memory_limit", values.name)
     return _cached(cache())
 
@@ -42,22 +42,22 @@ def _cached(models: Any) -> Table:
     rows = [
         {
             "model": info.name,
-            "size": shown_size(info.size),
+            "size": format_size(info.size),
             "context": info.context,
             "gpu layers": info.gpu_layers,
-            "idle": "in use" if info.in_use else shown_span(info.idle),
+            "idle": "in use" if info.in_use else format_duration(info.idle),
             "pinned": info.pinned,
         }
         for info in models.entries()
     ]
-    limit = f"limit {shown_size(models.budget)}" if not callable(models.budget) else ""
+    limit = f"limit {format_size(models.budget)}" if not callable(models.budget) else ""
     return Table(rows, empty="no model is loaded", notes=[limit])
 
 
 def _responses_line(p: LineParser) -> None:
     p.add_argument("verb", nargs="?", choices=("clear",), metavar="clear")
     p.add_argument("--model", metavar="M", help="clear: only the answers of this model")
-    p.add_argument("--older-than", type=duration, metavar="7d", help="clear: only older answers")
+    p.add_argument("--older-than", type=parse_duration, metavar="7d", help="clear: only older answers")
 
 
 def _responses(place: ConfigContext, values: Namespace) -> Table:
@@ -71,7 +71,7 @@ def _responses(place: ConfigContext, values: Namespace) -> Table:
         )
     stats = store.stats()
     rows = [{"model": model, "answers": count} for model, count in stats.models.items()]
-    total = f"{stats.rows:,} answers, {shown_size(stats.size)} in {stats.path}"
+    total = f"{stats.rows:,} answers, {format_size(stats.size)} in {stats.path}"
     return Table(rows, notes=[total])
 
 

@@ -12,7 +12,7 @@ from llm_magics.backends.namespaces import BUILT_IN, create
 from llm_magics.core.prompt_formats import FORMATS
 from llm_magics.core.types import BackendSpec, Capabilities
 from llm_magics.notebook.config.doctor import NEEDS
-from llm_magics.settings.keys import REQUIRED, VARIABLES
+from llm_magics.settings.keys import KEY_REQUIRED, KEY_VARIABLES
 
 PAGE = "docs/reference/backends.md"
 
@@ -158,8 +158,8 @@ def _sign_in() -> str:
     for name in BUILT_IN:
         needs = NEEDS.get(name)
         extra = f'`%pip install "llm_magics[{needs.extra}]"`' if needs and needs.extra else ""
-        key = ", ".join(f"`{variable}`" for variable in VARIABLES.get(name, ()))
-        needed = "needed" if name in REQUIRED else "where the host asks" if key else ""
+        key = ", ".join(f"`{variable}`" for variable in KEY_VARIABLES.get(name, ()))
+        needed = "needed" if name in KEY_REQUIRED else "where the host asks" if key else ""
         if name == "vertex":
             key, needed = "`GOOGLE_CLOUD_PROJECT`, `gcloud auth application-default login`", "needed"
         rows.append((f"`{name}`", extra, key, needed))

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from llm_magics.notebook.config.doctor import NEEDS
 from llm_magics.notebook.config.magic import NOUNS
-from llm_magics.settings.keys import REQUIRED, VARIABLES
-from llm_magics.settings.quantities import shown_size
-from llm_magics.settings.table import SETTINGS, Declared
+from llm_magics.settings.keys import KEY_REQUIRED, KEY_VARIABLES
+from llm_magics.settings.quantities import format_size
+from llm_magics.settings.table import SETTINGS, Declaration
 
 PAGE = "docs/reference/config.md"
 
@@ -99,14 +99,14 @@ def _settings() -> str:
     return f"## Settings\n\n{said}\n\n{_table(heads, rows)}"
 
 
-def _default(setting: Declared) -> str:
+def _default(setting: Declaration) -> str:
     if setting.default is None:
         return ""
-    shown = shown_size(setting.default) if setting.kind == "size" else str(setting.default).lower()
+    shown = format_size(setting.default) if setting.kind == "size" else str(setting.default).lower()
     return f"`{shown}`"
 
 
-def _choices(setting: Declared) -> str:
+def _choices(setting: Declaration) -> str:
     return f" One of {', '.join(f'`{choice}`' for choice in setting.choices)}." if setting.choices else ""
 
 
@@ -115,9 +115,9 @@ def _keys() -> str:
         (
             f"`{name}`",
             ", ".join(f"`{v}`" for v in variables),
-            "yes" if name in REQUIRED else "where the host asks",
+            "yes" if name in KEY_REQUIRED else "where the host asks",
         )
-        for name, variables in VARIABLES.items()
+        for name, variables in KEY_VARIABLES.items()
     ]
     said = (
         "A key is named by where it is and looked up when a request is made: `env:VARIABLE`, `session:NAME`\n"

@@ -58,4 +58,4 @@ def _described(cell: CellInput, text: str) -> str:
     frame, _ = frames.read(data, variable)
     if rows and not rows.isdecimal():
         raise UsageError(f"--context {text!r} can't be read.", hint="--context NAME or --context NAME:ROWS")
-    return frames.described(frame, int(rows or 0))
+    return frames.describe_frame(frame, int(rows or 0))

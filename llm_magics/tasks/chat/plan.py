@@ -15,7 +15,7 @@ from llm_magics.runs.run import Plan, Run, RunContext, single_pass
 from llm_magics.runs.session import Session
 from llm_magics.tasks.chat.options import LAST_THREAD, ChatOptions
 from llm_magics.tasks.generate.task import Generate
-from llm_magics.text.loose_json import without_thinking
+from llm_magics.text.json_parsing import strip_thinking
 
 _TAGS = ("<think>", "<thinking>", "<reasoning>", "<thought>")
 """How a model's thinking begins."""
@@ -62,7 +62,7 @@ async def _streamed(context: RunContext, run: Run) -> None:
     """One pass; ``run.partial`` is the answer so far, without the model's thinking."""
 
     def hear(text: str) -> None:
-        shown = without_thinking(text)
+        shown = strip_thinking(text)
         # "<thin" is about to be hidden: it is not shown first.
         run.partial = "" if any(tag.startswith(shown) for tag in _TAGS) else shown
 

@@ -103,7 +103,7 @@ def _documents(options: ConceptsOptions) -> tuple[Documents, list[int]]:
     from llm_magics.data import frames
 
     whole = Documents.read(options.data, options.on, options.name)
-    kept = frames.positions(
+    kept = frames.select_rows(
         whole.frame,
         where=options.where,
         head=options.head,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from llm_magics.core.errors import AnswerError
 from llm_magics.core.types import Message, Request, Response, Vector
-from llm_magics.data.templates import text_of
+from llm_magics.data.templates import cell_text
 from llm_magics.engine.task import Parsed, Row, Target
 
 
@@ -27,7 +27,7 @@ class Embed:
 
     def request(self, row: Row, target: Target, sample: int = 0) -> Request | None:
         """The text in full, as the only message."""
-        text = text_of(row[self.column])
+        text = cell_text(row[self.column])
         if not text.strip():
             return None
         return target.request((Message("user", text),), text, Vector(self.dimensions), sample)

@@ -14,7 +14,7 @@ from llm_magics.runs.session import Session
 from llm_magics.tasks.extract.options import ExtractOptions
 from llm_magics.tasks.extract.pydantic_models import is_model, model_fields
 from llm_magics.tasks.extract.task import Entities, Extract
-from llm_magics.text.fields import KINDS, Field, fields_of
+from llm_magics.text.fields import KINDS, Field, as_fields
 
 
 @run_function(ExtractOptions)
@@ -55,7 +55,7 @@ def _task(given: planning.Source, options: ExtractOptions) -> Entities | Extract
     """The task over the fields asked for. Raises UsageError."""
     fields = options.fields
     model = fields if is_model(fields) else None
-    known = model_fields(model) if model is not None else fields_of(fields if fields is not None else "")
+    known = model_fields(model) if model is not None else as_fields(fields if fields is not None else "")
     column = planning.text_column(given)
     if not options.spans:
         prefix = options.output or ""

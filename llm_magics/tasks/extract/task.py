@@ -9,12 +9,12 @@ from typing import Any
 
 from llm_magics.core.errors import AnswerError
 from llm_magics.core.types import Message, Request, Response, Schema, Status
-from llm_magics.data.templates import text_of
+from llm_magics.data.templates import cell_text
 from llm_magics.engine.task import Parsed, Part, Row, Target, answer_json, is_retry, retry_request
 from llm_magics.tasks.extract.pydantic_models import checked
-from llm_magics.text.fields import Field, described, read_record, record, schema_of
+from llm_magics.text.fields import Field, describe_fields, fields_schema, object_schema, read_record
 from llm_magics.text.label_names import Labels
-from llm_magics.text.spans import locate
+from llm_magics.text.spans import locate_spans
 
 RECORDS = "records"
 """The key, and the hidden column, of an answer of several records."""
@@ -60,7 +60,7 @@ class Extract:
     @cached_property
     def format(self) -> Schema:
         """The JSON schema of one answer; the same for every row."""
-        one = self.model.model_json_schema() if self.model else schema_of(self.fields)
+        one = self.model.model_json_schema() if self.model else fields_schema(self.fields)
         return Schema(_listed(one, RECORDS) if self.many else one, "extracted")
 
     @cached_property
@@ -73,7 +73,7 @@ class Extract:
             else "Find these fields in the text. Answer with one JSON object that has exactly these keys."
         )
         lines = [aim, _GROUND, *([self.guidance] if self.guidance else []), "", "Fields:"]
-        return (Message("system", "\n".join([*lines, *described(self.fields)])),)
+        return (Message("system", "\n".join([*lines, *describe_fields(self.fields)])),)
 
     def request(self, row: Row, target: Target, sample: int = 0) -> Request | None:
         """Ask for the row's fields; None for a null or blank text."""
@@ -154,7 +154,7 @@ class Entities:
     def format(self) -> Schema:
         """The JSON schema of one answer."""
         label = {"type": "string", "enum": list(self.labels.names)}
-        return Schema(_listed(record(label=label, text={"type": "string"}), MENTIONS), "entities")
+        return Schema(_listed(object_schema(label=label, text={"type": "string"}), MENTIONS), "entities")
 
     @cached_property
     def prefix_messages(self) -> tuple[Message, ...]:
@@ -188,7 +188,7 @@ class Entities:
                 strange.append(f"the label {label!r} is none of the kinds")
             else:
                 found.append((known, quote))
-        spans, missing = locate(request.subject, found)
+        spans, missing = locate_spans(request.subject, found)
         strange += [f"{quote!r} does not stand in the text" for _, quote in missing]
         if strange and not is_retry(request):
             raise AnswerError("; ".join(strange[:5]), answer=response.text)
@@ -227,7 +227,7 @@ class Entities:
 def _request(
     head: tuple[Message, ...], form: Schema, value: Any, target: Target, sample: int
 ) -> Request | None:
-    text = text_of(value)
+    text = cell_text(value)
     if not text.strip():
         return None
     messages = (*head, Message("user", f"Text:\n{text}"))
@@ -261,7 +261,7 @@ def _mention(item: Any) -> tuple[str, str]:
 def _listed(one: Mapping[str, Any], key: str) -> dict[str, Any]:
     definitions = {"$defs": one["$defs"]} if "$defs" in one else {}
     inner = {name: part for name, part in one.items() if name != "$defs"}
-    return {**record(**{key: {"type": "array", "items": inner}}), **definitions}
+    return {**object_schema(**{key: {"type": "array", "items": inner}}), **definitions}
 
 
 def _short(error: ValueError) -> str:

@@ -10,10 +10,10 @@ from typing import Any
 
 from llm_magics.core.errors import AnswerError
 from llm_magics.core.types import Message, Request, Response, Schema
-from llm_magics.data.templates import text_of
+from llm_magics.data.templates import cell_text
 from llm_magics.engine.task import Parsed, Row, Target, answer_json, retry_request
-from llm_magics.text.fields import record
-from llm_magics.text.label_answers import one_label
+from llm_magics.text.fields import object_schema
+from llm_magics.text.label_answers import parse_label
 from llm_magics.text.label_names import Labels
 
 FIRST, SECOND, TIE = "first", "second", "tie"
@@ -48,11 +48,11 @@ class Rate:
     def format(self) -> Schema:
         """A reason, then a whole number on the scale."""
         rating = {"type": "integer", "enum": list(range(self.low, self.high + 1))}
-        return Schema(record(reason=_REASON, rating=rating), "rating")
+        return Schema(object_schema(reason=_REASON, rating=rating), "rating")
 
     def request(self, row: Row, target: Target, sample: int = 0) -> Request | None:
         """Ask for the rating; None for a null or blank text."""
-        text = text_of(row[self.column])
+        text = cell_text(row[self.column])
         if not text.strip():
             return None
         system = (
@@ -120,15 +120,15 @@ class Compare:
     def format(self) -> Schema:
         """A reason, then the verdict."""
         verdict = {"type": "string", "enum": [FIRST, SECOND, TIE]}
-        return Schema(record(reason=_REASON, better=verdict), "verdict")
+        return Schema(object_schema(reason=_REASON, better=verdict), "verdict")
 
     def texts(self, row: Row) -> list[str]:
         """The candidates of a row."""
         if len(self.candidates) > 1:
-            return [text_of(row[name]) for name in self.candidates]
+            return [cell_text(row[name]) for name in self.candidates]
         held = row[self.candidates[0]]
         held = held.tolist() if hasattr(held, "tolist") else held
-        return [text_of(item) for item in held] if isinstance(held, list | tuple) else []
+        return [cell_text(item) for item in held] if isinstance(held, list | tuple) else []
 
     def request(self, row: Row, target: Target, sample: int = 0) -> Request | None:
         """Ask which of two candidates is better; None where one of them is missing."""
@@ -153,7 +153,7 @@ class Compare:
             if verdict is None:
                 raise AnswerError(f"{said['better']!r} is no verdict", answer=response.text)
             return Parsed({self.output: verdict})
-        name, from_prose = one_label(response.text, _VERDICTS)
+        name, from_prose = parse_label(response.text, _VERDICTS)
         if from_prose:  # "First, I look at ..." is no verdict
             raise AnswerError("the answer is no JSON object", answer=response.text)
         return Parsed({self.output: name})
@@ -212,7 +212,7 @@ def _by(criteria: str) -> str:
 
 
 def _beside(row: Row, context: str | None) -> str:
-    return f"It was written for this:\n{text_of(row[context])}\n\n" if context else ""
+    return f"It was written for this:\n{cell_text(row[context])}\n\n" if context else ""
 
 
 def _request(system: str, said: str, subject: str, form: Schema, target: Target, sample: int) -> Request:

@@ -10,7 +10,7 @@ from typing import Any
 from llm_magics.core.errors import UsageError
 from llm_magics.core.types import Choice
 from llm_magics.data.templates import is_null
-from llm_magics.text.label_names import fold
+from llm_magics.text.label_names import fold_name
 
 
 def parse_choices(body: str) -> tuple[Choice, ...]:
@@ -101,7 +101,7 @@ def _checked(found: list[Choice]) -> tuple[Choice, ...]:
     seen: dict[str, str] = {}
     often = Counter(choice.name for choice in found)
     for choice in found:
-        twin = seen.setdefault(fold(choice.name), choice.name)
+        twin = seen.setdefault(fold_name(choice.name), choice.name)
         if twin != choice.name or often[twin] > 1:
             same = "stands twice" if twin == choice.name else f"and {twin!r} can't be told apart in an answer"
             raise UsageError(

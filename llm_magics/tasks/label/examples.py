@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from llm_magics.core.errors import UsageError
-from llm_magics.data.templates import is_null, text_of
+from llm_magics.data.templates import cell_text, is_null
 
 PER_LABEL = 2
 """The default number of examples a label, where all rows see the same."""
@@ -49,7 +49,7 @@ def gold(texts: Sequence[Any], labels: Sequence[Any], known: Collection[str], *,
     """
     kept: dict[str, str | tuple[str, ...]] = {}
     strange: dict[str, None] = {}
-    for text, cell in zip(map(text_of, texts), labels, strict=True):
+    for text, cell in zip(map(cell_text, texts), labels, strict=True):
         names = names_in(cell) if many else ([] if is_null(cell) else [str(cell)])
         unknown = [name for name in names if name not in known]
         strange |= dict.fromkeys(unknown)

@@ -10,7 +10,7 @@ from typing import Any
 from llm_magics.backends.base import Backend
 from llm_magics.core.types import Choice
 from llm_magics.data import frames
-from llm_magics.data.templates import text_of
+from llm_magics.data.templates import cell_text
 from llm_magics.runs.run import Run, RunContext, Strategy, single_pass
 from llm_magics.tasks.embed.plan import unit_vectors
 from llm_magics.tasks.label.examples import Gold, Nearest, fixed, folds, gold, shots
@@ -53,7 +53,7 @@ def nearest_examples(task: NearestLabel, examples: Gold, k: int, embedder: Backe
 
     async def carry_out(context: RunContext, run: Run) -> None:
         plan = run.plan
-        texts = list(dict.fromkeys(text_of(item.row[task.column]) for item in plan.work_items()))
+        texts = list(dict.fromkeys(cell_text(item.row[task.column]) for item in plan.work_items()))
         vectors = await unit_vectors(context, plan, embedder, [*examples.texts, *texts])
         index = await asyncio.to_thread(Nearest, vectors[: len(examples)], plan.seed)
         # One more than is shown: the nearest may be the row itself.

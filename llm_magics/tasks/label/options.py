@@ -122,7 +122,7 @@ def _columns(cell: CellInput) -> list[str]:
     from llm_magics.data import frames
 
     data, variable, _ = cell.space.data(cell.flags.data, cell.flags.on)
-    return frames.read_parts(data, variable)[0].columns
+    return frames.read_partitioned(data, variable)[0].columns
 
 
 def _labels_from(cell: CellInput, name: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from llm_magics.tasks.label.options import LabelOptions
 from llm_magics.tasks.label.proposing import propose_labels
 from llm_magics.tasks.label.task import RANDOM, CascadeLabel, Label, NearestLabel
 from llm_magics.tasks.label.votes import majority
-from llm_magics.text.label_names import fold
+from llm_magics.text.label_names import fold_name
 
 
 @run_function(LabelOptions)
@@ -141,7 +141,7 @@ def _check_none(found: Sequence[Choice], none: str | None) -> None:
         return
     if not none.strip():
         raise UsageError("--none names a label; it can't be blank.", hint="--none other")
-    twin = next((c.name for c in found if c.name != none and fold(c.name) == fold(none)), None)
+    twin = next((c.name for c in found if c.name != none and fold_name(c.name) == fold_name(none)), None)
     if twin is not None:
         raise UsageError(
             f"--none {none!r} and the label {twin!r} can't be told apart in an answer.",

@@ -11,13 +11,13 @@ from typing import Any, Literal, TypeAlias
 
 from llm_magics.core.errors import AnswerError
 from llm_magics.core.types import Choice, Message, OneOf, Request, Response, ResponseFormat, Schema
-from llm_magics.data.templates import text_of
+from llm_magics.data.templates import cell_text
 from llm_magics.engine.task import Parsed, Part, Row, Target, retry_request
 from llm_magics.tasks.label.columns import LabelColumns
 from llm_magics.tasks.label.votes import all_labels, mean_scores, most_voted
-from llm_magics.text.label_answers import many_labels, one_label
+from llm_magics.text.json_parsing import parse_json, strip_thinking_and_fences
+from llm_magics.text.label_answers import parse_label, parse_labels
 from llm_magics.text.label_names import Labels
-from llm_magics.text.loose_json import loose_json, visible
 
 Explain: TypeAlias = Literal[False, True, "before", "after"]
 """Whether a reason is asked for, and before or after the label; True means ``before``."""
@@ -136,7 +136,7 @@ class Label:
 
     def request(self, row: Row, target: Target, sample: int = 0) -> Request | None:
         """Ask for the row's label; None for a null or blank text."""
-        text = text_of(row[self.column])
+        text = cell_text(row[self.column])
         if not text.strip():
             return None
         messages = (*self._prefix_for(text), Message("user", _quote(text)))
@@ -208,7 +208,9 @@ class Label:
         return name, False
 
     def _read(self, text: str) -> tuple[Any, bool]:
-        return many_labels(text, self.labels, self.max_choices) if self.many else one_label(text, self.labels)
+        return (
+            parse_labels(text, self.labels, self.max_choices) if self.many else parse_label(text, self.labels)
+        )
 
     def _values(self, label: Any, scores: Mapping[str, float] | None, reason: str) -> dict[str, Any]:
         values: dict[str, Any]
@@ -277,7 +279,9 @@ def _confidence(label: Any, scores: Mapping[str, float] | None) -> float | None:
 
 def _reason_and_label(response: Response) -> tuple[str, str]:
     found, value = (
-        (True, response.parsed) if response.parsed is not None else loose_json(visible(response.text))
+        (True, response.parsed)
+        if response.parsed is not None
+        else parse_json(strip_thinking_and_fences(response.text))
     )
     if not found or not isinstance(value, Mapping):
         return "", response.text
@@ -314,7 +318,7 @@ class NearestLabel(Label):
     def request(self, row: Row, target: Target, sample: int = 0) -> Request | None:
         """Ask for the row's label with its own examples."""
         request = super().request(row, target, sample)
-        own = self.found.get(text_of(row[self.column]))
+        own = self.found.get(cell_text(row[self.column]))
         if request is None or own is None:
             return request
         head = Message("system", self.system)

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from llm_magics.data import frames
-from llm_magics.data.templates import text_of
+from llm_magics.data.templates import cell_text
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Documents:
     @cached_property
     def texts(self) -> list[str]:
         """The texts as they are, in row order; a null is the empty text."""
-        return [text_of(value) for value in self.frame.values(self.column)]
+        return [cell_text(value) for value in self.frame.values(self.column)]
 
     @cached_property
     def labels(self) -> list[Any]:

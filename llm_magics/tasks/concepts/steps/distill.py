@@ -14,7 +14,7 @@ from llm_magics.tasks.concepts.model.documents import Documents
 from llm_magics.tasks.concepts.steps.settings import InductionSettings, Point, value_or
 from llm_magics.tasks.concepts.steps.structured_prompt import Structured, items, one_line
 from llm_magics.tasks.concepts.workbench import StepRunner
-from llm_magics.text.fields import record, strings
+from llm_magics.text.fields import object_schema, string_list_schema
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class DistillFilter(_Distill):
 
     def schema(self) -> dict[str, Any]:
         """A list of quotes."""
-        return record(quotes=strings(maximum=self.n_quotes))
+        return object_schema(quotes=string_list_schema(maximum=self.n_quotes))
 
     def values(self, request: Request, answer: Mapping[str, Any], last: bool) -> Mapping[str, Any]:
         """The quotes that are quotes."""
@@ -93,7 +93,7 @@ class DistillSummarize(_Distill):
 
     def schema(self) -> dict[str, Any]:
         """A list of points."""
-        return record(bullets=strings())
+        return object_schema(bullets=string_list_schema())
 
     def values(self, request: Request, answer: Mapping[str, Any], last: bool) -> Mapping[str, Any]:
         """The points, each once."""

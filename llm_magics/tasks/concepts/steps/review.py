@@ -14,7 +14,7 @@ from llm_magics.tasks.concepts.model.concept_model import ConceptModel
 from llm_magics.tasks.concepts.steps.settings import InductionSettings, value_or
 from llm_magics.tasks.concepts.steps.structured_prompt import Structured, items, one_line
 from llm_magics.tasks.concepts.workbench import StepRunner
-from llm_magics.text.fields import record, strings
+from llm_magics.text.fields import object_schema, string_list_schema
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class ReviewRemove(_Review):
 
     def schema(self) -> dict[str, Any]:
         """A list of numbers."""
-        return record(remove=strings())
+        return object_schema(remove=string_list_schema())
 
     def values(self, request: Request, answer: Mapping[str, Any], last: bool) -> Mapping[str, Any]:
         """The numbers that stand in the list."""
@@ -75,8 +75,8 @@ class ReviewMerge(_Review):
 
     def schema(self) -> dict[str, Any]:
         """A list of groups."""
-        one = record(ids=strings(), name={"type": "string"}, criterion={"type": "string"})
-        return record(merge={"type": "array", "items": one})
+        one = object_schema(ids=string_list_schema(), name={"type": "string"}, criterion={"type": "string"})
+        return object_schema(merge={"type": "array", "items": one})
 
     def values(self, request: Request, answer: Mapping[str, Any], last: bool) -> Mapping[str, Any]:
         """The groups of two and more; a number that stood in an earlier group is left out."""
@@ -111,7 +111,7 @@ class ReviewSelect(_Review):
 
     def schema(self) -> dict[str, Any]:
         """A list of numbers."""
-        return record(keep=strings(maximum=self.most))
+        return object_schema(keep=string_list_schema(maximum=self.most))
 
     def values(self, request: Request, answer: Mapping[str, Any], last: bool) -> Mapping[str, Any]:
         """The numbers that stand in the list, at most ``most``."""
@@ -143,8 +143,8 @@ class MatchConcepts(_Review):
 
     def schema(self) -> dict[str, Any]:
         """A list of pairs."""
-        pair = record(reference={"type": "string"}, concept={"type": "string"})
-        return record(same={"type": "array", "items": pair})
+        pair = object_schema(reference={"type": "string"}, concept={"type": "string"})
+        return object_schema(same={"type": "array", "items": pair})
 
     def values(self, request: Request, answer: Mapping[str, Any], last: bool) -> Mapping[str, Any]:
         """Each reference number at most once, with a concept that exists."""

@@ -16,7 +16,7 @@ from llm_magics.tasks.concepts.model.scores import Score as Mark
 from llm_magics.tasks.concepts.steps.settings import InductionSettings, value_or
 from llm_magics.tasks.concepts.steps.structured_prompt import Structured, items, one_line
 from llm_magics.tasks.concepts.workbench import StepRunner
-from llm_magics.text.fields import record
+from llm_magics.text.fields import object_schema
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class SummarizeConcept(Structured):
 
     def schema(self) -> dict[str, Any]:
         """One text."""
-        return record(summary={"type": "string"})
+        return object_schema(summary={"type": "string"})
 
     def values(self, request: Request, answer: Mapping[str, Any], last: bool) -> Mapping[str, Any]:
         """The summary on one line."""
@@ -116,7 +116,9 @@ class Score(Structured):
         parts["answer"] = {"type": "string", "enum": list(LEVELS)}
         if self.highlights:
             parts["quote"] = text
-        return record(results={"type": "array", "items": record(**parts), "minItems": len(self.criteria)})
+        return object_schema(
+            results={"type": "array", "items": object_schema(**parts), "minItems": len(self.criteria)}
+        )
 
     @property
     def _ids(self) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from llm_magics.core.errors import AnswerError, UsageError
 from llm_magics.core.types import Message, Request, Response, Schema
-from llm_magics.data.templates import Template, compile_template, text_of
+from llm_magics.data.templates import Template, cell_text, compile_template
 from llm_magics.engine.task import Parsed, Row, Target, answer_json, is_retry, retry_request
 
 SYSTEM = (
@@ -80,7 +80,7 @@ class Structured:
 
     def request(self, row: Row, target: Target, sample: int = 0) -> Request | None:
         """The prompt with the row's fields; None where the subject is blank."""
-        subject = text_of(row[self.subject])
+        subject = cell_text(row[self.subject])
         if not subject.strip():
             return None
         text = self.template.render({**self.settings(), **row})

@@ -14,7 +14,7 @@ from llm_magics.tasks.concepts.embedded.keywords import keyword_criterion, keywo
 from llm_magics.tasks.concepts.steps.settings import InductionSettings, Point, value_or
 from llm_magics.tasks.concepts.steps.structured_prompt import Structured, items, one_line
 from llm_magics.tasks.concepts.workbench import StepRunner
-from llm_magics.text.fields import record, strings
+from llm_magics.text.fields import object_schema, string_list_schema
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,10 @@ class Synthesize(Structured):
 
     def schema(self) -> dict[str, Any]:
         """A list of concepts."""
-        one = record(name={"type": "string"}, criterion={"type": "string"}, examples=strings())
-        return record(concepts={"type": "array", "items": one, "maxItems": self.n_concepts})
+        one = object_schema(
+            name={"type": "string"}, criterion={"type": "string"}, examples=string_list_schema()
+        )
+        return object_schema(concepts={"type": "array", "items": one, "maxItems": self.n_concepts})
 
     def values(self, request: Request, answer: Mapping[str, Any], last: bool) -> Mapping[str, Any]:
         """The concepts that have a name and a criterion."""

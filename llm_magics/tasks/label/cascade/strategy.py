@@ -9,7 +9,7 @@ from typing import Any
 from llm_magics.backends.base import Backend
 from llm_magics.core.errors import Unsupported, UsageError
 from llm_magics.core.types import Result
-from llm_magics.data.templates import text_of
+from llm_magics.data.templates import cell_text
 from llm_magics.engine.deduplication import WorkItem
 from llm_magics.engine.task import Target
 from llm_magics.runs.run import Plan, Run, RunContext, Strategy, single_pass
@@ -65,7 +65,7 @@ class _Cascade:
         self.answers: dict[int, str | None] = {}
         self.chance = np.random.default_rng(run.plan.seed)
         self.work_items = list(run.plan.work_items())
-        self.texts = [text_of(item.row[self.task.column]) for item in self.work_items]
+        self.texts = [cell_text(item.row[self.task.column]) for item in self.work_items]
         self.rows = sum(bool(text.strip()) for text in self.texts)
         self.cheap = self._labeller()
 

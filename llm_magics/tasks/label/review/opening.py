@@ -9,12 +9,12 @@ from typing import Any
 from llm_magics.core.errors import UsageError
 from llm_magics.data import frames
 from llm_magics.data.frames import Frame
-from llm_magics.data.templates import is_null, text_of
+from llm_magics.data.templates import cell_text, is_null
 from llm_magics.options.run_options import RunOptions
 from llm_magics.runs.execution import execute
 from llm_magics.runs.run import Plan, Run
 from llm_magics.runs.session import Session, current
-from llm_magics.settings.config import home
+from llm_magics.settings.config import home_folder
 from llm_magics.store.gold_labels import GoldLabelStore
 from llm_magics.tasks.label import choices
 from llm_magics.tasks.label.examples import gold, names_in
@@ -130,7 +130,9 @@ def open_review(
         many=found.many,
         wide=found.wide,
         second=None if second is None else frame.require(second),
-        store=None if session.config.value("store") == "off" else GoldLabelStore(home() / "gold.sqlite3"),
+        store=None
+        if session.config.value("store") == "off"
+        else GoldLabelStore(home_folder() / "gold.sqlite3"),
         relabelling=Relabeller(session, run.plan)
         if run is not None and found.text == _task(run).column
         else None,
@@ -164,7 +166,7 @@ def _made(run: Run, frame: Frame, column: str | None) -> bool:
     labels = [task.output + name for name in task.labels.names] if task.wide else [task.output]
     if column not in (None, task.output, *labels) or not {task.column, *labels} <= set(frame.columns):
         return False
-    return [*map(text_of, plan.frame.values(task.column))] == [*map(text_of, frame.values(task.column))]
+    return [*map(cell_text, plan.frame.values(task.column))] == [*map(cell_text, frame.values(task.column))]
 
 
 def _of_run(run: Run, frame: Frame, on: str | None) -> _Labelled:

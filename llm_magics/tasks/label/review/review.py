@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeAlias
 from llm_magics.core.errors import NotFound, UsageError
 from llm_magics.data import frames
 from llm_magics.data.frames import Frame
-from llm_magics.data.templates import is_null, text_of
+from llm_magics.data.templates import cell_text, is_null
 from llm_magics.store.gold_labels import GoldLabelStore, task_key
 from llm_magics.tasks.label.columns import LabelColumns, LabelValue, label_cell, label_names
 from llm_magics.tasks.label.evaluation.agreement import Agreement, agreement, overlap
@@ -114,7 +114,7 @@ class Review:
     ) -> None:
         self.frame, self.text = frame, text
         self.columns = LabelColumns(label, tuple(labels), many, wide)
-        self.texts = [text_of(value) for value in frame.values(text)]
+        self.texts = [cell_text(value) for value in frame.values(text)]
         self._readable = sum(bool(text.strip()) for text in self.texts)
         self.given = self.columns.read(frame)
         self.confidence = self._column("confidence", float)

@@ -130,7 +130,7 @@ class LLM:
 
 def _default(read, params):
     """The choice that the prompt's last turn holds, a filled schema, or an echo of it."""
-    from llm_magics.testing.answers import instance
+    from llm_magics.testing.answers import schema_instance
 
     turn = read.rpartition("<|im_start|>user\n")[2].partition("<|im_end|>")[0]
     held = params.structured_outputs
@@ -140,7 +140,7 @@ def _default(read, params):
         return next((name for name in held.choice if name in turn), held.choice[0])
     import json
 
-    return json.dumps(instance(held.json, turn))
+    return json.dumps(schema_instance(held.json, turn))
 
 
 __all__ = ["LLM", "SamplingParams", "sampling_params"]

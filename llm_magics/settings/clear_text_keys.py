@@ -11,7 +11,7 @@ from llm_magics.core.errors import UsageError
 
 SCHEMES = ("env", "session", "keyring", "dotenv", "colab")
 
-_SHAPES = re.compile(
+_KEY_SHAPES = re.compile(
     r"(?<![A-Za-z0-9])(?:"
     r"(?:sk|pk|rk)-(?=[\w-]*\d|[\w-]{20})[\w-]{8,}"
     r"|(?:hf|gsk|xai|ghp|nvapi|pplx)[-_](?=\w*\d)[\w-]{16,}"
@@ -20,7 +20,7 @@ _SHAPES = re.compile(
     r")"
 )
 # ``eos_token``, ``max_tokens`` and ``prompt_cache_key`` are no keys.
-_NAMES = re.compile(
+_KEY_NAMES = re.compile(
     r"^(?:key|sig|signature)$|(?:api|access|secret|private|subscription|auth)[-_]?key"
     r"|(?:secret|password|passwd|authorization|cookie|credential)s?$"
     r"|(?<!bos.)(?<!eos.)(?<!pad.)(?<!unk.)(?<!sep.)(?<!cls.)(?<!mask.)(?<!stop.)(?<!start.)(?<!end.)token$",
@@ -54,17 +54,17 @@ def check_reference(text: str) -> str:
     return text
 
 
-def looks_secret(text: str) -> bool:
+def looks_like_key(text: str) -> bool:
     """True where a text contains something like a key."""
-    return _SHAPES.search(text) is not None
+    return _KEY_SHAPES.search(text) is not None
 
 
-def names_secret(name: str) -> bool:
+def is_key_name(name: str) -> bool:
     """True where a parameter, header or part of a query with this name holds a key."""
-    return _NAMES.search(name) is not None
+    return _KEY_NAMES.search(name) is not None
 
 
-def refuse_clear(values: Mapping[str, Any], instead: str = "--key env:VARIABLE") -> None:
+def refuse_clear_text(values: Mapping[str, Any], instead: str = "--key env:VARIABLE") -> None:
     """Raise where one of the values, at any depth, is a key by its name or its form.
 
     ``instead``: what to type.
@@ -72,30 +72,30 @@ def refuse_clear(values: Mapping[str, Any], instead: str = "--key env:VARIABLE")
     Raises:
         TypedKeyError: It names the value and doesn't repeat it.
     """
-    each = ((name, one) for name, value in values.items() for one in _parts(value))
+    each = ((name, one) for name, value in values.items() for one in _items(value))
     for name, value in each:
         if isinstance(value, Mapping):
-            refuse_clear(value, instead)
-        elif isinstance(value, str) and _is_clear(name, value):
+            refuse_clear_text(value, instead)
+        elif isinstance(value, str) and _is_clear_text_key(name, value):
             raise TypedKeyError(f"{name} holds a key in clear.", hint=f"Say where it is: {instead}")
 
 
-def _parts(value: Any) -> Sequence[Any]:
+def _items(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list | tuple) else (value,)
 
 
-def _is_clear(name: str, value: str) -> bool:
-    return bool(value) and not is_reference(value) and (names_secret(name) or looks_secret(value))
+def _is_clear_text_key(name: str, value: str) -> bool:
+    return bool(value) and not is_reference(value) and (is_key_name(name) or looks_like_key(value))
 
 
-def refuse_assigned(text: str) -> None:
+def refuse_in_toml(text: str) -> None:
     """The same for what a TOML text assigns, well formed or not.
 
     Raises:
         TypedKeyError: It names the value and doesn't repeat it.
     """
     for name, double, single in _ASSIGNED.findall(text):
-        refuse_clear({name.rpartition(".")[2]: double or single})
+        refuse_clear_text({name.rpartition(".")[2]: double or single})
 
 
 def refuse_in_url(what: str, url: str) -> None:
@@ -110,7 +110,7 @@ def refuse_in_url(what: str, url: str) -> None:
     except ValueError:
         raise UsageError(f"{what} is no URL: {url!r}.") from None
     queried = (name for name, _ in parse_qsl(parts.query))
-    if "@" in parts.netloc or any(map(names_secret, queried)) or looks_secret(url):
+    if "@" in parts.netloc or any(map(is_key_name, queried)) or looks_like_key(url):
         raise TypedKeyError(
             f"{what} holds a key, a user name or a password in clear.",
             hint="Give the key by reference instead: %llm_config add NAME --openai URL --key env:VARIABLE",

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llm_magics.testing import answers
-from llm_magics.testing.cases import each
-from llm_magics.testing.faults import Fault, refusal_of
+from llm_magics.testing.cases import answer_rows
+from llm_magics.testing.faults import Fault, http_error_of
 from llm_magics.testing.http_server import Received, Reply
 
-FIELDS = frozenset(
+CHAT_FIELDS = frozenset(
     {"model", "messages", "response_format", "max_tokens", "max_completion_tokens", "temperature", "top_p"}
     | {"frequency_penalty", "presence_penalty", "stop", "seed", "logprobs", "top_logprobs", "n", "stream"}
     | {"user", "logit_bias", "metadata", "store", "reasoning_effort", "tools", "tool_choice", "verbosity"}
@@ -23,7 +23,7 @@ FIELDS = frozenset(
 )
 """The fields of OpenAI's own chat endpoint; ``strict`` refuses any other."""
 
-HTML = b"<!doctype html><html><body><h1>502 Bad Gateway</h1></body></html>"
+HTML_PAGE = b"<!doctype html><html><body><h1>502 Bad Gateway</h1></body></html>"
 
 
 class Quota:
@@ -82,7 +82,9 @@ class Host:
         try:
             made = self.refusal(received, headers) or self.fated(received, fault, headers)
         except Exception as error:  # noqa: BLE001 - a server answers 500, it doesn't die
-            made = failure(500, "server_error", "server_error", f"{type(error).__name__}: {error}", headers)
+            made = error_reply(
+                500, "server_error", "server_error", f"{type(error).__name__}: {error}", headers
+            )
         return replace(made, delay=made.delay + latency, pace=self.pace)
 
     # -- saying no
@@ -93,7 +95,7 @@ class Host:
             received.headers.get("authorization", "").removeprefix("Bearer "),
             received.headers.get("api-key", ""),
         ):
-            return failure(401, "invalid_api_key", "invalid_request_error", "Incorrect API key.", headers)
+            return error_reply(401, "invalid_api_key", "invalid_request_error", "Incorrect API key.", headers)
         if received.method == "POST":
             return self.over_quota(received, headers)
         return None
@@ -102,7 +104,7 @@ class Host:
         """A 429 with the real wait where a quota is exhausted; sets the x-ratelimit headers always."""
         wait = 0.0
         for name, quota in self.quotas.items():
-            amount = 1.0 if name == "requests" else answers.tokens_of(received.json)
+            amount = 1.0 if name == "requests" else answers.count_prompt_tokens(received.json)
             wait = max(wait, quota.take(amount))
             headers[f"x-ratelimit-limit-{name}"] = f"{quota.per_minute:g}"
             headers[f"x-ratelimit-remaining-{name}"] = str(math.floor(quota.level))
@@ -111,7 +113,7 @@ class Host:
             return None
         headers["retry-after"] = f"{wait:.3f}"
         said = f"Rate limit reached. Please try again in {wait:.3f}s."
-        return failure(429, "rate_limit_exceeded", "requests", said, headers)
+        return error_reply(429, "rate_limit_exceeded", "requests", said, headers)
 
     def lacking(self, body: Mapping[str, Any]) -> tuple[str, str] | None:
         """``(field, message)`` of the first field that this server does not take."""
@@ -123,7 +125,7 @@ class Host:
                 other = "max_completion_tokens" if name == "max_tokens" else "max_tokens"
                 more = f" Use '{other}' instead." if name.startswith("max_") else ""
                 return name, f"Unsupported parameter: '{name}' is not supported with this model.{more}"
-            if self.strict and name not in FIELDS:
+            if self.strict and name not in CHAT_FIELDS:
                 return name, f"Unrecognized request argument supplied: {name}"
         return None
 
@@ -136,12 +138,12 @@ class Host:
         if fault.retry_after is not None:
             headers["retry-after"] = f"{fault.retry_after:g}"
         headers.update(fault.headers)
-        said = refusal_of(fault)
+        said = http_error_of(fault)
         if said is not None:
             status, code, kind, message = said
             if fault.body is not None:
                 return Reply(status, fault.body, headers)
-            return failure(status, code, kind, message, headers)
+            return error_reply(status, code, kind, message, headers)
         return self.broken(received, fault, headers)
 
     def broken(self, received: Received, fault: Fault, headers: dict[str, str]) -> Reply:
@@ -151,7 +153,7 @@ class Host:
         if fault.kind == "reset":
             return Reply(breaks=0)
         if fault.kind == "html":
-            return Reply(200, HTML, headers, "text/html")
+            return Reply(200, HTML_PAGE, headers, "text/html")
         if fault.kind == "redirect":
             return Reply(307, b"", {**headers, "location": fault.location})
         made = self.routed(received, fault.kind, headers)
@@ -167,28 +169,28 @@ class Host:
         route = received.route
         if received.method == "GET" and route.endswith("/models"):
             listed = [{"id": name, "object": "model", "owned_by": "loopback"} for name in self.models]
-            return succeed({"object": "list", "data": listed}, headers)
+            return json_reply({"object": "list", "data": listed}, headers)
         if received.method != "POST":
-            return failure(404, "unknown_url", "invalid_request_error", f"Unknown URL {route}", headers)
+            return error_reply(404, "unknown_url", "invalid_request_error", f"Unknown URL {route}", headers)
         body = received.json
         if not self.any_model and body.get("model", self.models[0]) not in self.models:
             said = f"The model '{body.get('model')}' does not exist."
-            return failure(404, "model_not_found", "invalid_request_error", said, headers)
+            return error_reply(404, "model_not_found", "invalid_request_error", said, headers)
         if not route.endswith(("/embeddings", "/completions")):
-            return failure(404, "unknown_url", "invalid_request_error", f"Unknown URL {route}", headers)
+            return error_reply(404, "unknown_url", "invalid_request_error", f"Unknown URL {route}", headers)
         lacking = self.lacking(body)
         if lacking:
-            return failure(
+            return error_reply(
                 400, "unsupported_parameter", "invalid_request_error", lacking[1], headers, lacking[0]
             )
         if route.endswith("/embeddings"):
-            return succeed(self.embedded(body), headers)
+            return json_reply(self.embedded(body), headers)
         whole = self.completed(body, fault, chat=route.endswith("/chat/completions"))
-        return in_pieces(whole, body, headers) if body.get("stream") else succeed(whole, headers)
+        return stream_reply(whole, body, headers) if body.get("stream") else json_reply(whole, headers)
 
     def completed(self, body: Mapping[str, Any], fault: str | None, *, chat: bool) -> dict[str, Any]:
         """A chat completion (or, without ``chat``, a plain one)."""
-        said = each(self.answer or answers.default_answer, body, fault)
+        said = answer_rows(self.answer or answers.default_answer, body, fault)
         message: dict[str, Any] = {"content": said} if isinstance(said, str) else dict(said)
         usage = message.pop("usage", None)
         choice: dict[str, Any] = {
@@ -196,7 +198,7 @@ class Host:
             "finish_reason": message.pop("finish_reason", "stop"),
             "logprobs": message.pop("logprobs", None),
         }
-        spoil(message, choice, fault)
+        apply_answer_fault(message, choice, fault)
         if body.get("logprobs") and choice["logprobs"] is None:
             choice["logprobs"] = {"content": self.logprobs(body, message.get("content") or "")}
         content = message.get("content") or ""
@@ -210,7 +212,9 @@ class Host:
             "choices": [choice],
         }
         if self.usage:
-            whole["usage"] = usage or spent(answers.tokens_of(body), len(answers.pieces(content)))
+            whole["usage"] = usage or usage_record(
+                answers.count_prompt_tokens(body), len(answers.split_tokens(content))
+            )
         return whole
 
     def logprobs(self, body: Mapping[str, Any], content: str) -> list[dict[str, Any]]:
@@ -226,17 +230,17 @@ class Host:
         inputs = body["input"] if isinstance(body["input"], list) else [body["input"]]
         size = body.get("dimensions") or self.dimensions
         coded = body.get("encoding_format") == "base64"
-        vectors = [answers.vector(text, size) for text in inputs]
+        vectors = [answers.text_vector(text, size) for text in inputs]
         data = [
-            {"object": "embedding", "index": n, "embedding": answers.in_base64(v) if coded else v}
+            {"object": "embedding", "index": n, "embedding": answers.encode_base64(v) if coded else v}
             for n, v in enumerate(vectors)
         ]
-        used = answers.tokens_of(body)
+        used = answers.count_prompt_tokens(body)
         usage = {"prompt_tokens": used, "total_tokens": used}
         return {"object": "list", "model": body.get("model"), "data": data[::-1], "usage": usage}
 
 
-def spoil(message: dict[str, Any], choice: dict[str, Any], fault: str | None) -> None:
+def apply_answer_fault(message: dict[str, Any], choice: dict[str, Any], fault: str | None) -> None:
     """Faults inside the answer itself."""
     if fault == "null":
         message["content"] = None
@@ -254,12 +258,12 @@ def spoil(message: dict[str, Any], choice: dict[str, Any], fault: str | None) ->
         choice["finish_reason"] = "content_filter"
 
 
-def in_pieces(whole: Mapping[str, Any], body: Mapping[str, Any], headers: Mapping[str, str]) -> Reply:
+def stream_reply(whole: Mapping[str, Any], body: Mapping[str, Any], headers: Mapping[str, str]) -> Reply:
     """A completion as server-sent events: a chunk a piece of the text, the usage where it was asked for."""
     choice = whole["choices"][0]
     said = choice["message"] if "message" in choice else {"content": choice["text"]}
     text = said.get("content") or ""
-    parts = answers.pieces(text) or [text]
+    parts = answers.split_tokens(text) or [text]
 
     def chunk(piece: Mapping[str, Any], reason: str | None = None) -> dict[str, Any]:
         where = {"delta": piece} if "message" in choice else {"text": piece.get("content", "")}
@@ -278,7 +282,7 @@ def in_pieces(whole: Mapping[str, Any], body: Mapping[str, Any], headers: Mappin
     return Reply(200, headers=headers, content_type="text/event-stream", pieces=events)
 
 
-def spent(prompt: int, answer: int) -> dict[str, Any]:
+def usage_record(prompt: int, answer: int) -> dict[str, Any]:
     """A usage record."""
     return {
         "prompt_tokens": prompt,
@@ -288,12 +292,12 @@ def spent(prompt: int, answer: int) -> dict[str, Any]:
     }
 
 
-def succeed(body: Mapping[str, Any], headers: Mapping[str, str]) -> Reply:
+def json_reply(body: Mapping[str, Any], headers: Mapping[str, str]) -> Reply:
     """A 200 with JSON."""
     return Reply(200, json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"), headers)
 
 
-def failure(
+def error_reply(
     status: int, code: str, kind: str, message: str, headers: Mapping[str, str], param: str | None = None
 ) -> Reply:
     """An error in OpenAI's shape."""

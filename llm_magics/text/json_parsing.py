@@ -14,65 +14,67 @@ _THINKING = re.compile(
     r"|<\|channel\|>(?:analysis|commentary)\b.*?(?=<\|channel\|>final\b|\Z)",
     re.DOTALL | re.IGNORECASE,
 )
-_THOUGHT = re.compile(rf"\A.*(?:</(?:{_TAGS})>|\[/THINK\]|\u25c1/think\u25b7)", re.DOTALL | re.IGNORECASE)
+_END_OF_THINKING = re.compile(
+    rf"\A.*(?:</(?:{_TAGS})>|\[/THINK\]|\u25c1/think\u25b7)", re.DOTALL | re.IGNORECASE
+)
 """The end of a thought whose beginning is not there: many templates put that into the prompt."""
-_CONTROL = re.compile(r"<\|channel\|>final\b\s*|<\|\w+\|>")
+_CONTROL_TOKENS = re.compile(r"<\|channel\|>final\b\s*|<\|\w+\|>")
 _FENCE = re.compile(r"```[\w+-]*[ \t]*\n?(.*?)(?:```|\Z)", re.DOTALL)
 _COMMENT = re.compile(r"(\"(?:\\.|[^\"\\])*\")|(?<![:'])//[^\n]*|/\*.*?\*/|(?<=[\s,])#[^\n]*", re.DOTALL)
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
-Objects: TypeAlias = Callable[[list[tuple[str, Any]]], Any]
+ObjectHook: TypeAlias = Callable[[list[tuple[str, Any]]], Any]
 
 
-def without_thinking(text: str) -> str:
+def strip_thinking(text: str) -> str:
     """What a person was meant to read."""
-    said = _CONTROL.sub("", _THINKING.sub("", text))
-    return _THOUGHT.sub("", said).strip()
+    said = _CONTROL_TOKENS.sub("", _THINKING.sub("", text))
+    return _END_OF_THINKING.sub("", said).strip()
 
 
-def visible(text: str) -> str:
+def strip_thinking_and_fences(text: str) -> str:
     """The answer without its thinking blocks and code fences."""
-    text = without_thinking(text)
+    text = strip_thinking(text)
     fenced = _FENCE.search(text)
     return fenced.group(1).strip() if fenced and fenced.group(1).strip() else text
 
 
-def fenced(text: str) -> list[str]:
+def fenced_blocks(text: str) -> list[str]:
     """What stands in the code fences of a text, without the blank ones."""
     return [part.strip() for part in _FENCE.findall(text) if part.strip()]
 
 
-def before_fence(text: str) -> str:
+def text_before_fence(text: str) -> str:
     """What stands before the first code fence."""
     return text.partition("```")[0]
 
 
-def loose_json(text: str, objects: Objects | None = None) -> tuple[bool, Any]:
+def parse_json(text: str, objects: ObjectHook | None = None) -> tuple[bool, Any]:
     """Whether the text holds a JSON value, and the last such object or array in it.
 
     ``objects`` makes an object from its entries as they stand there, instead of a dict.
     """
-    for value in json_values(text, objects):
+    for value in find_json_values(text, objects):
         return True, value
     return False, None
 
 
-def json_values(text: str, objects: Objects | None = None) -> Iterator[Any]:
+def find_json_values(text: str, objects: ObjectHook | None = None) -> Iterator[Any]:
     """The text as JSON, or the objects and arrays that stand in it, the last one first."""
     text = text.strip()
     found, value = _load(text, objects)
     if found:
         yield value
         return
-    for candidate in reversed(_balanced(text)):
+    for candidate in reversed(_balanced_spans(text)):
         found, value = _load(candidate, objects)
         if found:
             yield value
 
 
-def _load(text: str, objects: Objects | None) -> tuple[bool, Any]:
+def _load(text: str, objects: ObjectHook | None) -> tuple[bool, Any]:
     if text[:1] not in {"{", "[", '"'}:
         return False, None
-    for mended in (text, _mend(text)):
+    for mended in (text, _repair(text)):
         try:
             return True, json.loads(mended, strict=False, object_pairs_hook=objects)
         except (ValueError, RecursionError):  # no JSON; or brackets nested a thousand deep
@@ -80,7 +82,7 @@ def _load(text: str, objects: Objects | None) -> tuple[bool, Any]:
     return False, None
 
 
-def _mend(text: str) -> str:
+def _repair(text: str) -> str:
     """JSON with comments, trailing commas, single or typographic quotes, Python's words, made plain."""
     text = _TRAILING_COMMA.sub(r"\1", _COMMENT.sub(lambda m: m[1] or " ", text))
     text = text.translate({0x201C: '"', 0x201D: '"', 0x201E: '"', 0x00AB: '"', 0x00BB: '"'})
@@ -91,7 +93,7 @@ def _mend(text: str) -> str:
     )
 
 
-def _balanced(text: str) -> list[str]:
+def _balanced_spans(text: str) -> list[str]:
     """The outermost ``{...}`` and ``[...]`` spans, left to right."""
     spans, depth, start, quoted, escaped = [], 0, 0, False, False
     for i, c in enumerate(text):
