@@ -1,4 +1,4 @@
-"""The tree of errors. Each says what happened, what was available, and what to type next.
+"""The tree of errors; each message says what happened, what was available, and what to type next.
 
 LLMError
 ├── UsageError                 the input is not possible (nothing was sent)
@@ -32,7 +32,7 @@ import re
 import traceback
 from collections.abc import Iterable
 
-# A digit and a word's start are asked for: a column called task_description_text is no key.
+# A digit and the start of a word are required: a column called task_description_text is no key.
 _KEY_SHAPES = re.compile(
     r"(?<![A-Za-z0-9])(?:sk|pk|rk|gsk|hf|xai|ghp|nvapi|pplx|key|tok)[-_](?=[A-Za-z_\-]*\d)[A-Za-z0-9_\-]{12,}"
     r"|AIza[0-9A-Za-z_\-]{30,}"
@@ -44,26 +44,27 @@ _KEY_SHAPES = re.compile(
 
 
 _known_secrets: set[str] = set()
-"""Every key that was used in this process, so that no error message can contain one."""
+"""Every key that was used in this process; ``redact`` removes them from messages."""
 
 
 def register_secret(*secrets: str) -> None:
     """Replace these keys in all error messages from now on.
 
-    Placeholders such as ``EMPTY`` or ``ollama``, which local servers accept as a key, are not secrets.
+    Keys of fewer than eight characters are ignored: they are placeholders such as ``EMPTY`` or ``ollama``,
+    which local servers accept as a key.
     """
     _known_secrets.update(secret for secret in secrets if len(secret) >= 8)
 
 
 def redact(text: str) -> str:
-    """``text`` with every known key, and everything that looks like a key, replaced by ``***``."""
-    for secret in sorted(_known_secrets, key=len, reverse=True):  # one may begin with another
+    """Return ``text`` with every known key, and everything that looks like a key, replaced by ``***``."""
+    for secret in sorted(_known_secrets, key=len, reverse=True):  # a key may begin with another
         text = text.replace(secret, "***")
     return _KEY_SHAPES.sub("***", text)
 
 
 def closest_matches(word: str, known: Iterable[str], n: int = 3) -> list[str]:
-    """The known words most like ``word``, best first."""
+    """Return at most ``n`` of the known words that are most similar to ``word``, best first."""
     names = list(known)
     folded = {name.casefold(): name for name in reversed(names)}
     hits = difflib.get_close_matches(word.casefold(), folded, n=n, cutoff=0.6)
@@ -71,13 +72,16 @@ def closest_matches(word: str, known: Iterable[str], n: int = 3) -> list[str]:
 
 
 class LLMError(Exception):
-    """The base of every expected error. ``hint`` says what to type next; ``retryable`` errors may pass."""
+    """The base class of every expected error.
+
+    ``hint`` says what to type next. A ``retryable`` error may disappear when the request is sent again.
+    """
 
     retryable = False
     fatal = False
-    """True where every other row of the run would fail in the same way."""
+    """True where every other row of the run would fail in the same way, so that the run stops."""
     debug = False
-    """Set on this class by the magics: show the whole traceback."""
+    """Set on this class by the ``debug`` setting: show the whole traceback."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         self.message = redact(message)
@@ -88,7 +92,7 @@ class LLMError(Exception):
         return f"{self.message}\n  {self.hint}" if self.hint else self.message
 
     def _render_traceback_(self) -> list[str]:
-        """What a notebook shows in place of a traceback."""
+        """Return the lines that IPython shows in place of a traceback."""
         if LLMError.debug:
             return [redact(line) for line in traceback.format_exception(self)]
         lines = f"{type(self).__name__}: {self.message}".splitlines()
@@ -96,27 +100,27 @@ class LLMError(Exception):
 
 
 class UsageError(LLMError):
-    """What was typed can't be done; nothing was sent."""
+    """The user's input is not possible; nothing was sent."""
 
     fatal = True
 
 
 class NotFound(UsageError):
-    """A name that isn't there."""
+    """A name that doesn't exist."""
 
     @classmethod
     def among(cls, what: str, name: str, known: Iterable[str], *, hint: str = "") -> NotFound:
-        """``no {what} 'name'`` with the near names, or all of them where they are few."""
+        """Return the error ``no {what} 'name'`` with the similar names, or else the known ones."""
         names = sorted(set(map(str, known)))
         close = closest_matches(name, names)
         if close:
-            said = "Did you mean " + " or ".join(repr(c) for c in close) + "?"
+            suggestion = "Did you mean " + " or ".join(repr(c) for c in close) + "?"
         elif names:
             more = f", ... ({len(names)} in all)" if len(names) > 12 else ""
-            said = "Known: " + ", ".join(names[:12]) + more
+            suggestion = "Known: " + ", ".join(names[:12]) + more
         else:
-            said = ""
-        return cls(f"no {what} {name!r}.", hint="\n".join(filter(None, (said, hint))))
+            suggestion = ""
+        return cls(f"no {what} {name!r}.", hint="\n".join(filter(None, (suggestion, hint))))
 
 
 class MissingKey(UsageError):
@@ -128,7 +132,7 @@ class MissingPackage(UsageError):
 
     @classmethod
     def of(cls, package: str, extra: str, what: str) -> MissingPackage:
-        """The error for a missing extra, with the command that installs it."""
+        """Return the error for a missing extra, with the command that installs it."""
         return cls(f"{what} needs the package {package!r}.", hint=f'%pip install "llm_magics[{extra}]"')
 
 
@@ -137,7 +141,11 @@ class Unsupported(UsageError):
 
 
 class BackendError(LLMError):
-    """The model's side said no. ``status`` is the HTTP status, ``request_id`` the provider's."""
+    """The host or the model failed.
+
+    ``status`` is the HTTP status, ``request_id`` the provider's id of the request, ``retry_after`` the
+    seconds that the host asked to wait.
+    """
 
     def __init__(
         self,
@@ -167,7 +175,7 @@ class ModelNotFound(BackendError):
 
 
 class BadRequest(BackendError):
-    """The host refuses this row's request, and always will."""
+    """The host refuses this row's request; sending it again won't help."""
 
 
 class ContextOverflow(BadRequest):
@@ -175,7 +183,7 @@ class ContextOverflow(BadRequest):
 
 
 class ContentFiltered(BadRequest):
-    """Refused by the provider's filter."""
+    """The provider's content filter refused the request or the answer."""
 
 
 class QuotaExhausted(BackendError):
@@ -185,7 +193,7 @@ class QuotaExhausted(BackendError):
 
 
 class RateLimited(BackendError):
-    """Too many requests; ``retry_after`` in seconds where the host said so."""
+    """Too many requests; ``retry_after`` is the wait in seconds where the host gave one."""
 
     retryable = True
 
@@ -203,13 +211,13 @@ class Timeout(BackendError):
 
 
 class ConnectionLost(BackendError):
-    """The connection failed or was never established."""
+    """The connection broke or could not be established."""
 
     retryable = True
 
 
 class MalformedAnswer(BackendError):
-    """The host's body does not have the promised format."""
+    """The host's response body does not have the format of its API."""
 
     retryable = True
 
@@ -221,7 +229,7 @@ class ModelLoadError(LLMError):
 
 
 class AnswerError(LLMError):
-    """The model's answer can't be used. ``answer`` is its text."""
+    """The model's answer can't be used; ``answer`` is its text."""
 
     def __init__(self, message: str, *, answer: str = "", hint: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -229,13 +237,13 @@ class AnswerError(LLMError):
 
 
 class BudgetExceeded(LLMError):
-    """``--max-cost`` would be passed."""
+    """The run would cost more than ``--max-cost``."""
 
     fatal = True
 
 
 class StoreError(LLMError):
-    """The answer store can't be used."""
+    """The response store can't be used."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -246,5 +254,5 @@ class Interrupted(KeyboardInterrupt):
         self.message = message
 
     def _render_traceback_(self) -> list[str]:
-        """One line, no traceback."""
+        """Return one line, no traceback."""
         return [self.message]

@@ -1,7 +1,7 @@
-"""Rate limits of one backend: requests and tokens a minute, windows, adaptive concurrency.
+"""Rate limits of one backend: requests and tokens per minute, windows, adaptive concurrency.
 
-All cells and runs share one ``Limiter`` a backend. Time is the event loop's own, so that a loop with
-virtual time (``llm_magics.testing.clock``) makes every wait instant. A request that waits holds no
+All cells and runs share one ``RateLimiter`` per backend. Time is read from the event loop, so that a loop
+with virtual time (``llm_magics.testing.clock``) makes every wait instant. A request that waits holds no
 permit.
 """
 
@@ -19,31 +19,31 @@ from llm_magics.core.errors import Overloaded, RateLimited, Timeout
 from llm_magics.core.types import Limits
 
 INITIAL_CONCURRENCY = 8
-"""Requests in flight before a host has shown its capacity, unless the user set a number."""
+"""Requests in flight at the start, while a host's capacity is unknown and the user set no number."""
 
 LONGEST_PAUSE = 900.0
 """The longest Retry-After, in seconds, that is waited for."""
 
 BUSY_STATUSES = frozenset({None, 503, 504, 529})
-"""Statuses of a host with too many requests in flight, rather than of a fault."""
+"""HTTP statuses that mean too many requests in flight rather than a fault; None where no status is known."""
 
 UNBOUNDED = float("inf")
 DEFAULT_LIMITS = Limits()
 
 
 def override_limits(limits: Limits, flags: Limits | None) -> Limits:
-    """``limits`` with each field replaced that ``flags`` sets to something else than its default."""
+    """Return ``limits`` with each field replaced that ``flags`` sets to a value other than its default."""
     if flags is None:
         return limits
     names = (field.name for field in dataclasses.fields(Limits))
-    said = {
+    overrides = {
         name: getattr(flags, name) for name in names if getattr(flags, name) != getattr(DEFAULT_LIMITS, name)
     }
-    return dataclasses.replace(limits, **said)
+    return dataclasses.replace(limits, **overrides)
 
 
 def strictest_limits(several: Iterable[Limits]) -> Limits:
-    """The smallest of each limit, and the slowest of several windows."""
+    """Return the smallest value of each limit, and the slowest of the windows."""
     several = list(several)
     windows = [limits.window for limits in several if limits.window]
     return Limits(
@@ -55,26 +55,27 @@ def strictest_limits(several: Iterable[Limits]) -> Limits:
 
 
 class TokenBucket:
-    """A token bucket that refills evenly and never goes below zero; infinite until a limit is known.
+    """A token bucket that refills evenly; infinite until a limit is known.
 
-    The user's limit and the host's (from its response headers) hold side by side: the smaller one counts.
+    ``user_limit`` and ``host_limit`` (from response headers), both per minute, hold side by side: the
+    smaller one counts. ``level`` is what may be taken now, ``rate`` the refill per second.
     """
 
     def __init__(self) -> None:
-        self.own: float | None = None
-        self.hosts: float | None = None
+        self.user_limit: float | None = None
+        self.host_limit: float | None = None
         self.capacity = UNBOUNDED
         self.rate = UNBOUNDED
         self.level = UNBOUNDED
         self.updated = 0.0
 
     def limit(self, per_minute: float | None) -> None:
-        """What the user allows per minute, None for no limit."""
-        self.own = per_minute
+        """Set what the user allows per minute; None is no limit."""
+        self.user_limit = per_minute
         self._resize()
 
     def _resize(self, rate: float | None = None) -> None:
-        known = [limit for limit in (self.own, self.hosts) if limit is not None]
+        known = [limit for limit in (self.user_limit, self.host_limit) if limit is not None]
         self.capacity = min(known, default=UNBOUNDED)
         self.rate = self.capacity / 60 if rate is None else min(rate, self.capacity / 60)
         self.level = min(self.level, self.capacity)
@@ -82,26 +83,26 @@ class TokenBucket:
     def observe(
         self, now: float, limit: float, remaining: float, reset: float | None, in_flight: float
     ) -> None:
-        """Take over the host's count where it is stricter than ours.
+        """Adopt the host's count, from its response headers, where it is stricter than the local one.
 
-        ``reset`` is the time until the quota is full again; one far beyond a minute belongs to a slower
-        quota (requests a day).
+        ``reset`` is the time in seconds until the quota is full again; a time far beyond a minute belongs
+        to a slower quota (requests per day).
         """
         self.refill(now)
-        first = self.hosts is None
-        self.hosts = limit
+        first = self.host_limit is None
+        self.host_limit = limit
         slower = reset is not None and reset > 90 and remaining < limit
         self._resize((limit - remaining) / reset if slower and reset else None)
         self.level = min(self.level, remaining - (in_flight if first else 0))
 
     def refill(self, now: float) -> None:
-        """Bring the level up to ``now``."""
+        """Add what was refilled up to the time ``now``."""
         if self.capacity is not UNBOUNDED:
             self.level = min(self.capacity, self.level + (now - self.updated) * self.rate)
         self.updated = now
 
     def wait(self, now: float, amount: float) -> float:
-        """Seconds until ``amount`` may be taken; more than the capacity waits for a full bucket."""
+        """Return the seconds until ``amount`` may be taken, at most until the bucket is full."""
         if self.capacity is UNBOUNDED:
             return 0.0
         self.refill(now)
@@ -118,7 +119,7 @@ class TokenBucket:
 class SlidingWindow:
     """At most ``n`` starts in any span of ``seconds`` (LLooM's rate_limit tuple).
 
-    The span is lengthened by ``slack``: requests that leave evenly may arrive at the host unevenly.
+    The span is lengthened a little, because requests that leave evenly may arrive at the host unevenly.
     """
 
     def __init__(self, n: int, seconds: float) -> None:
@@ -127,7 +128,7 @@ class SlidingWindow:
         self.starts: deque[float] = deque(maxlen=n)
 
     def wait(self, now: float) -> float:
-        """Seconds until one more may start."""
+        """Return the seconds until one more request may start."""
         if len(self.starts) < self.n:
             return 0.0
         return max(0.0, self.starts[0] + self.span - now)
@@ -138,10 +139,11 @@ class SlidingWindow:
 
 
 class AdaptiveConcurrency:
-    """The number of requests in flight: TCP's slow start, additive increase, multiplicative decrease.
+    """The allowed number of requests in flight, adapted to the host like TCP's congestion window.
 
-    It doubles each round trip until the first refusal, then grows by one a round trip (Jacobson 1988); a
-    refusal multiplies it by 0.7, at most once a round trip, and a 429 restarts it at one.
+    The number doubles each round trip until the first refusal (slow start), then grows by one per round
+    trip (Jacobson 1988). A refusal multiplies it by 0.7, at most once per round trip, and a 429 restarts
+    it at one. ``threshold`` is where the growth changes; it is infinite until the first refusal.
     """
 
     def __init__(self, cap: int, *, start: int = INITIAL_CONCURRENCY) -> None:
@@ -151,21 +153,18 @@ class AdaptiveConcurrency:
         self.changed = 0.0
 
     def resize(self, cap: int, *, start: int | None = None) -> None:
-        """Set a new cap; ``start`` takes effect at once where the user set the number."""
+        """Set a new maximum; a number that the user set (``start``) takes effect at once."""
         self.cap = cap
         wanted = self.allowed if start is None or self.threshold is not UNBOUNDED else start
         self.allowed = float(max(1, min(cap, wanted)))
 
-    def succeeded(self) -> None:
+    def record_success(self) -> None:
         """Count a success, which allows a little more concurrency."""
         step = 1.0 if self.allowed < self.threshold else 1.0 / self.allowed
         self.allowed = min(float(self.cap), self.allowed + step)
 
-    def refused(self, started: float, now: float, *, restart: bool) -> bool:
-        """Lower the concurrency.
-
-        Returns False for a request from before the last decrease, which tells nothing new.
-        """
+    def record_refusal(self, started: float, now: float, *, restart: bool) -> bool:
+        """Lower the concurrency; returns False for a request that was sent before the last decrease."""
         if started < self.changed:
             return False
         self.changed = now
@@ -199,93 +198,95 @@ class RateLimiter:
         self._timer: asyncio.TimerHandle | None = None
 
     @contextmanager
-    def under(self, limits: Limits) -> Iterator[None]:
-        """Apply ``limits`` for the duration of a run; of runs side by side the strictest limits hold."""
+    def applied(self, limits: Limits) -> Iterator[None]:
+        """Apply ``limits`` for the duration of a run; with several runs at once the strictest limits hold."""
         self._active.append(limits)
-        self._adopt()
+        self._apply_active_limits()
         try:
             yield
         finally:
             self._active.remove(limits)
             if self._active:
-                self._adopt()
+                self._apply_active_limits()
 
-    def _adopt(self) -> None:
+    def _apply_active_limits(self) -> None:
         limits = strictest_limits(self._active)
         self.requests.limit(limits.rpm)
         self.tokens.limit(limits.tpm)
-        named = limits.concurrency
-        self.concurrency.resize(named or self.cap, start=named)
+        chosen = limits.concurrency
+        self.concurrency.resize(chosen or self.cap, start=chosen)
         if limits.window is None:
             self.window = None
-        elif self.window is None or (self.window.n, self.window.span) != _shape(limits.window):
-            old, self.window = self.window, SlidingWindow(*limits.window)
-            if old is not None:
-                self.window.starts.extend(old.starts)
+            return
+        window = SlidingWindow(*limits.window)
+        if self.window is None:
+            self.window = window
+        elif (self.window.n, self.window.span) != (window.n, window.span):
+            window.starts.extend(self.window.starts)
+            self.window = window
 
     @property
-    def weighs(self) -> bool:
-        """Whether tokens are limited, so that an estimate of them is needed."""
+    def counts_tokens(self) -> bool:
+        """Whether tokens are limited, so that ``acquire`` needs an estimate of them."""
         return self.tokens.capacity is not UNBOUNDED
 
     @property
-    def crowded(self) -> bool:
-        """True where the host refused before and the queue is as long as its capacity."""
+    def is_saturated(self) -> bool:
+        """Whether the host refused before and the queue is as long as its capacity."""
         refused = self.concurrency.threshold is not UNBOUNDED
         return refused and len(self._waiting) >= self.concurrency.allowed
 
     async def acquire(self, tokens: float = 0.0) -> Permit:
-        """Wait for a permit, first come, first served."""
+        """Wait for a permit, first come, first served; ``tokens`` is the request's estimate."""
         now = asyncio.get_running_loop().time()
         if not self._waiting and self._delay(now, tokens) == 0.0:
             return self._grant(now, tokens)
-        turn: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
-        self._waiting.append((turn, tokens))
-        self._pump()
+        future: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
+        self._waiting.append((future, tokens))
+        self._grant_waiting()
         try:
-            return await turn
+            return await future
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.release(turn.result())
-            self._pump()
+            if future.done() and not future.cancelled():
+                self.release(future.result())
+            self._grant_waiting()
             raise
 
     def release(self, permit: Permit, tokens: float | None = None) -> None:
-        """End a request; ``tokens`` it really used replace the estimate."""
+        """End a request; the ``tokens`` that it really used replace the estimate."""
         self.in_flight -= 1
-        if tokens is not None and self.weighs:
+        if tokens is not None and self.counts_tokens:
             self.tokens.take(tokens - permit.tokens)
         if self._waiting:
-            self._pump()
+            self._grant_waiting()
 
-    def succeeded(self) -> None:
-        """An answer came in time."""
+    def record_success(self) -> None:
+        """Count an answer that came in time."""
         self.refusals = 0
-        self.concurrency.succeeded()
+        self.concurrency.record_success()
 
-    def heard(self, permit: Permit, fault: object) -> None:
+    def record_outcome(self, permit: Permit, fault: object) -> None:
         """Adapt to the outcome of a request: a retryable error, or None for a success."""
-        asked = float(getattr(fault, "retry_after", None) or 0.0)
+        retry_after = float(getattr(fault, "retry_after", None) or 0.0)
         if fault is None:
-            self.succeeded()
+            self.record_success()
         elif isinstance(fault, RateLimited):
-            drawn = asked * (1 + 0.1 * random.random())  # noqa: S311 - jitter, not a secret
-            self.refused(
-                permit, drawn if 0 < drawn < LONGEST_PAUSE else backoff_seconds(self.refusals), restart=True
-            )
+            jittered = retry_after * (1 + 0.1 * random.random())  # noqa: S311 - jitter, not a secret
+            pause = jittered if 0 < jittered < LONGEST_PAUSE else backoff_seconds(self.refusals)
+            self.record_refusal(permit, pause, restart=True)
         elif isinstance(fault, Timeout) or (isinstance(fault, Overloaded) and fault.status in BUSY_STATUSES):
-            self.refused(permit, min(asked, LONGEST_PAUSE), restart=False)
+            self.record_refusal(permit, min(retry_after, LONGEST_PAUSE), restart=False)
 
-    def refused(self, permit: Permit, pause: float | None, *, restart: bool) -> None:
-        """Adapt to a 429 (``restart``), a 503 or a timeout; ``pause`` in seconds holds all requests back."""
+    def record_refusal(self, permit: Permit, pause: float | None, *, restart: bool) -> None:
+        """Adapt to a 429 (``restart``), a 503 or a timeout; no request starts for ``pause`` seconds."""
         now = asyncio.get_running_loop().time()
-        if self.concurrency.refused(permit.started, now, restart=restart) and restart:
+        if self.concurrency.record_refusal(permit.started, now, restart=restart) and restart:
             self.refusals += 1
         if pause:
             self.paused_until = max(self.paused_until, now + pause)
 
     def observe(self, facts: Mapping[str, float]) -> None:
-        """Take over the host's rate-limit headers (see ``Backend.observe``)."""
+        """Adopt the values of the host's rate-limit headers (see ``Backend.observe``)."""
         now = asyncio.get_running_loop().time()
         for kind, bucket in (("requests", self.requests), ("tokens", self.tokens)):
             limit, remaining = facts.get(f"limit_{kind}"), facts.get(f"remaining_{kind}")
@@ -294,7 +295,7 @@ class RateLimiter:
                 bucket.observe(now, limit, remaining, facts.get(f"reset_{kind}"), in_flight)
 
     def _delay(self, now: float, tokens: float) -> float:
-        """Seconds until the next request may start, infinite while only the end of another one allows it."""
+        """Return the seconds until the next request may start; infinite until another one ends."""
         if self.in_flight >= int(self.concurrency.allowed):
             return UNBOUNDED
         if self.paused_until > now:
@@ -308,39 +309,33 @@ class RateLimiter:
     def _grant(self, now: float, tokens: float) -> Permit:
         self.in_flight += 1
         self.requests.take(1.0)
-        if self.weighs:
+        if self.counts_tokens:
             self.tokens.take(tokens)
         if self.window is not None:
             self.window.take(now)
         return Permit(now, tokens)
 
-    def _pump(self) -> None:
-        """Grant all permits that are possible now, and set a timer for the next."""
+    def _grant_waiting(self) -> None:
+        """Grant all permits that are possible now, and set a timer for the next one."""
         loop = asyncio.get_running_loop()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         while self._waiting:
-            turn, tokens = self._waiting[0]
-            if not turn.done():
+            future, tokens = self._waiting[0]
+            if not future.done():
                 now = loop.time()
                 delay = self._delay(now, tokens)
                 if delay > 0.0:
                     if delay is not UNBOUNDED:
-                        self._timer = loop.call_later(delay, self._pump)
+                        self._timer = loop.call_later(delay, self._grant_waiting)
                     return
-                turn.set_result(self._grant(now, tokens))
+                future.set_result(self._grant(now, tokens))
             self._waiting.popleft()
-
-
-def _shape(window: tuple[int, float]) -> tuple[int, float]:
-    """The key that is equal for equal windows."""
-    like = SlidingWindow(*window)
-    return like.n, like.span
 
 
 def backoff_seconds(
     attempt: int, *, base: float = 0.5, cap: float = 30.0, chance: Callable[[], float] = random.random
 ) -> float:
-    """Seconds to wait before try number ``attempt`` + 1: full jitter (Brooker, AWS 2015)."""
+    """Return the seconds to wait before attempt number ``attempt`` + 1: full jitter (Brooker, AWS 2015)."""
     return chance() * min(cap, base * 2.0**attempt)

@@ -1,4 +1,4 @@
-"""The generation parameters that have one name in all backends, and their allowed values."""
+"""Generation parameters that have one name in all backends, and their allowed values."""
 
 from __future__ import annotations
 
@@ -43,13 +43,14 @@ KNOWN_PARAMETERS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "seed": (_is_whole_number(-math.inf), "a whole number"),
     "prompt_format": (_is_text, "a name such as chatml"),
 }
-"""Name -> a check of the value, and the allowed values in words. Other parameters are passed on
-unchecked.
+"""Parameter name -> a check of its value, and the allowed values in words.
+
+Parameters with other names are passed on to the backend unchecked.
 """
 
 
 def check_parameters(given: Mapping[str, Any]) -> None:
-    """Raises NotFound for a misspelt parameter name, UsageError for an impossible value."""
+    """Check the parameters of a cell: NotFound for a misspelt name, UsageError for an impossible value."""
     for name, value in given.items():
         close = closest_matches(name, KNOWN_PARAMETERS, 1)
         if name not in KNOWN_PARAMETERS:

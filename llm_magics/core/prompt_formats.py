@@ -1,7 +1,7 @@
 """Prompt formats: named formats that turn messages into raw text, and the user's own formatting function.
 
 By default messages are sent as messages and the model's own chat template formats them. The named formats
-are distilabel's (0.x), for models without a template or trained on another one.
+are those of distilabel 0.x, for models without a chat template or trained on another one.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ class Prompt(list[dict[str, str]]):
 
 
 class FormattingFn:
-    """A ``prompt_formatting_fn`` with a name that changes when its code changes.
+    """A ``prompt_formatting_fn`` whose ``repr`` changes when its code changes.
 
-    The ``repr`` is part of a request's key: the answer to another function's prompt is a different one,
-    and the same function in a later kernel has the same key. Values that the function reads from outside
-    (globals, closures) are not part of it.
+    The ``repr`` is part of a request's key: a changed function leads to a new request, and the same
+    function in a later kernel finds its stored answers. Values that the function reads from outside
+    (globals, closures) are not part of the ``repr``.
     """
 
     def __init__(self, fn: Callable[[Prompt], Any]) -> None:
         self.fn = fn
 
     def __call__(self, messages: Iterable[Message]) -> Rendered:
-        """The function's result; raises UsageError where the function fails or returns no prompt."""
+        """Call the function; raises UsageError where it fails or returns no prompt."""
         try:
             answer = self.fn(Prompt(message_dicts(messages)))
         except Exception as error:
@@ -67,10 +67,11 @@ class FormattingFn:
 
 
 def prompt_of(request: Request) -> Rendered:
-    """The prompt that is sent for ``request``, by its ``prompt_formatting_fn`` or ``prompt_format``.
+    """Return the prompt to send for ``request``.
 
-    Both are ``request.parameters``; without them the messages stay messages. Raises NotFound for an
-    unknown format and UsageError for a function that returns no prompt.
+    The parameters ``prompt_formatting_fn`` and ``prompt_format`` of the request decide how it is
+    formatted; without them the messages stay messages. Raises NotFound for an unknown format and
+    UsageError for a function that returns no prompt.
     """
     fn = request.parameters.get("prompt_formatting_fn")
     if fn is not None:
@@ -80,7 +81,7 @@ def prompt_of(request: Request) -> Rendered:
 
 
 def as_formatting_fn(fn: Any) -> FormattingFn:
-    """``fn`` as a FormattingFn; raises UsageError where it can't be called."""
+    """Wrap ``fn`` as a FormattingFn; raises UsageError where it can't be called."""
     if isinstance(fn, FormattingFn):
         return fn
     if not callable(fn):
@@ -92,31 +93,31 @@ def as_formatting_fn(fn: Any) -> FormattingFn:
 
 
 def as_messages(rendered: Rendered) -> tuple[Message, ...]:
-    """Messages for an API that takes only messages: raw text becomes one user message."""
+    """Return messages for an API that takes only messages: raw text becomes one user message."""
     return (Message("user", rendered),) if isinstance(rendered, str) else rendered
 
 
 def join_prompts(several: Sequence[Rendered]) -> str | list[dict[str, str]]:
-    """Several prompts as one for display: the messages of all in order, or the texts."""
+    """Join several prompts for display: the messages of all in order, or their texts."""
     if any(isinstance(each, str) for each in several):
         return "\n\n".join(message.content for each in several for message in as_messages(each))
     return [turn for each in several for turn in message_dicts(as_messages(each))]
 
 
 def render_format(name: str, messages: Sequence[Message]) -> Rendered:
-    """``messages`` in the format ``name``; raises NotFound with the known names."""
+    """Format ``messages`` in the format ``name``; raises NotFound with the known names."""
     if name not in FORMATS:
         raise NotFound.among("prompt format", name, FORMATS)
     return FORMATS[name](messages)
 
 
 def message_dicts(messages: Iterable[Message]) -> list[dict[str, str]]:
-    """Messages as the dicts that chat APIs and chat templates take."""
+    """Return messages as the dicts that chat APIs and chat templates take."""
     return [{"role": role, "content": content} for role, content in messages]
 
 
 def fingerprint(*functions: Any) -> str:
-    """Twelve hex digits that change when a function's code, names, constants or defaults change."""
+    """Return twelve hex digits that change when a function's code, names, constants or defaults change."""
     digest = hashlib.sha256()
     for function in functions:
         _hash_callable(digest.update, function)
@@ -147,7 +148,7 @@ def _hash_code(update: Callable[[bytes], None], code: CodeType) -> None:
 
 
 def _check_rendered(answer: Any, fn: FormattingFn) -> Rendered:
-    """A function's result as text or messages."""
+    """Return a formatting function's result as text or messages; raises UsageError for anything else."""
     if isinstance(answer, str):
         return answer
     if isinstance(answer, Sequence) and answer:
@@ -161,7 +162,7 @@ def _check_rendered(answer: Any, fn: FormattingFn) -> Rendered:
 
 
 def _as_message(turn: Any) -> Message | None:
-    """One turn as a Message, None where it has no role and content."""
+    """Return one turn as a Message; None where it has no role and content."""
     if isinstance(turn, Mapping) and {"role", "content"} <= turn.keys():
         return Message(str(turn["role"]), str(turn["content"]))
     if isinstance(turn, tuple) and len(turn) == 2:

@@ -1,4 +1,4 @@
-"""Token counts that are good enough for estimates, for any model name.
+"""Token counts for estimates, for any model name: by tiktoken, or by a weighted sum over characters.
 
 Without a tokenizer the count is a weighted sum over the characters of a text. The weights are a least-
 squares fit to OpenAI's o200k_base on seven labelled sets in English, Python source and sentences in nine
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 WORD, LONG, DIGITS, MARK, LINE = 1.051, 0.214, 1.351, 0.547, 1.201
-"""Tokens of each word, letter beyond a word's ninth, three digits, ASCII mark, line."""
+"""Tokens per word, per letter after a word's ninth, per three digits, per ASCII mark, per line break."""
 
 _FOREIGN: tuple[tuple[float, re.Pattern[str]], ...] = (
     (0.803, re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")),
@@ -28,11 +28,11 @@ _FOREIGN: tuple[tuple[float, re.Pattern[str]], ...] = (
     (0.391, re.compile(r"[\u0250-\u303f\u3100-\u33ff\ua000-\uabff\ufb00-\ufeff]")),
     (1.897, re.compile(r"[\U00010000-\U0010ffff]")),
 )
-"""Tokens of each CJK character, accented Latin letter, letter of other scripts, emoji."""
+"""Tokens per CJK character, accented Latin letter, letter of another script, emoji."""
 
 
 def count_tokens(text: str, model: str = "") -> int:
-    """Tokens of ``text``: by tiktoken where it is installed and its table is on disk, else estimated.
+    """Count the tokens of ``text`` with tiktoken where its table is on disk, or estimate them.
 
     Never raises and never connects to the network.
     """
@@ -45,7 +45,7 @@ def count_tokens(text: str, model: str = "") -> int:
 
 
 def estimate_tokens(text: str) -> int:
-    """The estimate without a tokenizer."""
+    """Estimate the tokens of ``text`` without a tokenizer; at least 1."""
     plain = text.encode("ascii", "replace")
     words = plain.translate(_LETTERS).split()
     groups = sum((len(digits) + 2) // 3 for digits in plain.translate(_DIGITS).split())
@@ -53,14 +53,14 @@ def estimate_tokens(text: str) -> int:
     tokens = WORD * len(words) + LONG * sum(len(word) - 9 for word in words if len(word) > 9)
     tokens += DIGITS * groups + LINE * plain.count(b"\n")
     if not text.isascii():
-        # each foreign character has become a question mark
+        # encode() has turned each character outside ASCII into a question mark
         marks -= len(text) - len(text.encode("ascii", "ignore"))
         tokens += sum(weight * len(pattern.findall(text)) for weight, pattern in _FOREIGN)
     return max(1, round(tokens + MARK * marks))
 
 
 def _keep_only(kept: str) -> bytes:
-    """A translation table that turns every other byte into a space."""
+    """Return a table for ``bytes.translate`` that turns every byte not in ``kept`` into a space."""
     return bytes(byte if chr(byte) in kept else 32 for byte in range(256))
 
 
@@ -71,7 +71,7 @@ _NO_MARKS = bytes(byte for byte in range(256) if chr(byte) not in string.punctua
 
 @cache
 def _encoding(model: str) -> Any:
-    """The tiktoken encoding of a model (of the newest ones for an unknown name), or None."""
+    """Return the tiktoken encoding of a model, the newest one for an unknown name; None without tiktoken."""
     if importlib.util.find_spec("tiktoken") is None:
         return None
     import tiktoken
@@ -89,7 +89,7 @@ def _encoding(model: str) -> Any:
 
 
 def _is_table_on_disk(name: str) -> bool:
-    """True where tiktoken's table is on disk; otherwise tiktoken would download it."""
+    """Return whether tiktoken's table is on disk; without it tiktoken would download it."""
     url = f"https://openaipublic.blob.core.windows.net/encodings/{name}.tiktoken"
     default = Path(tempfile.gettempdir()) / "data-gym-cache"
     folder = os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR") or default

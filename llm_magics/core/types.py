@@ -1,7 +1,8 @@
 """Requests, responses, response formats, limits and prices: the frozen records that all folders share.
 
-Nothing of ours and nothing heavy is imported here. The fields of a ``Request`` and of the response
-formats stand in the keys of the response store: renaming one would lose stored answers.
+This module imports no other module of the package and no heavy library. The fields of a ``Request``
+and of the response formats are part of the keys of the response store: renaming one would lose stored
+answers.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Message(NamedTuple):
 
 @dataclass(frozen=True)
 class Choice:
-    """A label: its name, what it means, and texts that are (or only look like) it."""
+    """A label: its name, its meaning, texts that have it and texts that only look like it."""
 
     name: str
     description: str = ""
@@ -70,7 +71,7 @@ class Text(Format):
 
 @dataclass(frozen=True)
 class OneOf(Format):
-    """One of the choices (or, with ``many``, up to ``max_choices`` of them).
+    """One of the choices; with ``many`` any number of them, up to ``max_choices``.
 
     ``scores`` asks for a probability per choice where the backend can give one.
     """
@@ -83,7 +84,7 @@ class OneOf(Format):
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The names a valid answer may have, in the user's order."""
+        """The names of the choices, in the user's order."""
         return tuple(choice.name for choice in self.choices)
 
 
@@ -112,11 +113,11 @@ TEXT = Text()
 class Request:
     """What is asked of a model about one row.
 
-    ``backend`` is the namespace and ``base_url`` the host, so that equal model names on two hosts are
-    different, and a backend that was renamed is still the same one. ``subject`` is the row's own text
-    inside ``messages``: embeddings are made of it, and a prompt that is too long is truncated there and
-    nowhere else. ``sample`` numbers the generations of one prompt, ``rows_per_request`` says how many
-    rows may share one request. A request never contains a secret.
+    ``backend`` is the namespace and ``base_url`` the host: equal model names on two hosts have different
+    keys, and a backend that the user renamed keeps its keys. ``subject`` is the row's own text inside
+    ``messages``: it is what is embedded, and the only part of a prompt that is truncated where the
+    prompt is too long. ``sample`` numbers the generations of one prompt, ``rows_per_request`` says how
+    many rows may share one request. A request never contains a secret.
     """
 
     backend: str
@@ -145,12 +146,12 @@ class Request:
             "parameters": dict(self.parameters),
             "sample": self.sample,
         }
-        # An answer given among others is another answer; alone, keys stay what they always were.
+        # Answers of batched requests have keys of their own; the keys of single rows don't change.
         return _encode(whole if self.rows_per_request == 1 else {**whole, "together": self.rows_per_request})
 
 
 def _plain(value: Any) -> Any:
-    """Turn a record into a dict of its fields, and anything else that JSON lacks into its text."""
+    """Return a record as a dict of its fields, and any other value that JSON lacks as its ``repr``."""
     if isinstance(value, Mapping):
         return dict(value)
     names = getattr(value, "__dataclass_fields__", None)
@@ -181,7 +182,7 @@ class Response:
     ``parsed`` is the value where the backend enforced the format itself (a label, a list of labels, a
     JSON value), else None, and the task parses ``text``. ``scores`` are probabilities of the choices,
     ``method`` names how they were computed (``logprobs``, ``trie``, ``similarity``, ``votes``).
-    ``vector`` is a float32 array of shape (d,). ``notes`` are sentences shown once a run. ``latency`` is
+    ``vector`` is a float32 array of shape (d,). ``notes`` are sentences shown once per run. ``latency`` is
     in seconds. ``cut_to`` is the context size in tokens that the row's text was truncated to, 0 where the
     model read all of it.
     """
@@ -219,10 +220,10 @@ class Result:
 class Limits:
     """The limits of a backend.
 
-    ``rpm`` and ``tpm`` are requests and tokens a minute; ``window`` = (n, seconds) allows at most n
+    ``rpm`` and ``tpm`` are requests and tokens per minute; ``window`` = (n, seconds) allows at most n
     requests in any span of that length (LLooM's tuple); ``concurrency`` limits the requests in flight;
-    ``retries`` counts per row and only for errors that may pass; ``timeout`` is in seconds for one
-    attempt.
+    ``retries`` is the number of attempts after the first, per row and for retryable errors only;
+    ``timeout`` is in seconds for one attempt.
     """
 
     rpm: float | None = None
@@ -251,10 +252,11 @@ FREE = Price(0.0, 0.0, 0.0, source="runs on this machine")
 class Capabilities:
     """What a backend can do by itself, and how the engine should call it.
 
-    ``max_concurrency`` is the upper end of adaptive concurrency. With ``batch_size`` > 1 the engine hands
-    over that many requests at once (``complete_many``); ``embed_batch`` is the number of texts of one
-    ``embed``. ``stored`` is False where answers are cheaper to compute again than to store.
-    ``parameters`` are the names that the backend takes; None passes all of them on.
+    ``text``, ``one_of`` and ``schema`` are the response formats that the backend enforces itself,
+    ``max_concurrency`` is the upper end of adaptive concurrency. With ``batch_size`` > 1 the engine passes
+    that many requests at once to ``complete_many``; ``embed_batch`` is the number of texts per ``embed``.
+    ``context_window`` is in tokens. ``stored`` is False where computing an answer again is cheaper than
+    storing it. ``parameters`` are the names that the backend takes; None passes all of them on.
     """
 
     text: bool = True
@@ -272,9 +274,7 @@ class Capabilities:
 
 @dataclass(frozen=True)
 class BackendSpec:
-    """A backend as the user described it.
-
-    A registry holds it, a profile stores it; it contains no secret.
+    """A backend as the user described it: held by the registry, saved in profiles, without any secret.
 
     ``key`` and the values of ``headers`` may be references (``env:NAME``, ``keyring:NAME``,
     ``session:NAME``), which are resolved at the time of a call and sent to this backend's own host only.
@@ -306,11 +306,11 @@ class Embedding:
 
 @dataclass(frozen=True)
 class Concept:
-    """A pattern that texts may show.
+    """A pattern that a text may show, induced from many texts (LLooM).
 
     ``criterion`` is a yes/no question about one text; scores belong to the criterion, so that a renamed
     concept keeps them. ``examples`` are row numbers of texts that show the concept, ``seed`` is the topic
-    it was induced for. A ``locked`` concept can't be changed, a ``selected`` one is ticked.
+    it was induced for. A ``locked`` concept can't be changed; a ``selected`` one takes part in scoring.
     """
 
     id: str

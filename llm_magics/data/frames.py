@@ -1,8 +1,8 @@
-"""Frames of any library: rows are read from them and result columns added to a copy.
+"""Dataframes of any library: reading their rows, and adding result columns to a copy.
 
-The libraries are pandas, polars, pyarrow; also Series and lists. A frame comes back in its own library,
-with its index and its dtypes; the user's own is never changed. Of a dask frame only the columns are known
-here: its rows are read where its partitions are computed.
+The libraries are pandas, polars and pyarrow; Series and lists are read too. A result is in the library of
+its input, with its index and dtypes; the user's frame is never changed. Of a dask frame only the columns
+are read here; ``llm_magics.runs.dask_partitions`` computes its rows.
 """
 
 from __future__ import annotations
@@ -20,56 +20,56 @@ from llm_magics.data.templates import is_null
 
 @dataclass(frozen=True)
 class Frame:
-    """A dataframe in the user's own library, and its name in messages.
+    """A dataframe in the user's library (``native``), and its name in messages.
 
-    ``own`` is False where the user has no such frame: it was made of a Series or a list. ``parts`` is the
-    dask frame that ``native``, without rows, stands for.
+    ``from_dataframe`` is False for a frame that was made from a Series or a list. ``dask_frame`` is set
+    where ``native`` has only the columns of a dask frame and no rows.
     """
 
     native: Any
     name: str = "data"
-    own: bool = True
-    parts: Any = None
+    from_dataframe: bool = True
+    dask_frame: Any = None
 
     @property
     def columns(self) -> list[str]:
-        """Column names as text, in order."""
+        """The column names as text, in order."""
         return [str(name) for name in _narwhal(self.native).columns]
 
     def __len__(self) -> int:
         return int(_narwhal(self.native).shape[0])
 
     def values(self, column: str) -> list[Any]:
-        """One column as Python values, in row order.
+        """Return one column as Python values, in row order.
 
-        Raises NotFound with the near names, UsageError for a dask frame.
+        Raises NotFound with similar names, UsageError for a dask frame.
         """
         self.require_whole()
         narwhal, place = _narwhal(self.native), self.columns.index(self.require(column))
         return list(narwhal[:, place].to_list())
 
     def require(self, column: str) -> str:
-        """The column's name as text. Raises NotFound."""
+        """Return the column's name; raises NotFound with similar names where there is no such column."""
         if column in self.columns:
             return column
         size = (
             _count_of(len(self), "row")
-            if self.parts is None
-            else _count_of(self.parts.npartitions, "partition")
+            if self.dask_frame is None
+            else _count_of(self.dask_frame.npartitions, "partition")
         )
         raise NotFound.among("column", column, self.columns, hint=f"{self.name} has {size}.")
 
     def require_whole(self, what: str = "this") -> None:
-        """Raises UsageError for a dask frame, whose rows are not known."""
-        if self.parts is not None:
+        """Raise UsageError for a dask frame, whose rows are not known; ``what`` names the feature."""
+        if self.dask_frame is not None:
             raise UsageError(
                 f"{what} needs all rows at once; {self.name} is read a partition at a time.",
                 hint=f"Give it one that is in memory: {self.name}.compute(), or .get_partition(0).compute().",
             )
 
     def holds_text(self, column: str) -> bool:
-        """Whether a column holds texts, by its first value that is not null."""
-        if self.parts is not None:
+        """Return whether a column contains texts, judged by its first value that is not null."""
+        if self.dask_frame is not None:
             import narwhals as nw
 
             return bool(_narwhal(self.native).schema[column] in (nw.String, nw.Object))
@@ -78,10 +78,11 @@ class Frame:
 
 
 def read(data: Any, name: str = "data", on: str | None = None) -> tuple[Frame, str | None]:
-    """The data as a frame, and the column of its text where the data itself says which.
+    """Return the data as a frame, and the column to read: ``on``, or the only one of a Series or list.
 
-    A Series becomes a frame of one column, a list or array of texts one with the column ``text``. Raises
-    UsageError for anything else, and for a frame without rows or with repeated column names.
+    A Series becomes a frame of one column; a list or array of texts becomes a frame with the column
+    ``text``. Raises UsageError for anything else, and for a frame without rows or with repeated column
+    names; NotFound where there is no column ``on``.
     """
     if isinstance(data, Frame):
         return data, on
@@ -94,7 +95,7 @@ def read(data: Any, name: str = "data", on: str | None = None) -> tuple[Frame, s
     if series:
         column = str(narwhal.name or "text")
         narwhal, on = narwhal.alias(column).to_frame(), on or column
-    frame = Frame(narwhal.to_native(), name, own=not series)
+    frame = Frame(narwhal.to_native(), name, from_dataframe=not series)
     if len(frame) == 0:
         raise UsageError(f"{name} has no rows.")
     if on is not None:
@@ -103,27 +104,27 @@ def read(data: Any, name: str = "data", on: str | None = None) -> tuple[Frame, s
 
 
 def read_partitioned(data: Any, name: str = "data", on: str | None = None) -> tuple[Frame, str | None]:
-    """``read``, also for a dask frame or Series, of which only the columns are known."""
+    """Like ``read``, but also take a dask frame or Series, of which only the columns are read."""
     if not is_partitioned(data):
         return read(data, name, on)
     parts = data
     if data.ndim == 1:
         on = on or str(data.name or "text")
         parts = data.to_frame(name=on)
-    frame = Frame(parts._meta, name, parts=parts)  # noqa: SLF001 - dask's documented name for it
+    frame = Frame(parts._meta, name, dask_frame=parts)  # noqa: SLF001 - dask's documented name for it
     if on is not None:
         frame.require(on)
     return frame, on
 
 
 def is_partitioned(value: Any) -> bool:
-    """Whether it is a dask frame or Series."""
+    """Return whether a value is a dask frame or Series."""
     kind = type(value)
     return kind.__module__.startswith("dask.dataframe") and kind.__name__ in ("DataFrame", "Series")
 
 
 def is_data(value: Any) -> bool:
-    """Whether rows can be read from a notebook's variable."""
+    """Return whether rows can be read from a variable of the notebook."""
     if isinstance(value, list | tuple):
         return bool(value) and all(isinstance(item, str) for item in value[:20])
     if is_partitioned(value):
@@ -146,7 +147,7 @@ def _from_list(data: Sequence[Any], name: str) -> Frame:
         )
     if not data:
         raise UsageError(f"{name} has no rows.")
-    return Frame(pd.DataFrame({"text": list(data)}), name, own=False)
+    return Frame(pd.DataFrame({"text": list(data)}), name, from_dataframe=False)
 
 
 def _narwhal(native: Any, name: str = "data") -> Any:
@@ -172,10 +173,10 @@ def select_rows(
     seed: int = 0,
     variables: Mapping[str, Any] | None = None,
 ) -> Sequence[int]:
-    """The rows that a run is about, in order.
+    """Return the positions of the rows that a run processes, in ascending order.
 
-    Those that satisfy ``where``, the first ``head`` of them, ``sample`` of those drawn without
-    replacement by ``seed``. Raises UsageError where none is left.
+    They are the rows that satisfy ``where``, of them the first ``head``, and of these a sample of size
+    ``sample``, drawn without replacement by ``seed``. Raises UsageError where no row is left.
     """
     whole: Sequence[int] = range(len(frame))
     chosen = whole if where is None else _rows_where(frame, where, variables or {})
@@ -191,7 +192,7 @@ def select_rows(
 
 
 def _rows_where(frame: Frame, expression: str, variables: Mapping[str, Any]) -> list[int]:
-    """Rows for which an expression in pandas' query language is true, whatever the frame's library."""
+    """Return the rows for which an expression in pandas' query language is true, for any library."""
     narwhal = _narwhal(frame.native)
     try:
         found = narwhal.to_pandas().eval(expression, local_dict=dict(variables))
@@ -222,11 +223,10 @@ def attach(
     categories: Mapping[str, Sequence[str]] | None = None,
     kinds: Mapping[str, str] | None = None,
 ) -> Any:
-    """A new native frame: the old columns and, in their order, the new ones (one value a row).
+    """Return a new native frame with the old columns, then the new ones (one value per row).
 
-    ``categories`` lists the values of a column in order, for a categorical dtype where the library
-    has one; ``kinds`` the type of a column that has it even where every value is null (``int float bool
-    str date datetime``).
+    ``categories`` maps a column to its ordered values, for a categorical dtype in pandas. ``kinds`` maps a
+    column to its type (``int float bool str date datetime``), which it has even if all values are null.
     """
     if _is_pandas(frame.native):
         return _attach_pandas(frame.native, columns, categories or {}, kinds or {})
@@ -281,13 +281,13 @@ def _attach_pandas(
 
 
 def _column_key(native: Any, name: str) -> Any:
-    """The name of a new column among columns of several levels: a tuple of their length."""
+    """Return the key of a new column: its name, or a tuple where the columns have several levels."""
     levels = native.columns.nlevels
     return name if levels == 1 else (name, *[""] * (levels - 1))
 
 
 def _pandas_array(values: Sequence[Any]) -> Any:
-    """An array that keeps integers and booleans beside nulls; vectors and lists stay objects."""
+    """Return an array in which integers and booleans stay such beside nulls; lists are objects."""
     import numpy as np
     import pandas as pd
 
@@ -298,7 +298,7 @@ def _pandas_array(values: Sequence[Any]) -> Any:
         return pd.array(values, dtype="Int64")
     if kinds <= {int, float, str}:
         return values if kinds else pd.Series(values, dtype=object)
-    # Filled one by one: lists of one length would else become the rows of a matrix.
+    # Filled one by one, because numpy would turn lists of equal length into a matrix.
     boxed = np.empty(len(values), dtype=object)
     for i, value in enumerate(values):
         boxed[i] = value
@@ -306,13 +306,13 @@ def _pandas_array(values: Sequence[Any]) -> Any:
 
 
 def _is_vectors(values: Sequence[Any]) -> bool:
-    """Whether all values are numpy's float32 vectors of one length."""
+    """Return whether all values that are not null are float32 arrays of the same length."""
     shapes = {getattr(value, "shape", None) for value in values if value is not None}
     return len(shapes) == 1 and None not in shapes and all(v is None or v.dtype == "float32" for v in values)
 
 
 def _vector_series(name: str, values: Sequence[Any], backend: Any) -> Any:
-    """Vectors as lists of float32; as lists of Python floats a million would take eight gigabytes."""
+    """Return a series of float32 lists; a million vectors as Python floats would take 8 GB."""
     import narwhals as nw
     import numpy as np
 
@@ -321,7 +321,7 @@ def _vector_series(name: str, values: Sequence[Any], backend: Any) -> Any:
         return nw.new_series(name, list(values), kind, backend=backend)
     import polars as pl
 
-    # Polars reads a matrix at once, but no list of arrays with nulls among them.
+    # Polars reads a matrix quickly, but not a list of arrays that contains nulls.
     places = itertools.count()
     rows = pl.Series([None if value is None else next(places) for value in values], dtype=pl.UInt32)
     whole = pl.Series(name, np.stack([value for value in values if value is not None]))
@@ -329,34 +329,34 @@ def _vector_series(name: str, values: Sequence[Any], backend: Any) -> Any:
 
 
 def _arrays_as_lists(values: Sequence[Any]) -> list[Any]:
-    """Arrays as lists, from which polars and pyarrow build columns."""
+    """Turn arrays into lists, from which polars and pyarrow build columns."""
     return [value.tolist() if hasattr(value, "tolist") else value for value in values]
 
 
 def repeat_rows(frame: Frame, rows: Sequence[int]) -> Frame:
-    """A frame with the rows at these positions, each as often as it is named; the index repeats too."""
+    """Return a frame of the rows at these positions, in this order; positions may repeat."""
     if _is_pandas(frame.native):
         return Frame(frame.native.iloc[list(rows)], frame.name)
     return Frame(_narwhal(frame.native)[list(rows)].to_native(), frame.name)
 
 
 def require_changeable(frame: Frame) -> None:
-    """Raises UsageError where ``--inplace`` has no frame of the user's to change."""
-    if not frame.own:
+    """Raise UsageError where ``--inplace`` is not possible: for anything but a pandas DataFrame."""
+    if not frame.from_dataframe:
         raise UsageError(f"--inplace needs a DataFrame; {frame.name} is none.", hint="Use -o NAME.")
-    if frame.parts is not None or not _is_pandas(frame.native):
+    if frame.dask_frame is not None or not _is_pandas(frame.native):
         raise UsageError("--inplace works on pandas frames; others can't be changed.", hint="Use -o NAME.")
 
 
 def set_inplace(native: Any, result: Any, names: Sequence[str]) -> None:
-    """Write the columns ``names`` of ``result`` into the user's own pandas frame."""
+    """Write the columns ``names`` of ``result`` into the user's pandas frame ``native``."""
     for name in names:
         key = _column_key(native, name)
         native[key] = result[key].array
 
 
 def describe_frame(frame: Frame, rows: int = 0) -> str:
-    """Columns, dtypes and the first ``rows`` rows as text for a prompt."""
+    """Return the columns, dtypes and the first ``rows`` rows as text for a prompt."""
     narwhal = _narwhal(frame.native)
     kinds = ", ".join(f"{name} ({kind})" for name, kind in narwhal.schema.items())
     lines = [f"The table {frame.name} has {len(frame):,} rows and the columns {kinds}."]

@@ -1,4 +1,4 @@
-"""Prompt templates over a row's columns: one substitution pass, named columns only, no evaluation."""
+"""Prompt templates over a row's columns: one pass of substitution by column name, nothing is evaluated."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class Template:
-    """A prompt with slots. ``parts`` are literal texts and slots, in order."""
+    """A parsed prompt template; ``parts`` are literal texts and slots, in order."""
 
     parts: tuple[str | Slot, ...]
 
@@ -32,12 +32,12 @@ class Template:
         return tuple(dict.fromkeys(part.column for part in self.parts if isinstance(part, Slot)))
 
     def render(self, row: Mapping[str, Any]) -> str:
-        """The text for one row; a null value is the empty text. Inserted text is never substituted again."""
+        """Return the text for one row; a null is empty text. Inserted text is never substituted again."""
         return "".join(part if isinstance(part, str) else cell_text(row[part.column]) for part in self.parts)
 
 
 def cell_text(value: Any) -> str:
-    """A cell as text; null is the empty text."""
+    """Return a cell as text; a null is the empty text."""
     if isinstance(value, str):
         return value
     if isinstance(value, bytes):
@@ -46,7 +46,7 @@ def cell_text(value: Any) -> str:
 
 
 def is_null(value: Any) -> bool:
-    """None, NaN, NaT, and the missing values of pandas and polars."""
+    """Return whether a value is missing: None, NaN, NaT or pandas' NA."""
     if value is None:
         return True
     try:
@@ -97,7 +97,7 @@ def _parse_slot(token: str, name: str, columns: Collection[str], variables: Mapp
 
 
 def _join_literals(pieces: Iterator[str | Slot]) -> Iterator[str | Slot]:
-    """Neighbouring literals as one."""
+    """Yield the parts with adjacent literals joined."""
     text = ""
     for piece in pieces:
         if isinstance(piece, str):
@@ -112,11 +112,11 @@ def _join_literals(pieces: Iterator[str | Slot]) -> Iterator[str | Slot]:
 
 
 _OTHER_SYNTAX = re.compile(r"\{\s*(\w+)\s*[}.:!\[|(]")
-"""A column in braces with more than its name: Jinja's filters, str.format's formats and attributes."""
+"""A name in braces with more after it: filters of Jinja, formats and attributes of ``str.format``."""
 
 
 def require_columns(template: Template, columns: Collection[str]) -> None:
-    """Raises UsageError for a template without columns: every row would ask the same."""
+    """Raise UsageError for a template without columns, which would be the same for every row."""
     if not template.columns:
         shown = ", ".join("{" + c + "}" for c in list(columns)[:8])
         typed = "".join(part for part in template.parts if isinstance(part, str))

@@ -69,7 +69,7 @@ class Engine:
         backend.share(self.limiter)
         try:
             await backend.open()
-            with limiter.under(limits):
+            with limiter.applied(limits):
                 await WorkerPool(store, task, target, options, deliver, attempts).run(work_items)
         finally:
             if store is not None and store is not self.store:

@@ -83,7 +83,7 @@ class Retrier:
         except BudgetExceeded as error:
             return [error] * len(requests)
         try:
-            weight = sum(map(self.budget.expects.likely, requests)) if self.limiter.weighs else 0.0
+            weight = sum(map(self.budget.expects.likely, requests)) if self.limiter.counts_tokens else 0.0
             permit = await self.limiter.acquire(weight)
             used = None
             try:
@@ -144,7 +144,9 @@ class Retrier:
         facts = self.backend.observe()
         if facts:
             self.limiter.observe(facts)
-        self.limiter.heard(permit, next((outcome for outcome in outcomes if is_retryable(outcome)), None))
+        self.limiter.record_outcome(
+            permit, next((outcome for outcome in outcomes if is_retryable(outcome)), None)
+        )
 
 
 class RetryPolicy:

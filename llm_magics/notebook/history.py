@@ -22,8 +22,8 @@ def keep_secrets_out(shell: Any, keys: Keys, line: str, body: str = "") -> Itera
         TypedKeyError: A key was typed.
     """
     try:
-        keys.refuse_secret(line)
-        keys.refuse_known(body)
+        keys.refuse_key_in_line(line)
+        keys.refuse_known_key(body)
         yield
     except TypedKeyError:
         forget_cells(shell, [text.strip() for text in (line, body) if text.strip()])

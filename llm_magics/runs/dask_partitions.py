@@ -33,7 +33,7 @@ def dask_result(session: Session, plan: Plan, options: RunOptions, strategy: Wor
     (``_confidence``, ``_finish``) are always there. Raises UsageError for what needs all rows at once.
     """
     _refuse(session, plan, options)
-    parts = plan.frame.parts
+    parts = plan.frame.dask_frame
     budget = plan.options.max_cost
     share = None if budget is None else budget / parts.npartitions
     plan = replace(plan, options=replace(plan.options, max_cost=share))

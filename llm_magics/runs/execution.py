@@ -33,7 +33,7 @@ def execute(
     with the number of finished rows; ``session.last`` is the partial run in any case. Over a dask frame
     the result is a dask frame, which runs when it is computed.
     """
-    if plan.frame.parts is not None:
+    if plan.frame.dask_frame is not None:
         parted = dask_partitions.dask_result(session, plan, options, _work)
         if done is not None:
             done(parted)

@@ -84,7 +84,7 @@ def source(options: RowOptions) -> Source:
     """
     refuse_clear_text(options.parameters or {})
     frame, column = frames.read_partitioned(options.data, options.name, options.on)
-    if frame.parts is not None:
+    if frame.dask_frame is not None:
         for name in ("where", "head", "sample"):
             if getattr(options, name) is not None:
                 frame.require_whole(f"--{name}")

@@ -1,4 +1,4 @@
-"""Keys typed in clear text are recognised and refused, wherever they would be saved."""
+"""Recognising API keys in clear text, and refusing them wherever they would be saved."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KEY_SHAPES = re.compile(
     r"|Bearer\s+[\w.-]{16,}"
     r")"
 )
-# ``eos_token``, ``max_tokens`` and ``prompt_cache_key`` are no keys.
+# Names such as ``eos_token``, ``max_tokens`` and ``prompt_cache_key`` don't match.
 _KEY_NAMES = re.compile(
     r"^(?:key|sig|signature)$|(?:api|access|secret|private|subscription|auth)[-_]?key"
     r"|(?:secret|password|passwd|authorization|cookie|credential)s?$"
@@ -34,16 +34,16 @@ class TypedKeyError(UsageError):
 
 
 def is_reference(text: str) -> bool:
-    """True for ``env:NAME`` and the like."""
+    """Return whether a text is a reference to a key, such as ``env:NAME``."""
     scheme, colon, name = text.partition(":")
     return bool(colon and name) and scheme in SCHEMES
 
 
 def check_reference(text: str) -> str:
-    """``text`` if it is a reference.
+    """Return ``text`` if it is a reference to a key.
 
     Raises:
-        TypedKeyError: Otherwise; the text is not repeated, as it may be a key.
+        TypedKeyError: It is none; the message doesn't repeat the text, which may be a key.
     """
     if not is_reference(text):
         raise TypedKeyError(
@@ -55,22 +55,22 @@ def check_reference(text: str) -> str:
 
 
 def looks_like_key(text: str) -> bool:
-    """True where a text contains something like a key."""
+    """Return whether a text contains something in the shape of a key."""
     return _KEY_SHAPES.search(text) is not None
 
 
 def is_key_name(name: str) -> bool:
-    """True where a parameter, header or part of a query with this name holds a key."""
+    """Return whether a parameter, header or query field of this name contains a key."""
     return _KEY_NAMES.search(name) is not None
 
 
 def refuse_clear_text(values: Mapping[str, Any], instead: str = "--key env:VARIABLE") -> None:
-    """Raise where one of the values, at any depth, is a key by its name or its form.
+    """Refuse values, at any depth, that are keys by their name or their shape.
 
-    ``instead``: what to type.
+    ``instead`` is what to type, for the hint.
 
     Raises:
-        TypedKeyError: It names the value and doesn't repeat it.
+        TypedKeyError: One is a key; the message names it and doesn't repeat it.
     """
     each = ((name, one) for name, value in values.items() for one in _items(value))
     for name, value in each:
@@ -89,20 +89,20 @@ def _is_clear_text_key(name: str, value: str) -> bool:
 
 
 def refuse_in_toml(text: str) -> None:
-    """The same for what a TOML text assigns, well formed or not.
+    """Refuse keys among the assignments of a TOML text, which need not be well formed.
 
     Raises:
-        TypedKeyError: It names the value and doesn't repeat it.
+        TypedKeyError: One is a key; the message names it and doesn't repeat it.
     """
     for name, double, single in _ASSIGNED.findall(text):
         refuse_clear_text({name.rpartition(".")[2]: double or single})
 
 
 def refuse_in_url(what: str, url: str) -> None:
-    """The same for a URL's user name, password and query.
+    """Refuse a URL with a user name, a password or a key in it.
 
     Raises:
-        TypedKeyError: It says ``what`` holds one and doesn't repeat it.
+        TypedKeyError: The URL has one; the message names ``what`` and doesn't repeat the URL.
         UsageError: Not a URL.
     """
     try:

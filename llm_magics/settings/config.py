@@ -1,4 +1,4 @@
-"""Settings and their origin: session, environment, pyproject.toml, user file, default."""
+"""Effective settings and where they come from: session, environment, pyproject.toml, user file, default."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TABLE = ("tool", "llm_magics")
 
 
 def home_folder(environ: Mapping[str, str] | None = None) -> Path:
-    """The folder of all files: ``LLM_MAGICS_HOME``, or the user's data folder."""
+    """Return the folder of all data files: ``LLM_MAGICS_HOME``, or the user's data folder."""
     chosen = (os.environ if environ is None else environ).get("LLM_MAGICS_HOME")
     if chosen:
         return Path(chosen).expanduser()
@@ -32,7 +32,7 @@ def home_folder(environ: Mapping[str, str] | None = None) -> Path:
 
 
 def user_file(environ: Mapping[str, str] | None = None) -> Path:
-    """The user's settings file; in the same folder where ``LLM_MAGICS_HOME`` is set."""
+    """Return the path of the user's settings file; with ``LLM_MAGICS_HOME`` set it is in that folder."""
     environ = os.environ if environ is None else environ
     if environ.get("LLM_MAGICS_HOME"):
         return home_folder(environ) / "config.toml"
@@ -42,7 +42,7 @@ def user_file(environ: Mapping[str, str] | None = None) -> Path:
 
 
 def embedded_default() -> str:
-    """The model that is used when nothing is configured; TF-IDF where the weights have no wheel."""
+    """Return the model that is used without configuration: TF-IDF where wordllama is not installed."""
     has_weights = importlib.util.find_spec("wordllama") is not None
     return "embedded::wordllama" if has_weights else "embedded::tfidf"
 
@@ -77,33 +77,27 @@ class Config:
         self._read: dict[Path, tuple[tuple[int, int], dict[str, Any]]] = {}
 
     def get(self, name: str) -> Setting:
-        """The effective value of ``name`` and its origin.
+        """Return the effective value of ``name`` and its origin.
 
         Raises:
             NotFound: No such setting.
-            UsageError: A file that can't be read, or a value of the wrong kind in it.
+            UsageError: A file is not valid TOML, or a value in it is of the wrong kind.
         """
         declared = declaration(name)
         return next(self._found(declared), Setting(name, declared.default, "default"))
 
     def value(self, name: str) -> Any:
-        """The effective value alone."""
+        """Return the effective value without its origin."""
         return self.get(name).value
 
     def all(self) -> list[Setting]:
-        """Every setting, in the table's order."""
+        """Return every setting, in the order of the table."""
         return [self.get(name) for name in SETTINGS]
 
     def set(self, name: str, value: Any, persist: PersistPlace | None = None) -> Setting:
         """Check and set a value; for this session, or with ``persist`` in the user's or the project's file.
 
-        An environment variable, which would override that file, is overridden in this session.
-
-        Raises:
-            NotFound: No such setting.
-            UsageError: A value of the wrong kind, or no project to persist it in.
-
-        An environment variable, which would override that file, is overridden in this session.
+        Where an environment variable would override the file, the value is set for the session too.
 
         Raises:
             NotFound: No such setting.
@@ -118,12 +112,12 @@ class Config:
         return self.get(name)
 
     def update(self, values: Mapping[str, Any]) -> None:
-        """Set several values for this session, all or none."""
+        """Check several values and set them for this session; none is set where one is wrong."""
         checked = {name: declaration(name).check(value) for name, value in values.items()}
         self._session.update(checked)
 
     def unset(self, name: str, persist: PersistPlace | None = None) -> Setting:
-        """Remove the session's value, and the file's with ``persist``; returns the effective value."""
+        """Remove the session's value, with ``persist`` the file's too; returns the effective setting."""
         declaration(name)
         self._session.pop(name, None)
         if persist is not None:
@@ -138,13 +132,13 @@ class Config:
             self.unset(name)
 
     def session(self) -> dict[str, Any]:
-        """What was set in this session."""
+        """Return the values that were set in this session, by name."""
         return dict(self._session)
 
     def role(self, role: str) -> tuple[str, str]:
-        """The model for a role as text, and its origin.
+        """Return the name of the model for a role, and its origin.
 
-        A role without a model of its own uses the default model, then the embedded default.
+        A role without a model of its own uses the default model, and without that the embedded default.
 
         Raises:
             NotFound: No such role.
@@ -158,7 +152,7 @@ class Config:
         return embedded_default(), "default"
 
     def paths(self) -> dict[str, Path | None]:
-        """The user's file, the project's file, the folder of all other files."""
+        """Return the user's file, the project's file (None without one) and the folder of all other files."""
         return {
             "user": user_file(self._environ),
             "project": self._project(),
@@ -166,17 +160,19 @@ class Config:
         }
 
     def warnings(self) -> list[str]:
-        """Settings that are set somewhere but have no effect here, one sentence each."""
+        """Return one sentence for each unknown setting in the environment or in a file."""
         known = {declared.variable for declared in SETTINGS.values()} | _OWN_VARIABLES
-        strange = [v for v in self._environ if v.startswith(PREFIX) and v not in known]
-        said = [_unknown_message(f"environment variable {v}", v, known) for v in strange]
+        unknown = [v for v in self._environ if v.startswith(PREFIX) and v not in known]
+        sentences = [_unknown_message(f"environment variable {v}", v, known) for v in unknown]
         for origin, path in self._files():
             names = [name for name in self._table(path) if name not in SETTINGS]
-            said += [_unknown_message(f"{name!r} in {origin} ({path})", name, SETTINGS) for name in names]
-        return said
+            sentences += [
+                _unknown_message(f"{name!r} in {origin} ({path})", name, SETTINGS) for name in names
+            ]
+        return sentences
 
     def _found(self, declared: Declaration) -> Iterator[Setting]:
-        """The values of a setting, the strongest first."""
+        """Yield the values that are set for a setting, in order of precedence."""
         name = declared.name
         if name in self._session:
             yield Setting(name, self._session[name], "session")
@@ -196,7 +192,7 @@ class Config:
             yield "user file", user
 
     def _project(self) -> Path | None:
-        """The nearest pyproject.toml with our settings, else the nearest one."""
+        """Return the nearest pyproject.toml that mentions this package, else the nearest one."""
         start = (self._start or Path.cwd()).absolute()
         nearest = [p for folder in (start, *start.parents) if (p := folder / "pyproject.toml").is_file()]
         return next((path for path in nearest if _mentions_package(path)), nearest[0] if nearest else None)
@@ -212,7 +208,7 @@ class Config:
         )
 
     def _table(self, path: Path) -> dict[str, Any]:
-        """Our settings in a file, names with dots; read again only when the file changed."""
+        """Return the settings in a file by dotted name; the file is read again only after it changed."""
         try:
             stat = path.stat()
             stamp = (stat.st_mtime_ns, stat.st_size)
@@ -224,10 +220,10 @@ class Config:
 
 
 def declaration(name: str) -> Declaration:
-    """The declared setting.
+    """Return the declaration of a setting.
 
     Raises:
-        NotFound: With the near names.
+        NotFound: No such setting; the message has similar names.
     """
     if name not in SETTINGS:
         hint = _OTHER_PLACES.get(name.rpartition(".")[2], "See %llm_config get")
@@ -241,27 +237,27 @@ _OTHER_PLACES = {
     ),
     **dict.fromkeys(("key", "api_key", "apikey"), "A key is typed unseen: %llm_config key set openai"),
 }
-"""What users look for among the settings -> where it is."""
+"""Names that users expect among the settings -> where to set them instead."""
 
 
 def parse_toml(text: str, what: str) -> dict[str, Any]:
-    """The tables of a TOML text.
+    """Parse a TOML text; ``what`` names it in messages.
 
     Raises:
-        UsageError: Malformed; names ``what`` and the line, and shows that line with keys masked.
+        UsageError: Not valid TOML; the message shows the line with keys masked.
     """
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        said = str(error)
-        line = said.partition("at line ")[2].partition(",")[0]
+        reason = str(error)
+        line = reason.partition("at line ")[2].partition(",")[0]
         shown = text.splitlines()[int(line) - 1].strip() if line.isdigit() else ""
         hint = f"line {line}: {redact(shown)}" if shown else ""
-        raise UsageError(f"{what} is not valid TOML: {said}.", hint=hint) from None
+        raise UsageError(f"{what} is not valid TOML: {reason}.", hint=hint) from None
 
 
 def flatten_table(table: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Nested tables as one, names joined by dots."""
+    """Return nested tables as one dict, with names joined by dots."""
     flat: dict[str, Any] = {}
     for key, value in table.items():
         name = f"{above}{key}"
@@ -273,7 +269,7 @@ def flatten_table(table: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 
 
 def write_setting(path: Path, place: PersistPlace, name: str, value: Any) -> None:
-    """Write one setting into a settings file (None removes it), keeping everything else."""
+    """Write one setting into a settings file and keep everything else in it; None removes the setting."""
     import tomlkit
 
     text = path.read_text("utf-8") if path.is_file() else ""
@@ -291,7 +287,7 @@ def write_setting(path: Path, place: PersistPlace, name: str, value: Any) -> Non
 
 
 def replace_file(path: Path, text: str, *, private: bool) -> None:
-    """Write a file completely or not at all; ``private`` makes it readable by its owner only."""
+    """Replace a file atomically; a ``private`` file is readable by its owner only."""
     import tempfile
 
     path.parent.mkdir(parents=True, exist_ok=True)

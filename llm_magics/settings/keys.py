@@ -1,4 +1,4 @@
-"""Keys as references, resolved at the moment of a call, shown masked and never written to a file.
+"""Keys as references: resolved at the time of a call, displayed masked, never written to a file.
 
 A reference is ``env:NAME``, ``session:NAME``, ``keyring:NAME`` (or ``keyring:SERVICE/NAME``),
 ``dotenv:PATH#NAME`` or ``colab:NAME``.
@@ -19,7 +19,7 @@ from llm_magics.core.errors import MissingPackage, NotFound, UsageError, registe
 from llm_magics.settings.clear_text_keys import TypedKeyError, check_reference, looks_like_key
 
 KEYRING_SERVICE = "llm_magics"
-"""The service name of our own entries in the system's keyring."""
+"""The service name of this package's entries in the system's keyring."""
 
 KEY_VARIABLES: Mapping[str, tuple[str, ...]] = {
     "openai": ("OPENAI_API_KEY", "SKLLM_CONFIG_OPENAI_KEY"),
@@ -46,9 +46,9 @@ or say where it is: --key env:VARIABLE"""
 
 @dataclass(frozen=True)
 class KeyLookup:
-    """One place where a key was looked for.
+    """The result of looking for a key in one place.
 
-    ``masked`` is its end (``...9f2c``), empty where there is none.
+    ``masked`` is the end of the key (``...9f2c``), empty where none was found; ``note`` names an error.
     """
 
     reference: str
@@ -57,22 +57,22 @@ class KeyLookup:
 
     @property
     def found(self) -> bool:
-        """True where the key was found."""
+        """Whether the key was found."""
         return bool(self.masked)
 
 
 def mask(secret: str) -> str:
-    """The last four characters of a long key, nothing of a short one."""
+    """Return the last four characters of a key of at least 16 characters, and nothing of a shorter one."""
     return f"...{secret[-4:]}" if len(secret) >= 16 else "..."
 
 
 class Keys:
-    """Finds keys. Keys that the user typed are held only here, for the life of the kernel."""
+    """The keys of one kernel; keys that the user typed are kept in memory, as long as the kernel lives."""
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         self._environ = os.environ if environ is None else environ
         self._typed: dict[str, str] = {}
-        self._seen: MutableSet[str] = set()
+        self._used: MutableSet[str] = set()
         self._readers: dict[str, Callable[[str], str | None]] = {
             "env": self._from_environment,
             "session": self._typed.get,
@@ -82,7 +82,7 @@ class Keys:
         }
 
     def resolve(self, reference: str) -> str | None:
-        """The key behind a reference, or None.
+        """Return the key behind a reference, or None where there is none.
 
         Raises:
             UsageError: Not a reference.
@@ -91,12 +91,12 @@ class Keys:
         scheme, _, name = check_reference(reference).partition(":")
         secret = (self._readers[scheme](name) or "").strip()
         if secret:
-            self._seen.add(secret)
+            self._used.add(secret)
             register_secret(secret)
         return secret or None
 
     def set(self, name: str, value: str, store: Literal["session", "keyring"] = "session") -> str:
-        """Store a key under a name; returns its reference.
+        """Keep a key under a name; returns its reference.
 
         Raises:
             UsageError: An empty key.
@@ -104,7 +104,7 @@ class Keys:
         """
         if not value.strip():
             raise UsageError(f"the key {name!r} is empty; nothing was changed.")
-        self._seen.add(value.strip())
+        self._used.add(value.strip())
         register_secret(value.strip())
         if store == "keyring":
             _to_keyring(name, value.strip())
@@ -113,16 +113,13 @@ class Keys:
         return f"{store}:{name}"
 
     def forget(self, name: str) -> tuple[str, ...]:
-        """Delete a key from the session and from our entries of the keyring; returns the deleted references.
-
-        Raises:
-            NotFound: No key of that name in either.
+        """Delete a key from the session and from the keyring; returns the deleted references.
 
         Raises:
             NotFound: No key of that name in either.
         """
         gone = [f"session:{name}"] if self._typed.pop(name, None) is not None else []
-        if _has_keyring() and self._step(f"keyring:{name}").found:
+        if _has_keyring() and self.status(f"keyring:{name}").found:
             _keyring().delete_password(*_keyring_entry(name))
             gone.append(f"keyring:{name}")
         if not gone:
@@ -131,18 +128,19 @@ class Keys:
         return tuple(gone)
 
     def list(self) -> tuple[KeyLookup, ...]:
-        """Every known key, masked: typed, in the environment, among our entries of the keyring."""
-        steps = [KeyLookup(f"session:{name}", mask(value)) for name, value in self._typed.items()]
+        """Return every known key, masked: typed ones, those in the environment and in the keyring."""
+        lookups = [KeyLookup(f"session:{name}", mask(value)) for name, value in self._typed.items()]
         variables = dict.fromkeys(v for names in KEY_VARIABLES.values() for v in names)
-        steps += [self._step(f"env:{name}") for name in variables if self._environ.get(name)]
+        lookups += [self.status(f"env:{name}") for name in variables if self._environ.get(name)]
         if _has_keyring():
-            steps += [step for name in sorted(KEY_REQUIRED) if (step := self._step(f"keyring:{name}")).found]
-        return tuple(steps)
+            keyring = (self.status(f"keyring:{name}") for name in sorted(KEY_REQUIRED))
+            lookups += [lookup for lookup in keyring if lookup.found]
+        return tuple(lookups)
 
     def references(self, namespace: str) -> tuple[str, ...]:
-        """Where a namespace's key is looked for, in order: typed, environment, keyring, Colab.
+        """Return where a namespace's key is looked for, in order: typed, environment, keyring, Colab.
 
-        The keyring may ask a person to unlock it, so only namespaces that need a key look there.
+        The keyring is included only for namespaces that need a key, because it may ask to be unlocked.
         """
         environment = [f"env:{name}" for name in KEY_VARIABLES.get(namespace, ())]
         if not environment:
@@ -151,58 +149,55 @@ class Keys:
         keyring = [f"keyring:{namespace}"] if namespace in KEY_REQUIRED and _has_keyring() else []
         return (f"session:{namespace}", *environment, *keyring, *colab)
 
-    def steps(self, namespace: str) -> tuple[KeyLookup, ...]:
-        """What was found at each of those places."""
-        return tuple(self._step(reference) for reference in self.references(namespace))
+    def lookups(self, namespace: str) -> tuple[KeyLookup, ...]:
+        """Return what was found in each of these places."""
+        return tuple(self.status(reference) for reference in self.references(namespace))
 
     def default_reference(self, namespace: str) -> str:
-        """The first of those places that has a key, else the namespace's own variable.
+        """Return the reference of the first place that has a key, else the namespace's first variable.
 
-        Empty for a namespace without keys.
+        The reference is empty for a namespace without keys.
         """
         if namespace not in KEY_VARIABLES:
             return ""
-        here = (reference for reference in self.references(namespace) if self._step(reference).found)
+        here = (reference for reference in self.references(namespace) if self.status(reference).found)
         return next(here, f"env:{KEY_VARIABLES[namespace][0]}")
 
     def status(self, reference: str) -> KeyLookup:
-        """What a reference leads to, masked for display."""
-        return self._step(reference)
-
-    def secrets(self) -> frozenset[str]:
-        """Every key known now."""
-        variables = (v for names in KEY_VARIABLES.values() for v in names)
-        environment = {value for v in variables if (value := self._environ.get(v, "").strip())}
-        return frozenset(self._seen).union(self._typed.values(), environment)
-
-    def refuse_secret(self, line: str) -> None:
-        """Raise where a line contains a key, or something like one; the message doesn't repeat it.
-
-        Raises:
-            TypedKeyError: Always in that case.
-        """
-        if looks_like_key(line) or any(len(secret) >= 8 and secret in line for secret in self.secrets()):
-            raise TypedKeyError("a key was typed on the line; it was not used.", hint=_TYPED_HINT)
-
-    def refuse_known(self, text: str) -> None:
-        """Raise where a text contains one of the known keys, unless that may be a plain word.
-
-        Raises:
-            TypedKeyError: Always in that case.
-        """
-        if any(len(secret) >= 16 and not secret.isalpha() and secret in text for secret in self.secrets()):
-            raise TypedKeyError("a key stands in the cell's body; nothing was sent.", hint=_TYPED_HINT)
-
-    def _from_environment(self, name: str) -> str | None:
-        """The variable's value; a key typed under the variable's name replaces it."""
-        return self._typed.get(name) or self._environ.get(name)
-
-    def _step(self, reference: str) -> KeyLookup:
+        """Look a reference up, with the key masked for display; errors become its note."""
         try:
             secret = self.resolve(reference)
         except Exception as error:  # noqa: BLE001  (a locked keyring must not stop the search)
             return KeyLookup(reference, note=type(error).__name__)
         return KeyLookup(reference, mask(secret) if secret else "")
+
+    def secrets(self) -> frozenset[str]:
+        """Return every key that is known now."""
+        variables = (v for names in KEY_VARIABLES.values() for v in names)
+        environment = {value for v in variables if (value := self._environ.get(v, "").strip())}
+        return frozenset(self._used).union(self._typed.values(), environment)
+
+    def refuse_key_in_line(self, line: str) -> None:
+        """Refuse a line that contains a key or a text that looks like one.
+
+        Raises:
+            TypedKeyError: The line contains one; the message doesn't repeat it.
+        """
+        if looks_like_key(line) or any(len(secret) >= 8 and secret in line for secret in self.secrets()):
+            raise TypedKeyError("a key was typed on the line; it was not used.", hint=_TYPED_HINT)
+
+    def refuse_known_key(self, text: str) -> None:
+        """Refuse a text that contains a known key, unless that key may be a plain word.
+
+        Raises:
+            TypedKeyError: The text contains one; the message doesn't repeat it.
+        """
+        if any(len(secret) >= 16 and not secret.isalpha() and secret in text for secret in self.secrets()):
+            raise TypedKeyError("a key stands in the cell's body; nothing was sent.", hint=_TYPED_HINT)
+
+    def _from_environment(self, name: str) -> str | None:
+        """Return a variable's value; a key that was typed under the variable's name takes precedence."""
+        return self._typed.get(name) or self._environ.get(name)
 
 
 def _keyring_entry(name: str) -> tuple[str, str]:
@@ -232,7 +227,7 @@ def _to_keyring(name: str, value: str) -> None:
         _keyring().set_password(*_keyring_entry(name), value)
     except MissingPackage:
         raise
-    except Exception as error:  # noqa: BLE001  (each system's keyring has kinds of its own)
+    except Exception as error:  # noqa: BLE001  (each keyring raises errors of its own)
         raise UsageError(
             f"the system's keyring took no key: {type(error).__name__}.",
             hint=f"For this session alone: %llm_config key set {name}",
@@ -240,7 +235,7 @@ def _to_keyring(name: str, value: str) -> None:
 
 
 def _from_dotenv(place: str) -> str | None:
-    """The value of one name; the rest of the file is not kept, and the environment stays as it is."""
+    """Return one value from a .env file (``PATH#NAME``); the environment is not changed."""
     path, _, name = place.rpartition("#")
     try:
         lines = Path(path or ".env").expanduser().read_text("utf-8").splitlines()
@@ -271,5 +266,5 @@ def _from_colab(name: str) -> str | None:
         return None
     try:
         return str(importlib.import_module("google.colab.userdata").get(name))
-    except Exception:  # noqa: BLE001  (Colab raises its own kinds for "no such secret" and "no access")
+    except Exception:  # noqa: BLE001  (Colab raises errors of its own for "no such secret" and "no access")
         return None

@@ -1,4 +1,4 @@
-"""Sizes, durations, rates and prices as users type them: ``12GB``, ``7d``, ``40/10``, ``0.15/0.60``."""
+"""Parsing of sizes, durations, windows and prices: ``12GB``, ``7d``, ``40/10``, ``0.15/0.60``."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _AMOUNT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
 
 
 def parse_size(text: str | float) -> int:
-    """Bytes in ``12GB``, ``500 MB``, ``1.5GiB`` or a plain number; GB is 10**9, GiB is 2**30.
+    """Return the bytes in ``12GB``, ``500 MB``, ``1.5GiB`` or a plain number; GB is 10**9, GiB is 2**30.
 
     Raises:
-        UsageError: Not a size, or a plain number so small that its unit was forgotten.
+        UsageError: Not a size, or a plain number so small that its unit must have been forgotten.
     """
     amount, unit = _parse_amount(text, "a size such as 12GB or 500MB")
     if not unit and 0 < amount < _LEAST_BYTES:
@@ -33,10 +33,10 @@ def parse_size(text: str | float) -> int:
 
 
 def parse_duration(text: str) -> float:
-    """Seconds in ``7d``, ``12h``, ``30m``, ``45s`` or ``2w``.
+    """Return the seconds in ``7d``, ``12h``, ``30m``, ``45s`` or ``2w``.
 
     Raises:
-        UsageError: Not a duration; also a plain number, which may mean days or seconds.
+        UsageError: Not a duration, or a plain number, which may mean days or seconds.
     """
     amount, unit = _parse_amount(text, "a span of time such as 7d, 12h or 30m")
     if unit not in _SECONDS:
@@ -45,7 +45,7 @@ def parse_duration(text: str) -> float:
 
 
 def parse_window(text: str) -> tuple[int, float]:
-    """``40/10``: at most 40 requests in any 10 seconds.
+    """Parse ``40/10``, at most 40 requests in any 10 seconds, as (requests, seconds).
 
     Raises:
         UsageError: Not two numbers above zero.
@@ -57,7 +57,7 @@ def parse_window(text: str) -> tuple[int, float]:
 
 
 def parse_price(text: str) -> Price:
-    """``0.15/0.60``: US dollars per million input and output tokens; one number = input alone.
+    """Parse ``0.15/0.60``, US dollars per million input and output tokens; one number is the input price.
 
     Raises:
         UsageError: Not one or two numbers.
@@ -70,7 +70,7 @@ def parse_price(text: str) -> Price:
 
 
 def format_size(count: float) -> str:
-    """Bytes for display: ``3.1 MB``."""
+    """Format bytes for display: ``3.1 MB``."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
@@ -79,7 +79,7 @@ def format_size(count: float) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """Seconds for display: ``45 s``, ``4 min``, ``2 h``, ``3 d``."""
+    """Format seconds for display: ``45 s``, ``4 min``, ``2 h``, ``3 d``."""
     for limit, per, unit in ((90, 1, "s"), (5400, 60, "min"), (172800, 3600, "h")):
         if seconds < limit:
             return f"{seconds / per:.0f} {unit}"

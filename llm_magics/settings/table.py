@@ -1,6 +1,6 @@
-"""The table of settings: name, kind, default, meaning, and the environment variables.
+"""The table of all settings: name, kind, default, meaning and environment variables.
 
-This one table drives checking, ``%llm_config``, completion and the reference page.
+Checking, ``%llm_config``, completion and the reference page all read this table.
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ _KINDS_IN_WORDS = {
 
 @dataclass(frozen=True)
 class Declaration:
-    """The declaration of a setting.
+    """The declaration of one setting.
 
-    ``kind`` is one of text, url, flag, integer, number, size, path. ``variables`` are environment
-    variables of other programs with the same meaning, tried in order after ``LLM_MAGICS_NAME``.
-    ``setters`` are scikit-llm's names for it. ``least`` is the smallest number allowed.
+    ``kind`` is one of text, url, flag, integer, number, size, path. ``variables`` are environment variables
+    of other programs with the same meaning, tried in order after ``LLM_MAGICS_NAME``. ``choices`` are the
+    values allowed, ``least`` is the smallest number allowed. ``setters`` are the names of scikit-llm's
+    functions for it.
     """
 
     name: str
@@ -59,27 +60,27 @@ class Declaration:
         return self.name == "model" or self.name.startswith("roles.")
 
     def check(self, value: Any) -> Any:
-        """``value`` (typed, or text as on a line or in the environment) converted to the setting's kind.
+        """Return ``value``, which may be text, converted to the setting's kind.
 
         Raises:
-            UsageError: Not of that kind, or outside what is allowed.
+            UsageError: A value of another kind, or one that is not allowed.
         """
         checked = _CHECKS[self.kind](self, value)
         if self.choices and checked not in self.choices:
-            raise self.refused(value, "one of " + ", ".join(self.choices))
+            raise self.value_error(value, "one of " + ", ".join(self.choices))
         if self.least is not None and checked < self.least:
-            raise self.refused(value, f"at least {self.least:g}")
+            raise self.value_error(value, f"at least {self.least:g}")
         return checked
 
-    def refused(self, value: Any, wanted: str = "") -> UsageError:
-        """The error for a value this setting can't have."""
+    def value_error(self, value: Any, wanted: str = "") -> UsageError:
+        """Return the error for a value that this setting can't have."""
         wanted = wanted or _KINDS_IN_WORDS[self.kind]
         return UsageError(f"{self.name} must be {wanted}, not {value!r}.", hint=self.meaning)
 
 
 def _text(setting: Declaration, value: Any) -> str:
     if not isinstance(value, str):
-        raise setting.refused(value)
+        raise setting.value_error(value)
     return value.strip()
 
 
@@ -92,42 +93,42 @@ def _url(setting: Declaration, value: Any) -> str:
 def _flag(setting: Declaration, value: Any) -> bool:
     word = str(value).strip().casefold()
     if word not in _TRUE | _FALSE:
-        raise setting.refused(value)
+        raise setting.value_error(value)
     return word in _TRUE
 
 
 def _number(setting: Declaration, value: Any) -> float:
     if isinstance(value, bool):
-        raise setting.refused(value)
+        raise setting.value_error(value)
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise setting.refused(value) from None
+        raise setting.value_error(value) from None
     if number != number or number in (float("inf"), float("-inf")):
-        raise setting.refused(value)
+        raise setting.value_error(value)
     return number
 
 
 def _integer(setting: Declaration, value: Any) -> int:
     number = _number(setting, value)
     if not number.is_integer():
-        raise setting.refused(value)
+        raise setting.value_error(value)
     return int(number)
 
 
 def _size(setting: Declaration, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise setting.refused(value)
+        raise setting.value_error(value)
     try:
         return parse_size(value)
     except UsageError:
-        raise setting.refused(value) from None
+        raise setting.value_error(value) from None
 
 
 def _path(setting: Declaration, value: Any) -> str:
     text = str(value).strip() if isinstance(value, str | Path) else ""
     if not text:
-        raise setting.refused(value)
+        raise setting.value_error(value)
     return str(Path(text).expanduser())
 
 

@@ -1,4 +1,8 @@
-"""Typed fields of ``extract``: parsed from a body, as a JSON schema, and values read from a model's JSON."""
+"""Typed fields of ``extract``: parsed from a body, as a JSON schema, and as values from a model's JSON.
+
+The package jsonschema is not used because it only accepts or rejects: here "5 EUR" becomes 5.0, and texts
+become dates.
+"""
 
 from __future__ import annotations
 
@@ -34,11 +38,11 @@ _BOOLEANS = {"true": True, "yes": True, "y": True, "false": False, "no": False, 
 
 @dataclass(frozen=True)
 class Field:
-    """One field to find in a text.
+    """One field to extract from a text.
 
     ``kind`` is one of ``KINDS``; ``item`` is the type of a list's items, ``options`` are the values of
-    ``one of``, ``fields`` those of an object. A field that is not ``required`` is null where the text
-    lacks it (a list is empty).
+    ``one of``, ``fields`` the fields of an object. A field that is not ``required`` is null where the text
+    doesn't mention it; a list is empty then.
     """
 
     name: str
@@ -51,10 +55,10 @@ class Field:
 
 
 def parse_fields(body: str) -> tuple[Field, ...]:
-    """The fields of a body, one ``name [type]: description`` a line.
+    """Parse the fields of a body, one ``name [type]: description`` per line.
 
-    Blank lines and lines that start with ``#`` are ignored. Raises UsageError with the line and what was
-    expected there.
+    Blank lines and lines that start with ``#`` are ignored. Raises UsageError with the line number and
+    what was expected there.
     """
     lines = [
         (number, line.expandtabs(4))
@@ -74,7 +78,7 @@ def _indent(line: str) -> int:
 
 
 def _parse_block(lines: list[tuple[int, str]], depth: int) -> tuple[tuple[Field, ...], list[tuple[int, str]]]:
-    """The fields at one depth with those indented below them, and the remaining lines."""
+    """Parse the fields at one depth with those indented below them; returns them and the remaining lines."""
     found: list[Field] = []
     while lines and _indent(lines[0][1]) >= depth:
         number, line = lines[0]
@@ -110,7 +114,7 @@ def _parse_field(number: int, line: str) -> Field:
     if match is None:
         raise UsageError(f"line {number}: {line.strip()!r} is no field.", hint=SYNTAX_HELP)
     name, kind = match["quoted"] or match["name"], match["kind"].strip()
-    if not kind and not match["quoted"] and name[-1:] in ("!", "?"):  # a ! where there is no type
+    if not kind and not match["quoted"] and name[-1:] in ("!", "?"):  # "name!" has no type
         name, kind = name[:-1], name[-1]
     required = kind.endswith("!")
     made = field_of_type(name, kind.rstrip("!?").strip() or "str", number)
@@ -118,7 +122,7 @@ def _parse_field(number: int, line: str) -> Field:
 
 
 def field_of_type(name: str, kind: str, number: int = 1) -> Field:
-    """A field of the type in ``kind``. Raises UsageError with similar types."""
+    """Return a field of the type that ``kind`` spells. Raises UsageError with similar types."""
     folded = _TYPE_ALIASES.get(kind.casefold(), kind.casefold())
     if folded == "list":
         return Field(name, "list", item=Field("item"))
@@ -129,8 +133,8 @@ def field_of_type(name: str, kind: str, number: int = 1) -> Field:
     if folded in KINDS and folded != "one of":
         return Field(name, folded)
     close = closest_matches(folded, [*KINDS, *_TYPE_ALIASES], 1)
-    said = f"Did you mean {close[0]!r}?\n" if close else ""
-    raise UsageError(f"line {number}: no type {kind!r}.", hint=said + SYNTAX_HELP)
+    suggestion = f"Did you mean {close[0]!r}?\n" if close else ""
+    raise UsageError(f"line {number}: no type {kind!r}.", hint=suggestion + SYNTAX_HELP)
 
 
 def _parse_options(text: str, number: int) -> tuple[str, ...]:
@@ -143,9 +147,9 @@ def _parse_options(text: str, number: int) -> tuple[str, ...]:
 
 
 def as_fields(given: Any) -> tuple[Field, ...]:
-    """Fields from a body, from Fields, or from a mapping name -> type (as Python or as a word).
+    """Return fields from a body, from Fields, or from a mapping name -> type (a Python type or a word).
 
-    Raises UsageError.
+    Raises UsageError for anything else.
     """
     if isinstance(given, str):
         return parse_fields(given)
@@ -165,11 +169,11 @@ def _from_python(name: str, kind: Any) -> Field:
     return field_of_type(name, shown.removeprefix("typing.").removeprefix("datetime."))
 
 
-# -- the schema that a model is held to
+# -- fields as a JSON schema and in a prompt
 
 
 def fields_schema(fields: Sequence[Field]) -> dict[str, Any]:
-    """The JSON schema of an object with exactly these fields, in the form that strict servers accept."""
+    """Return the JSON schema of an object with exactly these fields, in the form for strict servers."""
     return {
         "type": "object",
         "properties": {field.name: _field_schema(field) for field in fields},
@@ -202,7 +206,7 @@ def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe_fields(fields: Sequence[Field], depth: int = 0) -> Iterator[str]:
-    """The fields as lines of a prompt."""
+    """Yield the fields as lines of a prompt; ``depth`` is their indentation."""
     for field in fields:
         about = f": {field.description}" if field.description else ""
         yield f"{'  ' * depth}- {field.name} ({_describe_type(field)}){about}"
@@ -229,27 +233,28 @@ def _describe_type(field: Field) -> str:
     return shown if field.required else f"{shown}, or null"
 
 
-# -- a model's JSON as values
+# -- a model's JSON as typed values
 
 
 def read_record(fields: Sequence[Field], value: Any, path: str = "") -> tuple[dict[str, Any], bool]:
-    """Values by field name, and whether one had to be converted to its type.
+    """Return values by field name, and whether the object had to be repaired to fit.
 
-    Unknown keys are dropped. Raises ValueError that says which field is wrong and how.
+    Unknown keys are dropped. ``path`` names the object in messages. Raises ValueError that says which field
+    is wrong and how.
     """
     if not isinstance(value, Mapping):
         raise ValueError(f"{path or 'the answer'} is no JSON object")  # noqa: TRY004 - one kind of fault
-    mended = any(key not in {field.name for field in fields} for key in value)
+    repaired = any(key not in {field.name for field in fields} for key in value)
     made: dict[str, Any] = {}
     for field in fields:
         at = f"{path}.{field.name}" if path else field.name
         made[field.name], changed = read_value(field, value.get(field.name), at)
-        mended = mended or changed or (field.name not in value and field.kind != "list")
-    return made, mended
+        repaired = repaired or changed or (field.name not in value and field.kind != "list")
+    return made, repaired
 
 
 def read_value(field: Field, value: Any, path: str) -> tuple[Any, bool]:
-    """A value as the field's type, and whether it was converted. Raises ValueError."""
+    """Return a value in the field's type, and whether it was converted. Raises ValueError."""
     if field.kind == "list":
         return _list(field, value, path)
     if _is_absent(field, value):
@@ -264,22 +269,22 @@ def read_value(field: Field, value: Any, path: str) -> tuple[Any, bool]:
 def _is_absent(field: Field, value: Any) -> bool:
     if not isinstance(value, str):
         return value is None
-    said = value.strip().casefold()
+    folded = value.strip().casefold()
     if field.kind == "one of" and Labels(field.options).match(value):
         return False
-    return said in ({"", "null"} if field.kind == "str" else _NO_VALUE)
+    return folded in ({"", "null"} if field.kind == "str" else _NO_VALUE)
 
 
 def _list(field: Field, value: Any, path: str) -> tuple[list[Any], bool]:
     assert field.item is not None
     if value is None:
         return [], False
-    mended = not isinstance(value, list | tuple)
-    items = [value] if mended else value
+    repaired = not isinstance(value, list | tuple)
+    items = [value] if repaired else value
     item = replace(field.item, required=False)
     read = [read_value(item, part, f"{path}[{i}]") for i, part in enumerate(items)]
     kept = [part for part, _ in read if part is not None]
-    return kept, mended or len(kept) < len(read) or any(changed for _, changed in read)
+    return kept, repaired or len(kept) < len(read) or any(changed for _, changed in read)
 
 
 def _text(field: Field, value: Any, path: str) -> tuple[str, bool]:
@@ -291,11 +296,11 @@ def _text(field: Field, value: Any, path: str) -> tuple[str, bool]:
 
 
 def _int(field: Field, value: Any, path: str) -> tuple[int, bool]:
-    number, mended = _float(field, value, path)
+    number, repaired = _float(field, value, path)
     if not number.is_integer():
         raise ValueError(f"{path} is {value!r}, a whole number was asked for")
     exact = value if isinstance(value, int) and not isinstance(value, bool) else int(number)
-    return exact, mended or isinstance(value, float)
+    return exact, repaired or isinstance(value, float)
 
 
 def _float(field: Field, value: Any, path: str) -> tuple[float, bool]:
@@ -320,10 +325,10 @@ def _float(field: Field, value: Any, path: str) -> tuple[float, bool]:
 def _bool(field: Field, value: Any, path: str) -> tuple[bool, bool]:
     if isinstance(value, bool):
         return value, False
-    said = _BOOLEANS.get(str(value).strip().casefold())
-    if said is None:
+    truth = _BOOLEANS.get(str(value).strip().casefold())
+    if truth is None:
         raise ValueError(f"{path} is {value!r}, true or false was asked for")
-    return said, True
+    return truth, True
 
 
 def _date(field: Field, value: Any, path: str) -> tuple[Any, bool]:
@@ -354,7 +359,7 @@ _READERS = {
 
 
 def object_schema(**properties: Any) -> dict[str, Any]:
-    """The schema of an object with exactly these properties, in this order."""
+    """Return the schema of an object with exactly these properties, in this order."""
     return {
         "type": "object",
         "properties": properties,
@@ -364,6 +369,6 @@ def object_schema(**properties: Any) -> dict[str, Any]:
 
 
 def string_list_schema(minimum: int = 0, maximum: int | None = None) -> dict[str, Any]:
-    """The schema of a list of texts."""
+    """Return the schema of a list of texts."""
     bounds = {"minItems": minimum} | ({"maxItems": maximum} if maximum else {})
     return {"type": "array", "items": {"type": "string"}, **bounds}

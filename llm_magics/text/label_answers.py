@@ -1,4 +1,4 @@
-"""Parsing of answers as labels: a listed label, or an error that says why; never anything else."""
+"""Parsing of answers as labels: the result is a listed label, or an AnswerError that says why not."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _NO_LABEL = frozenset(
 )
 _APPLIES = re.compile(r" (?:apply|applies|fits?)$")
 _MOST_WORDS = 3
-"""The most words of a name that is no label, among names that are."""
+"""The most words that an unknown name in a list of labels may have; it is dropped."""
 
 
 def parse_label(text: str, labels: Labels) -> tuple[str, bool]:
-    """The label that an answer names, and whether it was found in prose.
+    """Return the label that an answer names, and whether it was found in prose.
 
-    Raises AnswerError where the answer does not clearly name exactly one.
+    Raises AnswerError where the answer doesn't clearly name exactly one.
     """
     answer, parts = _answer_parts(text)
     found = {name for part in parts for name in _exact_labels(part, labels)}
@@ -56,9 +56,10 @@ def parse_label(text: str, labels: Labels) -> tuple[str, bool]:
 
 
 def parse_labels(text: str, labels: Labels, most: int | None = None) -> tuple[list[str], bool]:
-    """The labels that an answer names, in the order of the list, and whether some were dropped.
+    """Return the labels that an answer names, in the order of the list, and whether some were dropped.
 
-    Raises AnswerError where it is empty, is no list of labels, or names none that is listed.
+    ``most`` is the largest number of labels. Raises AnswerError where the answer is empty, is no list of
+    labels, or names no listed one.
     """
     answer, parts = _answer_parts(text)
     if not answer:
@@ -66,13 +67,13 @@ def parse_labels(text: str, labels: Labels, most: int | None = None) -> tuple[li
     read = [_parse_list(part, labels) for part in parts]
     if any(names is None for names, _ in read) or any(names != read[0][0] for names, _ in read):
         raise _unusable_error(answer, labels)
-    known, mended = read[0]
+    known, repaired = read[0]
     assert known is not None
-    return known[:most], mended or len(known) > len(known[:most])
+    return known[:most], repaired or len(known) > len(known[:most])
 
 
 def _answer_parts(text: str) -> tuple[str, list[str]]:
-    """The answer, and the parts of it to read: its code fences, or the whole."""
+    """Return the answer, and the parts of it to parse: its code fences, or the whole."""
     answer = json_parsing.strip_thinking(text)
     fences = json_parsing.fenced_blocks(answer)
     if not fences:
@@ -96,7 +97,7 @@ def _unusable_error(answer: str, labels: Labels) -> AnswerError:
 
 
 def _exact_labels(answer: str, labels: Labels) -> set[str]:
-    """The labels that the answer consists of: the text itself, the values of its JSON, its lines."""
+    """Return the labels that the answer consists of: the text itself, the values of its JSON, its lines."""
     name = labels.match(answer)
     if name is not None:
         return {name}
@@ -108,7 +109,7 @@ def _exact_labels(answer: str, labels: Labels) -> set[str]:
 
 
 def _labels_in_json(value: Any, labels: Labels) -> Iterator[str]:
-    """The labels that a JSON value is, has under a known key, or says are true."""
+    """Yield the labels in a JSON value: the value itself, that under a known key, keys that are true."""
     flags = value if isinstance(value, Mapping) and value else {None: None}
     if all(isinstance(holds, bool) for holds in flags.values()):
         named = [(labels.match(key), holds) for key, holds in flags.items()]
@@ -123,7 +124,7 @@ def _labels_in_json(value: Any, labels: Labels) -> Iterator[str]:
 
 
 def _labels_on_lines(answer: str, labels: Labels) -> set[str]:
-    """The label of ``Label: ...`` lines; else of the last line, where no other line is another label."""
+    """Return the labels of ``Label: ...`` lines; else that of the last line, if no line is another label."""
     lines = [line for line in answer.splitlines() if line.strip()]
     led = {labels.match(line) for line in lines if has_lead(line)}
     if led - {None}:
@@ -135,7 +136,7 @@ def _labels_on_lines(answer: str, labels: Labels) -> set[str]:
 
 
 def _labels_in_prose(answer: str, labels: Labels) -> set[str]:
-    """The labels that the answer claims in prose, or in a first line with reasons behind it."""
+    """Return the labels that the answer claims in prose, or in a first line with reasons after it."""
     values = list(json_parsing.find_json_values(answer, _merge_duplicate_keys))
     if any(isinstance(value, Mapping) for value in values):
         inner = [_unwrap(value) for value in values]
@@ -153,7 +154,7 @@ def _labels_in_prose(answer: str, labels: Labels) -> set[str]:
 
 
 def _merge_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object with a list under a key that occurs twice."""
+    """Make an object of its pairs; a key with several values gets the list of them."""
     made: dict[str, Any] = {}
     for key, value in pairs:
         made[key] = value if key not in made or made[key] == value else [made[key], value]
@@ -161,7 +162,7 @@ def _merge_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _unwrap(value: Any) -> Any:
-    """The label inside ``{"label": ...}``, or an object of one entry; None where there is none."""
+    """Return the value inside ``{"label": ...}`` or an object of one entry; None where there is none."""
     while isinstance(value, Mapping):
         lowered = {str(key).casefold(): item for key, item in value.items()}
         key = next((key for key in ANSWER_KEYS if key in lowered), None)
@@ -175,13 +176,12 @@ def _unwrap(value: Any) -> Any:
 
 
 def _parse_list(answer: str, labels: Labels) -> tuple[list[str] | None, bool]:
-    """The labels of one answer, None where it is no list of labels, and whether it was corrected."""
+    """Return the labels of one answer, None where it is no list of labels, and whether it was repaired."""
     if (alone := labels.match(answer)) is not None:
         return [alone], False
     if _is_nothing(answer, labels):
         return [], False
-    ticked = _ticked_labels(answer, labels)
-    if ticked is not None:
+    if (ticked := _ticked_labels(answer, labels)) is not None:
         return _in_list_order(ticked, labels), False
     values = list(json_parsing.find_json_values(answer, _merge_duplicate_keys))
     if not values or not (isinstance(values[0], Mapping) or values[0] != [] or answer.endswith("]")):
@@ -189,20 +189,20 @@ def _parse_list(answer: str, labels: Labels) -> tuple[list[str] | None, bool]:
     listed = [_labels_in_json_list(value, labels) for value in values]
     if any(one != listed[0] for one in listed):
         return None, False
-    names, mended = listed[0]
+    names, repaired = listed[0]
     if names is None and not isinstance(values[0], Mapping) and not answer.startswith("["):
         return _labels_in_words(answer, labels)  # "text [1] shows joy"
-    return names, mended
+    return names, repaired
 
 
 def _is_nothing(answer: str, labels: Labels) -> bool:
-    """Whether the answer says that no label applies."""
-    said = _APPLIES.sub("", fold_name(answer)) in _NO_LABEL
-    return said and "?" not in answer and not label_prose.mentioned_labels(answer, labels)
+    """Return whether the answer says that no label applies."""
+    says_none = _APPLIES.sub("", fold_name(answer)) in _NO_LABEL
+    return says_none and "?" not in answer and not label_prose.mentioned_labels(answer, labels)
 
 
 def _ticked_labels(answer: str, labels: Labels) -> list[str] | None:
-    """The labels with a ticked box, or with yes behind them, where every line has one."""
+    """Return the labels with a ticked box, or with "yes" after them; None unless every line has one."""
     lines = [line for line in answer.splitlines() if line.strip()]
     boxes = [_CHECKBOX.match(line) for line in lines]
     flags = [_YES_OR_NO.match(line) for line in lines]
@@ -218,7 +218,7 @@ _YES = frozenset({"yes", "true"})
 
 
 def _labels_in_json_list(value: Any, labels: Labels) -> tuple[list[str] | None, bool]:
-    """The labels of a JSON value: a list, the list in an object, or true and false by label."""
+    """Return the labels of a JSON value: a list, the list in an object, or true and false by label."""
     if isinstance(value, Mapping) and value and all(isinstance(holds, bool) for holds in value.values()):
         value = [name for name, holds in value.items() if holds]  # {"a": true, "b": false}
     inner = _unwrap(value)
@@ -231,7 +231,7 @@ def _labels_in_json_list(value: Any, labels: Labels) -> tuple[list[str] | None, 
 
 
 def _labels_in_words(answer: str, labels: Labels) -> tuple[list[str] | None, bool]:
-    """The labels of a list in prose, of one line that is such a list, or of a sentence."""
+    """Return the labels of a list in prose, of one line that is such a list, or of a sentence."""
     whole = _match_items(_split_list(without_lead(answer)), labels)
     if whole[0]:
         return whole
@@ -255,11 +255,11 @@ def _split_list(text: str) -> list[str]:
 
 
 def _match_items(values: list[Any], labels: Labels) -> tuple[list[str] | None, bool]:
-    """The labels that these values are, and whether something was left out.
+    """Return the labels that these values name, and whether something was left out.
 
-    None where one of them is more than a name, or none of them is a label.
+    The labels are None where a value is more than a name, or where no value is a label.
     """
-    found, mended = list[str](), False
+    found, repaired = list[str](), False
     for value in values:
         names = [labels.match(value)]
         if names == [None] and isinstance(value, str):
@@ -275,9 +275,9 @@ def _match_items(values: list[Any], labels: Labels) -> tuple[list[str] | None, b
                 if not claimed:
                     return None, False
                 names = list(claimed)
-            mended = True
+            repaired = True
         found += [name for name in names if name is not None]
-    return (_in_list_order(found, labels), mended) if found or not values else (None, False)
+    return (_in_list_order(found, labels), repaired) if found or not values else (None, False)
 
 
 def _in_list_order(names: list[str], labels: Labels) -> list[str]:

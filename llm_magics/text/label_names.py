@@ -1,4 +1,4 @@
-"""Names of labels: how two spellings are compared, and which label a value names."""
+"""Names of labels: comparing spellings, and finding the label that a value names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SIGNS = re.compile(
     r"|(?<=\d)\s*%)"
     r"|[\W_]"
 )
-"""Signs that belong to a name are kept; those around names or between their words are not."""
+"""Punctuation: the group ``kept`` is part of a name, everything else separates words."""
 _QUOTES_AND_MARKS = (
     " \t\r\n.,;:!?\"'`*_\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\u2039\u203a\u300c\u300d"
 )
@@ -31,13 +31,11 @@ CROSSED_OUT = re.compile(
     r"[\u274c\u274e\u2717\u2718\u2716\U0001f6ab\u26d4\u2260\u00ac]|~~|\[ \]|<(?:s|del|strike)>|(?<!\S)!\s*\w",
     re.IGNORECASE,
 )
-"""Marks of a label that is crossed out."""
+"""Marks that say that a label is crossed out or does not apply."""
 
 
 def fold_name(name: str) -> str:
-    """A label in the form in which labels are compared: without width, case, quotes, punctuation, separators.
-
-    Signs that distinguish names are kept: those of ``C++``, ``C#``, ``A-``, ``-1``, ``<5``, ``50%``.
+    """Return a label in the form in which labels are compared: without case, quotes and punctuation.
 
     Signs that distinguish names are kept: those of ``C++``, ``C#``, ``A-``, ``-1``, ``<5``, ``50%``.
     """
@@ -45,7 +43,7 @@ def fold_name(name: str) -> str:
 
 
 def fold_text(text: str) -> str:
-    """Prose in the form of folded labels, to look labels up inside it."""
+    """Return prose in the form of folded labels, so that labels can be found inside it."""
     plain = unicodedata.normalize("NFKC", text).casefold().replace("\u2212", "-")
     return " ".join(_SIGNS.sub(_replace_sign, plain).split())
 
@@ -56,18 +54,18 @@ def _replace_sign(match: re.Match[str]) -> str:
 
 
 def without_lead(text: str) -> str:
-    """The text without ``Answer:``, ``The label is`` and their like before it."""
+    """Return the text without a lead such as ``Answer:`` or ``The label is``."""
     return _LEAD.sub("", text)
 
 
 def has_lead(text: str) -> bool:
-    """Whether the text begins with ``Answer:``, ``The label is`` or their like."""
+    """Return whether the text begins with a lead such as ``Answer:`` or ``The label is``."""
     return _LEAD.match(text) is not None
 
 
 @dataclass(frozen=True)
 class Mention:
-    """A label that occurs in folded text as whole words, from ``start`` to ``end``."""
+    """A label that occurs in folded text as whole words, at the characters ``start`` to ``end``."""
 
     name: str
     start: int
@@ -75,7 +73,7 @@ class Mention:
 
 
 class Labels:
-    """The labels of one task, prepared for recognition in answers."""
+    """The labels of one task, indexed to be found in answers."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
@@ -88,24 +86,24 @@ class Labels:
         self._inside = re.compile(rf"(?<![\w+\-<>\u2264\u2265])(?:{words})(?![\w+#%-])") if words else None
 
     def match(self, answer: Any) -> str | None:
-        """The listed label that this value names, or None; also for a name crossed out or in doubt."""
+        """Return the label that a value names; None for any other text, one crossed out, or a question."""
         if isinstance(answer, float) and answer.is_integer():
             answer = int(answer)
         if answer is None or isinstance(answer, list | Mapping):
             return None
-        said = str(answer)
-        if said in self.names:
-            return said
-        if CROSSED_OUT.search(said) or said.rstrip(_TRAILING_MARKS).endswith(("?", "\uff1f")):
+        text = str(answer)
+        if text in self.names:
+            return text
+        if CROSSED_OUT.search(text) or text.rstrip(_TRAILING_MARKS).endswith(("?", "\uff1f")):
             return None
-        if (bare := said.strip(_QUOTES_AND_MARKS)) in self.names:
+        if (bare := text.strip(_QUOTES_AND_MARKS)) in self.names:
             return bare
-        return self._folded.get(fold_name(without_lead(said)))
+        return self._folded.get(fold_name(without_lead(text)))
 
     def mentions(self, folded: str, text: str) -> list[Mention]:
-        """The labels that occur in ``folded``, which is ``text`` folded, each place once.
+        """Return the labels that occur in ``folded``, which is ``fold_text(text)``, in order of their places.
 
-        A name of up to three letters counts only as it is written: ``IT`` is not found in "it".
+        A name of up to three letters must be written exactly: ``IT`` is not found in "it".
         """
         found = self._inside.finditer(folded) if self._inside is not None else ()
         named = ((self._folded[match.group()], match) for match in found)

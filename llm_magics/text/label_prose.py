@@ -1,7 +1,7 @@
-"""Labels in prose: which ones an answer claims, as against those it mentions, weighs or denies.
+"""Labels in prose: the labels that an answer claims, as against those it mentions, weighs or denies.
 
-A wrong label in a column can't be recognised, a missing one can: whatever is not clearly claimed is no
-label, and the model is asked again.
+Nobody sees that a label in a column is wrong, but everybody sees that one is missing. So a label that is
+not clearly claimed doesn't count, and the model is asked again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _DENIED = re.compile(
     r"|\u0431\u0435\u0437|\u043d\u0438|nie|bez|de\u011fil|\u0644\u0627|\u0644\u064a\u0633)\b"
     r"|[\u4e0d\u975e\u6ca1\u6c92\u65e0\u7121\u6216]|\u306a\u3044|\uc544\ub2c8|\uc54a|\u0928\u0939\u0940\u0902"
 )
-"""Words that deny, doubt, weigh or only cite; folded, so that "isn't" reads "isn t"."""
+"""Words, in folded form ("isn t"), that deny, doubt, weigh or only cite a label."""
 _NEGATING_SUFFIX = re.compile(
     rf"{_PLACEHOLDER} (?:free|less)\b|{_PLACEHOLDER} (?:(?:is|was|score|probability) )?[01]?[\d.]*\d\b(?! ?%)"
 )
@@ -47,7 +47,7 @@ _REFUSED = re.compile(
     r"|\b(?:wait|actually|scratch that|correction|on second thought)\b"
     r"|\bimpossible to (?:say|tell|determine|decide|classify|label)"
 )
-"""What takes back a whole answer."""
+"""Phrases that make a whole answer unusable: refusals and corrections."""
 _REASON = re.compile(
     r"\b(?:because|since|as|due to|given|so|which|who|where|when|while|although|though|weil|car)\b"
 )
@@ -65,20 +65,20 @@ _BEFORE_CLAIM = re.compile(
     rf"|sounds?|looks?|feels?|see|ist|sind|est|es|\u00e8|\u00e9|zeigt))(?: {_FILLER_WORDS}){{0,5}} $"
     rf"|^(?:{_FILLER_WORDS} ){{1,5}}$"
 )
-"""What stands before a label that is claimed."""
+"""Text before a label that claims it."""
 _AFTER_CLAIM = re.compile(
     r"^\s*(?:$|(?:label|category|class|classification|option|choice|sentiment|tone|emotions?|feelings?|mood"
     r"|attitude|topic|theme|subject|matter|issue|problem|question|request|query|inquiry|complaint|report|ticket"
     r"|text|message|post|tweet|comment|review|statement|sentence|response|one|related|overall|intent|stars?"
     r"|due to|because|since|as|with|about|of|is the|fits|and|in the|in this|towards?|throughout|here)\b)"
 )
-"""What stands after it."""
+"""Text after a label that claims it."""
 _SHORT_ANSWER = 4
 
 
 @dataclass(frozen=True)
 class _Sentence:
-    """A sentence in which labels stand: its words with a mark in their place, and their names."""
+    """A sentence with labels in it; ``marked`` is its folded text with a placeholder for each label."""
 
     raw: str
     marked: str
@@ -86,34 +86,35 @@ class _Sentence:
 
 
 def claimed_labels(text: str, labels: Labels) -> list[str]:
-    """The labels that a text puts forward, in order of appearance.
+    """Return the labels that a text claims, in order of appearance.
 
-    None of them where it refuses, or where any label in it is denied, doubted, asked about or only
-    mentioned.
+    The list is empty where the text refuses to answer, or where any label in it is denied, doubted, asked
+    about or only mentioned.
     """
     folded = fold_text(text)
     if _REFUSED.search(folded) or CROSSED_OUT.search(text):
         return []
-    strong: dict[str, bool] = {}
-    short = len(folded.split())
+    is_claimed: dict[str, bool] = {}
+    words = len(folded.split())
     for sentence in _sentences(text, labels):
         if _is_doubtful(sentence):
             return []
-        said = set(_emphasised_labels(sentence.raw, labels))
-        pointed = _points_to_label(sentence, labels) or (short <= _SHORT_ANSWER and not _is_article(sentence))
+        emphasised = set(_emphasised_labels(sentence.raw, labels))
+        short = words <= _SHORT_ANSWER and not _is_article(sentence)
+        claims = short or _points_to_label(sentence, labels)
         for name in sentence.names:
-            strong[name] = strong.get(name, False) or pointed or name in said
-    return list(strong) if all(strong.values()) else []
+            is_claimed[name] = is_claimed.get(name, False) or claims or name in emphasised
+    return list(is_claimed) if all(is_claimed.values()) else []
 
 
 def mentioned_labels(text: str, labels: Labels) -> list[str]:
-    """The labels that stand in the text in whatever sense, in order of appearance."""
+    """Return all labels that occur in the text, in order of appearance."""
     found = labels.mentions(fold_text(text), text)
     return list(dict.fromkeys(mention.name for mention in found))
 
 
 def has_denial(text: str) -> bool:
-    """Whether a text holds a word that denies or doubts, or a mark that crosses out."""
+    """Return whether a text contains a word that denies or doubts, or a mark that crosses out."""
     return bool(_DENIED.search(fold_text(text)) or CROSSED_OUT.search(text))
 
 
@@ -127,7 +128,7 @@ def _sentences(text: str, labels: Labels) -> Iterator[_Sentence]:
         for mention in found:
             marked, at = marked + folded[at : mention.start] + _PLACEHOLDER, mention.end
         marked += folded[at:]
-        # "joy, anger and fear" is claimed as one is.
+        # An enumeration such as "joy, anger and fear" is treated like one label.
         marked = re.sub(
             rf"{_PLACEHOLDER}(?: (?:and |as well as |also |plus |und |et |y )*{_PLACEHOLDER})+",
             _PLACEHOLDER,
@@ -137,17 +138,19 @@ def _sentences(text: str, labels: Labels) -> Iterator[_Sentence]:
 
 
 def _is_doubtful(sentence: _Sentence) -> bool:
-    """Whether a label in the sentence is denied, doubted or asked about; a reason behind it may deny."""
+    """Return whether a label is denied, doubted or asked about; a reason after it is ignored."""
     if sentence.raw.rstrip(" \"'*_)`\u201d\u00bb").endswith(("?", "\uff1f")):
         return True
     before, _, after = sentence.marked.rpartition(_PLACEHOLDER)
-    why = _REASON.search(after)
-    near = after[: why.start()] if why else after
-    return bool(_DENIED.search(before) or _DENIED.search(near) or _NEGATING_SUFFIX.search(sentence.marked))
+    reason = _REASON.search(after)
+    before_reason = after[: reason.start()] if reason else after
+    return bool(
+        _DENIED.search(before) or _DENIED.search(before_reason) or _NEGATING_SUFFIX.search(sentence.marked)
+    )
 
 
 def _points_to_label(sentence: _Sentence, labels: Labels) -> bool:
-    """Whether the sentence leads to the label: "is ...", "... sentiment", "Category: ...", "B. ..."."""
+    """Return whether a sentence points to its label: "is ...", "... sentiment", "Category: ..."."""
     raw = _BULLET.sub("", sentence.raw)
     first, last = _SEGMENT.split(raw, maxsplit=1)[0], _UP_TO_LAST_SEPARATOR.sub("", raw)
     if labels.match(first) is not None or (last != raw and labels.match(last) is not None):
@@ -159,7 +162,7 @@ def _points_to_label(sentence: _Sentence, labels: Labels) -> bool:
 
 
 def _is_article(sentence: _Sentence) -> bool:
-    """Whether the label may be a word such as "a" or a number that counts what follows."""
+    """Return whether the label may be an article such as "a", or a number that counts what follows."""
     after = sentence.marked.partition(_PLACEHOLDER)[2].strip()
     brief = all(len(name) <= 2 for name in sentence.names)
     return brief and bool(after) and not after.startswith(("star", "because", "since"))

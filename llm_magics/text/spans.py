@@ -1,4 +1,4 @@
-"""Entities in a text: quotes become exact offsets, and offsets a view with a legend."""
+"""Entities in a text: locating quotes as character offsets, and showing them in colour with a legend."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 from llm_magics.data.templates import cell_text
 
 PALETTE = ("#a6cee3", "#fdbf6f", "#b2df8a", "#fb9a99", "#cab2d6", "#ffff99", "#d9d9d9", "#e0c3a0")
-"""Light enough that black text on them keeps a contrast of 10:1 and more (ColorBrewer's Paired, softened)."""
+"""Background colours with a contrast of at least 10:1 to black (softened from ColorBrewer Paired)."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """``text[start:end]``, in characters as Python counts them, and what it is."""
+    """An entity: ``text`` is the whole text's part from ``start`` to ``end``, in Python's characters."""
 
     start: int
     end: int
@@ -24,16 +24,16 @@ class Span:
     text: str
 
     def as_dict(self) -> dict[str, Any]:
-        """The span as plain data, what a column holds."""
+        """Return the span as a dict, the form that a column holds."""
         return {"start": self.start, "end": self.end, "label": self.label, "text": self.text}
 
 
 def locate_spans(text: str, mentions: Iterable[tuple[str, str]]) -> tuple[list[Span], list[tuple[str, str]]]:
-    """The (label, quote) mentions as spans in order of appearance, and those the text doesn't hold.
+    """Return the (label, quote) mentions as spans in order of appearance, and those not in the text.
 
-    A quote is found as whole words: ``Ann`` is not found in ``Annie``. The n-th mention of one quote is
-    its n-th occurrence; where there are fewer, its last. Case and runs of white space count only where
-    the exact quote occurs.
+    A quote is found as whole words: ``Ann`` is not found in ``Annie``. The n-th mention of a quote is its
+    n-th occurrence, or its last where there are fewer. Case and runs of white space are ignored where the
+    exact quote doesn't occur.
     """
     spans: dict[tuple[int, int, str], Span] = {}
     missing: list[tuple[str, str]] = []
@@ -50,7 +50,7 @@ def locate_spans(text: str, mentions: Iterable[tuple[str, str]]) -> tuple[list[S
 
 
 def find_quote(text: str, quote: str) -> list[tuple[int, int]]:
-    """Where the quote stands as whole words: exactly, else but for case and white space."""
+    """Return the places of a quote as whole words, exact or else up to case and white space."""
     words = quote.split()
     if not words:
         return []
@@ -59,7 +59,7 @@ def find_quote(text: str, quote: str) -> list[tuple[int, int]]:
 
 
 def _find_whole_words(text: str, pattern: str, flags: int) -> list[tuple[int, int]]:
-    # A boundary only where the quote itself begins or ends with a word character: "$5" and "C++" count too.
+    # Word boundaries only where the quote begins or ends with a word character, so that "$5" and "C++" work.
     before = r"(?<!\w)(?=\w)|(?=\W)"
     after = r"(?<=\w)(?!\w)|(?<=\W)"
     whole = re.compile(f"(?:{before})(?:{pattern})(?:{after})", flags)
@@ -67,7 +67,7 @@ def _find_whole_words(text: str, pattern: str, flags: int) -> list[tuple[int, in
 
 
 def spans_of_cell(spans: Any) -> list[Span]:
-    """Spans from what a column holds (dicts, or Spans); nothing from a null."""
+    """Return the spans in a cell of a column (dicts or Spans); an empty list for a null."""
     if spans is None or (not isinstance(spans, list | tuple) and not hasattr(spans, "tolist")):
         return []
     found = spans if isinstance(spans, list | tuple) else spans.tolist()
@@ -78,9 +78,10 @@ def spans_of_cell(spans: Any) -> list[Span]:
 
 
 class SpansView:
-    """Texts with their entities marked, and a legend; everything in them is escaped.
+    """A view of texts with their entities marked and a legend; all text is escaped.
 
-    ``texts`` and ``spans`` are columns of one frame, nulls among them; ``limit`` texts are shown.
+    ``texts`` and ``spans`` are columns of one frame, which may contain nulls; the first ``limit`` texts are
+    shown.
     """
 
     def __init__(
@@ -98,14 +99,14 @@ class SpansView:
         for _, found in self.rows:
             for span in found:
                 counts[span.label] += 1
-        said = ", ".join(f"{label} {n:,}" for label, n in counts.items())
-        return f"{len(self.rows):,} texts; spans: {said or 'none'}"
+        listed = ", ".join(f"{label} {n:,}" for label, n in counts.items())
+        return f"{len(self.rows):,} texts; spans: {listed or 'none'}"
 
     def _repr_html_(self) -> str:
         return self.to_html()
 
     def to_html(self) -> str:
-        """A fragment that needs no script and no style sheet."""
+        """Return an HTML fragment that needs no script and no style sheet."""
         colours = {label: PALETTE[i % len(PALETTE)] for i, label in enumerate(self.labels)}
         legend = " ".join(
             _mark_html(html.escape(label), label, colours, named=False) for label in self.labels
@@ -120,7 +121,7 @@ class SpansView:
 
 
 def spans_to_html(text: str, spans: Sequence[Span], colours: Mapping[str, str]) -> str:
-    """The text as HTML with its spans marked; of overlapping spans the first, longest one is drawn."""
+    """Return the text as HTML with its spans marked; of overlapping spans the first and longest is drawn."""
     pieces, end = [], 0
     for span in sorted(spans, key=lambda s: (s.start, -s.end)):
         if span.start < end or span.end > len(text):
@@ -134,7 +135,7 @@ def spans_to_html(text: str, spans: Sequence[Span], colours: Mapping[str, str]) 
 def _mark_html(escaped: str, label: str, colours: Mapping[str, str], *, named: bool = True) -> str:
     name = html.escape(label, quote=True)
     colour = colours.get(label, PALETTE[0])
-    # The name stands beside each mark: colour alone tells too little, and eight colours may come again.
+    # The label follows each mark in small type: colour alone is not accessible, and eight colours repeat.
     beside = f'<span style="font-size:0.7em;padding-left:4px"> {name}</span>' if named else ""
     return (
         f'<mark title="{name}" style="background:{colour};color:#000;border-radius:3px;padding:0 3px">'

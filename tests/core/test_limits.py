@@ -26,10 +26,10 @@ async def asked(
         permit = await limiter.acquire(tokens)
         starts.append(asyncio.get_running_loop().time())
         await asyncio.sleep(latency)
-        limiter.succeeded()
+        limiter.record_success()
         limiter.release(permit)
 
-    with limiter.under(limits):
+    with limiter.applied(limits):
         await asyncio.gather(*(one() for _ in range(n)))
     return sorted(starts)
 
@@ -93,7 +93,7 @@ def test_tokens_a_minute_are_estimated_and_then_settled():
 
     async def spend(real: float) -> float:
         limiter = RateLimiter(100)
-        with limiter.under(Limits(tpm=600, concurrency=100)):
+        with limiter.applied(Limits(tpm=600, concurrency=100)):
             for _ in range(20):
                 limiter.release(await limiter.acquire(100), real)
         return asyncio.get_running_loop().time()
@@ -113,7 +113,7 @@ def test_a_waiting_request_holds_no_permit():
 
     async def watch() -> int:
         limiter = RateLimiter()
-        with limiter.under(Limits(rpm=1)):
+        with limiter.applied(Limits(rpm=1)):
             limiter.release(await limiter.acquire())
             waiting = asyncio.create_task(limiter.acquire())
             await asyncio.sleep(1)
@@ -131,7 +131,7 @@ def test_a_cancelled_turn_is_passed_on():
 
     async def leave() -> None:
         limiter = RateLimiter(1)
-        with limiter.under(Limits()):
+        with limiter.applied(Limits()):
             held = await limiter.acquire()
             first, second = (asyncio.create_task(limiter.acquire()) for _ in range(2))
             await asyncio.sleep(0)
@@ -148,7 +148,7 @@ def test_a_turn_that_came_as_its_owner_left_is_given_back():
 
     async def leave() -> None:
         limiter = RateLimiter(1)
-        with limiter.under(Limits()):
+        with limiter.applied(Limits()):
             held = await limiter.acquire()
             left = asyncio.create_task(limiter.acquire())
             await asyncio.sleep(0)
@@ -171,7 +171,7 @@ def test_a_light_request_does_not_overtake_a_heavy_one():
             limiter.release(await limiter.acquire(tokens))
             came.append(name)
 
-        with limiter.under(Limits(tpm=60)):
+        with limiter.applied(Limits(tpm=60)):
             await one("first", 50)
             heavy = asyncio.create_task(one("heavy", 40))
             await asyncio.sleep(1)
@@ -186,8 +186,8 @@ def test_when_a_stricter_run_ends_the_other_goes_on_by_its_own_limits():
 
     async def two() -> float:
         limiter = RateLimiter()
-        with limiter.under(Limits(rpm=6000)):
-            with limiter.under(Limits(rpm=1)):
+        with limiter.applied(Limits(rpm=6000)):
+            with limiter.applied(Limits(rpm=1)):
                 limiter.release(await limiter.acquire())
             await asyncio.sleep(0.01)
             limiter.release(await limiter.acquire())
@@ -231,7 +231,7 @@ def test_a_quota_by_the_day_is_taken_as_one():
     limiter = RateLimiter(4)
 
     async def learn() -> float:
-        with limiter.under(Limits()):
+        with limiter.applied(Limits()):
             limiter.observe({"limit_requests": 14_400, "remaining_requests": 0, "reset_requests": 86_400})
             limiter.release(await limiter.acquire())
             return asyncio.get_running_loop().time()
@@ -291,14 +291,14 @@ async def through(host: Host, rows: int, *, latency: float = 0.05, seed: int = 0
             await asyncio.sleep(latency * chance.uniform(0.2, 1))
             limiter.observe(facts)
             if allowed:
-                limiter.succeeded()
+                limiter.record_success()
             else:
-                limiter.refused(permit, after, restart=True)
+                limiter.record_refusal(permit, after, restart=True)
             limiter.release(permit)
             if allowed:
                 return
 
-    with limiter.under(Limits()):
+    with limiter.applied(Limits()):
         await asyncio.gather(*(one() for _ in range(rows)))
     return loop.time()
 
@@ -330,12 +330,12 @@ def test_concurrency_grows_to_what_the_host_takes_and_shrinks_at_refusals():
 
     async def go() -> tuple[int, int, float, float]:
         limiter = RateLimiter(64)
-        with limiter.under(Limits()):
+        with limiter.applied(Limits()):
             first = int(limiter.concurrency.allowed)
         await asked(limiter, Limits(), 300)
         grown = limiter.concurrency.allowed
         permit = await limiter.acquire()
-        limiter.refused(permit, None, restart=False)
+        limiter.record_refusal(permit, None, restart=False)
         limiter.release(permit)
         return first, int(grown), grown, limiter.concurrency.allowed
 
@@ -351,11 +351,11 @@ def test_a_burst_of_refusals_counts_once():
 
     async def go() -> RateLimiter:
         limiter = RateLimiter(64)
-        with limiter.under(Limits(concurrency=64)):
+        with limiter.applied(Limits(concurrency=64)):
             permits = [await limiter.acquire() for _ in range(64)]
             await asyncio.sleep(0.1)
             for permit in permits:
-                limiter.refused(permit, 1.0, restart=True)
+                limiter.record_refusal(permit, 1.0, restart=True)
                 limiter.release(permit)
         return limiter
 
@@ -371,11 +371,11 @@ def test_an_answer_ends_the_series_of_refusals():
 
     async def go() -> list[int]:
         limiter, counts = RateLimiter(64), []
-        with limiter.under(Limits()):
+        with limiter.applied(Limits()):
             for fault in (RateLimited("a"), RateLimited("b"), None, RateLimited("c")):
                 await asyncio.sleep(100)
                 permit = await limiter.acquire()
-                limiter.heard(permit, fault)
+                limiter.record_outcome(permit, fault)
                 limiter.release(permit)
                 counts.append(limiter.refusals)
         return counts
@@ -389,10 +389,10 @@ def test_after_a_refusal_all_wait_and_then_go_through_one_two_four():
 
     async def go() -> list[float]:
         limiter = RateLimiter(64)
-        with limiter.under(Limits(concurrency=64)):
+        with limiter.applied(Limits(concurrency=64)):
             permit = await limiter.acquire()
             await asyncio.sleep(0.01)
-            limiter.refused(permit, 5.0, restart=True)
+            limiter.record_refusal(permit, 5.0, restart=True)
             limiter.release(permit)
         return await asked(limiter, Limits(concurrency=64), 15, latency=1.0)
 
@@ -434,9 +434,9 @@ def test_what_each_fault_says_of_the_hosts_room(fault, allowed, pause):
 
     async def go() -> tuple[float, float]:
         limiter = RateLimiter(64, start=10)
-        with limiter.under(Limits()):
+        with limiter.applied(Limits()):
             permit = await limiter.acquire()
-            limiter.heard(permit, fault)
+            limiter.record_outcome(permit, fault)
             limiter.release(permit)
         return limiter.concurrency.allowed, limiter.paused_until
 
@@ -450,7 +450,7 @@ def test_the_tokens_a_host_has_left_are_not_those_in_flight():
 
     async def go() -> tuple[float, float]:
         limiter = RateLimiter()
-        with limiter.under(Limits()):
+        with limiter.applied(Limits()):
             permits = [await limiter.acquire(10) for _ in range(3)]
             limiter.observe(
                 {

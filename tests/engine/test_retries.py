@@ -59,7 +59,7 @@ def test_what_an_answer_took_is_settled_with_the_tokens_a_minute(said, taken):
 
     async def one() -> float:
         limiter = RateLimiter()
-        with limiter.under(Limits(tpm=6000)):
+        with limiter.applied(Limits(tpm=6000)):
             await attempts(Host(said), limiter).ask([ask()], lambda *_: None)
             assert limiter.in_flight == 0
             return limiter.tokens.level
@@ -73,13 +73,13 @@ def test_what_a_host_tells_of_its_quota_reaches_the_limiter():
 
     async def two() -> tuple[float | None, float | None, float]:
         limiter, host = RateLimiter(), Host(Response("a"), Response("b"))
-        with limiter.under(Limits()):
+        with limiter.applied(Limits()):
             asking = attempts(host, limiter)
             await asking.ask([ask()], lambda *_: None)
-            before = limiter.requests.hosts
+            before = limiter.requests.host_limit
             host.facts = {"limit_requests": 60.0, "remaining_requests": 12.0}
             await asking.ask([ask()], lambda *_: None)
-            return before, limiter.requests.hosts, limiter.requests.level
+            return before, limiter.requests.host_limit, limiter.requests.level
 
     assert clock.run(two()) == (None, 60.0, 11.0)
 
@@ -90,7 +90,7 @@ def test_an_answer_without_a_price_gets_the_backends_and_is_counted_once():
     async def one() -> tuple[object, float, int]:
         host = Host(Overloaded("full", status=503), Response("yes", usage=Usage(10, 5)))
         limiter, budget = RateLimiter(), Budget(5.0, Price(1e4, 1e4))
-        with limiter.under(Limits()):
+        with limiter.applied(Limits()):
             asking = attempts(host, limiter, budget)
             (reply,) = await asking.ask([ask()], lambda *_: None)
         assert (budget.reserved, budget.in_flight, asking.answered) == (0.0, 0, 1)
@@ -132,7 +132,7 @@ def test_every_round_is_told_before_the_next_begins():
 
     async def one() -> None:
         limiter, host = RateLimiter(), Host(Overloaded("full", status=503), Response("yes"))
-        with limiter.under(Limits()):
+        with limiter.applied(Limits()):
             await attempts(host, limiter).ask(
                 [ask()], lambda _, outcomes: rounds.append([type(outcome).__name__ for outcome in outcomes])
             )
@@ -151,7 +151,7 @@ def test_a_cancelled_request_leaves_nothing_behind():
                 return Response("late")
 
         limiter, budget = RateLimiter(), Budget(1.0, Price(1, 1))
-        with limiter.under(Limits()):
+        with limiter.applied(Limits()):
             task = asyncio.create_task(attempts(Slow(), limiter, budget).ask([ask()], lambda *_: None))
             await asyncio.sleep(1)
             assert (limiter.in_flight, budget.in_flight) == (1, 1)

@@ -103,7 +103,7 @@ def test_a_typed_key_comes_before_the_environment_and_that_before_the_keyring(ri
     assert keys.default_reference("openai") == "env:OPENAI_API_KEY"
     keys.set("openai", "a" * 20)
     assert keys.default_reference("openai") == "session:openai"
-    assert [step.found for step in keys.steps("openai")] == [True] * 4
+    assert [step.found for step in keys.lookups("openai")] == [True] * 4
     assert keys.default_reference("embedded") == ""
 
 
@@ -158,7 +158,7 @@ def test_a_list_of_keys_shows_none_of_them() -> None:
 )
 def test_what_looks_like_a_key_is_refused_on_a_line(line: str) -> None:
     with pytest.raises(TypedKeyError) as raised:
-        Keys({}).refuse_secret(line)
+        Keys({}).refuse_key_in_line(line)
     assert not any(
         word in str(raised.value) for word in line.split() if len(word) > 9 and looks_like_key(word)
     )
@@ -167,7 +167,7 @@ def test_what_looks_like_a_key_is_refused_on_a_line(line: str) -> None:
 def test_a_key_known_from_elsewhere_is_refused_too() -> None:
     keys = Keys({"OPENAI_API_KEY": "plainlookingpassword"})
     with pytest.raises(TypedKeyError):
-        keys.refuse_secret("chat what is plainlookingpassword?")
+        keys.refuse_key_in_line("chat what is plainlookingpassword?")
 
 
 @pytest.mark.parametrize(
@@ -181,14 +181,14 @@ def test_a_key_known_from_elsewhere_is_refused_too() -> None:
     ],
 )
 def test_ordinary_lines_pass(line: str) -> None:
-    Keys({}).refuse_secret(line)
+    Keys({}).refuse_key_in_line(line)
 
 
 @pytest.mark.checklist("C4")
 def test_redaction_knows_every_key_seen() -> None:
     keys = Keys({"A": "first-secret-value", "ANTHROPIC_API_KEY": "second-secret-value"})
     keys.resolve("env:A")
-    keys.steps("anthropic")
+    keys.lookups("anthropic")
     keys.set("x", "third-secret-value")
     said = "first-secret-value second-secret-value third-secret-value fourth"
     assert redact(said) == "*** *** *** fourth"

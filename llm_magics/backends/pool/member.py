@@ -45,7 +45,7 @@ class Member:
     def free(self) -> bool:
         """False while it rests, and while a host that refused has a full queue."""
         rested = asyncio.get_running_loop().time() >= self.rests_until
-        return rested and not (self.gate is not None and self.gate.crowded)
+        return rested and not (self.gate is not None and self.gate.is_saturated)
 
     @property
     def hopeless(self) -> bool:
@@ -93,7 +93,7 @@ class Member:
             try:
                 outcome = await self._timed(call)
                 gate.observe(self.backend.observe())
-                gate.heard(permit, _fault(outcome))
+                gate.record_outcome(permit, _fault(outcome))
             finally:
                 gate.release(permit, _used(outcome))
         for each in _each(outcome):
@@ -102,7 +102,7 @@ class Member:
 
     async def _turn(self, gate: RateLimiter, text: str) -> Permit | None:
         """A permit of the limiter; None for calls that still wait when the member begins to rest."""
-        weight = tokens.count_tokens(text, self.backend.model) if gate.weighs else 0.0
+        weight = tokens.count_tokens(text, self.backend.model) if gate.counts_tokens else 0.0
         turn = asyncio.ensure_future(gate.acquire(weight))
         self._waiting.add(turn)
         try:
@@ -131,7 +131,7 @@ class Member:
         """The limiter, with this backend's limits in force while anything is sent."""
         self.gate = self.gate or RateLimiter(self.backend.capabilities.max_concurrency)
         if not self._asked:
-            self._limits.enter_context(self.gate.under(self.backend.limits))
+            self._limits.enter_context(self.gate.applied(self.backend.limits))
         self._asked += 1
         try:
             yield self.gate

@@ -184,7 +184,7 @@ def _problems(session: Parts, name: str, needs: Needs) -> Iterator[str]:
     if needs.url and not _url(session, name):
         kind = "azure ENDPOINT" if name == "azure" else "openai URL"
         yield f"host: %llm_config add NAME --{kind} --id MODEL"
-    if name in KEY_REQUIRED and not any(step.found for step in session.keys.steps(name)):
+    if name in KEY_REQUIRED and not any(step.found for step in session.keys.lookups(name)):
         yield f"key: %llm_config key set {name}"
     if name == "vertex":
         yield from _google_cloud(session)
@@ -203,7 +203,7 @@ def _google_cloud(session: Parts) -> Iterator[str]:
 
 def _key_steps(session: Parts, name: str) -> Iterator[str]:
     """Where the key was looked for, in order, and the results."""
-    steps = session.keys.steps(name)
+    steps = session.keys.lookups(name)
     if steps:
         looked = (f"{step.reference} {step.masked or step.note or '-'}" for step in steps)
         yield "looked in " + ", ".join(looked)

@@ -26,7 +26,7 @@ def config_command(session: Session, line: str, cell: str | None = None, shell: 
         TypedKeyError: A key was typed; the cell was removed from the history, and the key was not used.
     """
     with keep_secrets_out(shell, session.keys, line, cell or ""):
-        session.keys.refuse_secret(cell or "")
+        session.keys.refuse_key_in_line(cell or "")
         refuse_in_toml(cell or "")
         if cell is not None and cell.strip():
             return _cell(session, line, cell)

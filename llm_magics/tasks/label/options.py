@@ -144,7 +144,7 @@ def _labels_from(cell: CellInput, name: str) -> dict[str, Any]:
     if isinstance(value, set | frozenset):
         return {"labels": sorted(map(str, value))}
     frame, column = frames.read(value, name)
-    if frame.own or column is None:
+    if frame.from_dataframe or column is None:
         raise UsageError(
             f"{name} is a whole frame.", hint=f"Labels from one column of it: {name}_labels = {name}[...]"
         )
