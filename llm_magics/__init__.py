@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from llm_magics.tasks.label.evaluation.evaluation import evaluate as evaluate
     from llm_magics.tasks.label.plan import label as label
     from llm_magics.tasks.label.plan import label_async as label_async
-    from llm_magics.tasks.label.review.opening import review as review
+    from llm_magics.tasks.label.review.open_review import review as review
     from llm_magics.text.fields import Field as Field
     from llm_magics.text.spans import SpansView as SpansView
 
@@ -93,7 +93,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "judge",
         "judge_async",
     ),
-    "llm_magics.tasks.label.review.opening": ("review",),
+    "llm_magics.tasks.label.review.open_review": ("review",),
     "llm_magics.text.fields": ("Field",),
     "llm_magics.text.spans": ("SpansView",),
     "llm_magics.tasks.concepts.pipeline": ("concepts",),

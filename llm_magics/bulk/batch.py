@@ -24,8 +24,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from llm_magics.backends.openai import batch_file
-from llm_magics.backends.openai.batch_file import BatchService, State
+from llm_magics.backends.openai import batch_api
+from llm_magics.backends.openai.batch_api import BatchService, State
 from llm_magics.backends.openai.client import OpenAIBackend
 from llm_magics.core.errors import NotFound, Unsupported, UsageError
 from llm_magics.core.types import Request, Response
@@ -106,13 +106,13 @@ class Batch:
 
     def write(self, path: str | Path) -> int:
         """Write what is open as a batch file; returns the number of lines."""
-        return batch_file.write(path, self.backend, self.open())
+        return batch_api.write(path, self.backend, self.open())
 
     def read(self, path: str | Path, *, discount: float = 1.0) -> Read:
         """Keep the answers of a file. An error stays open: the next run asks for it."""
         kept: list[tuple[Request, Response]] = []
         failed: dict[str, int] = {}
-        for request, outcome in batch_file.read(path, self.backend, self.requests):
+        for request, outcome in batch_api.read(path, self.backend, self.requests):
             if isinstance(outcome, Response):
                 kept.append((request, _cheaper(outcome, discount)))
             else:

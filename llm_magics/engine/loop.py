@@ -56,7 +56,7 @@ class LoopThread:
             raise
         with interruptible():
             job = self.submit(work)
-            future = job._future  # noqa: SLF001 - one noun in two files
+            future = job._future  # noqa: SLF001 - one class in two files
             try:
                 wait(future, tick)
             except BaseException as error:

@@ -85,9 +85,9 @@ def _in_line(magic: str, typed: str, around: Around) -> Suggested:
 
     if magic == "llm":
         return suggestions.in_llm_line(typed, around)
-    from llm_magics.notebook.config.magic import NOUNS
+    from llm_magics.notebook.config.magic import COMMANDS
 
-    return suggestions.in_config_line(typed, around, NOUNS)
+    return suggestions.in_config_line(typed, around, COMMANDS)
 
 
 def _in_body(magic: str, line: str, above: list[str], before: str, after: str, around: Around) -> Suggested:

@@ -26,17 +26,17 @@ class LLMMagics(Magics):
     @line_cell_magic
     def llm(self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Any:
         """Label, generate, embed, ask: ``%llm help`` lists the subcommands, ``%llm label -h`` one of them."""
-        from llm_magics.notebook import invocation
+        from llm_magics.notebook import dispatch
 
-        return invocation.llm(self.shell, line, cell, local_ns or {})
+        return dispatch.llm(self.shell, line, cell, local_ns or {})
 
     @no_var_expand
     @line_cell_magic
     def llm_config(self, line: str, cell: str | None = None) -> Any:
         """Settings, backends, keys, the model cache and the answer store: ``%llm_config -h``."""
-        from llm_magics.notebook import invocation
+        from llm_magics.notebook import dispatch
 
-        return invocation.llm_config(self.shell, line, cell)
+        return dispatch.llm_config(self.shell, line, cell)
 
 
 def _session() -> Session:

@@ -19,7 +19,7 @@ from llm_magics.notebook.tables import Table
 from llm_magics.runs.estimates import estimate
 from llm_magics.runs.execution import execute, rerun
 from llm_magics.runs.run import Plan, Run, versions
-from llm_magics.tasks.label.review.opening import open_review
+from llm_magics.tasks.label.review.open_review import open_review
 
 
 def _over_rows(cell: Cell) -> Any:
@@ -78,7 +78,7 @@ def _concepts(cell: Cell) -> Any:
 def _concepts_estimate(cell: Cell) -> Any:
     """The cost of the steps."""
     from llm_magics.tasks.concepts.pipeline import plan_induction
-    from llm_magics.tasks.concepts.stages import estimates
+    from llm_magics.tasks.concepts.plan import estimates
 
     return estimates(plan_induction(cell.session, function_call(cell).options))
 

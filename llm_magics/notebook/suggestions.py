@@ -61,7 +61,7 @@ class Around:
         return [name for name in self.variables if not name.startswith("_")]
 
 
-class Nouns(Protocol):
+class Commands(Protocol):
     """What suggestions need of a command of ``%llm_config``."""
 
     @property
@@ -111,17 +111,19 @@ def in_llm_line(text: str, around: Around) -> Suggested:
     return _arguments(split, done[1:], command.parser, around, _LLM_VALUES)
 
 
-def in_config_line(text: str, around: Around, nouns: Mapping[str, Nouns]) -> Suggested:
+def in_config_line(text: str, around: Around, commands: Mapping[str, Commands]) -> Suggested:
     """After ``%llm_config``: commands, verbs, settings, names, flags."""
     split = words(text)
     if not split.done:
-        return _starting(split, nouns)
-    noun = split.done[0]
-    if noun not in nouns:
+        return _starting(split, commands)
+    command = split.done[0]
+    if command not in commands:
         return Suggested(split.raw)
-    if noun in ("set", "get", "unset", "reset") and not split.raw.startswith("-"):
-        return _setting(split, noun, around)
-    return _arguments(split, split.done[1:], nouns[noun].parser, around, _CONFIG_VALUES.get(noun, {}))
+    if command in ("set", "get", "unset", "reset") and not split.raw.startswith("-"):
+        return _setting(split, command, around)
+    return _arguments(
+        split, split.done[1:], commands[command].parser, around, _CONFIG_VALUES.get(command, {})
+    )
 
 
 def in_llm_body(line: str, before: str, after: str, around: Around) -> Suggested:
@@ -302,10 +304,10 @@ _CONFIG_VALUES: Mapping[str, Mapping[str, Values]] = {
 }
 
 
-def _setting(split: Words, noun: str, around: Around) -> Suggested:
+def _setting(split: Words, command: str, around: Around) -> Suggested:
     """Settings; for ``set``, also the values after ``=``."""
     name, equals, _ = split.value.partition("=")
-    if noun != "set":
+    if command != "set":
         return _quoted(split, SETTINGS)
     if not equals:
         return Suggested(split.raw, tuple(f"{known}=" for known in SETTINGS if known.startswith(name)))

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_magics.backends import similarity
-from llm_magics.backends.embedded import static_vectors
+from llm_magics.backends.embedded import word_vectors
 from llm_magics.backends.embedded.client import EmbeddedBackend
 from llm_magics.core.errors import LLMError, MissingPackage, ModelLoadError, NotFound, Unsupported
 from llm_magics.core.types import (
@@ -33,7 +33,7 @@ from llm_magics.core.types import (
 )
 
 needs_weights = pytest.mark.skipif(
-    static_vectors.package_folder() is None, reason="no wordllama wheel for this platform"
+    word_vectors.package_folder() is None, reason="no wordllama wheel for this platform"
 )
 MODELS = [pytest.param("wordllama", marks=needs_weights), "tfidf"]
 TOPICS = OneOf(
@@ -147,7 +147,7 @@ def test_what_it_can_not_read_gets_no_confidence(model: str) -> None:
 @needs_weights
 def test_a_huge_word_is_not_remembered() -> None:
     """A text without spaces is read in full and leaves nothing behind."""
-    vectors = static_vectors.StaticVectors.load()
+    vectors = word_vectors.StaticVectors.load()
     assert np.linalg.norm(vectors.embed(["å漢x" * 30_000])) == pytest.approx(1, abs=1e-4)
     assert not vectors._known
 
@@ -155,9 +155,9 @@ def test_a_huge_word_is_not_remembered() -> None:
 @needs_weights
 def test_forgetting_words_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the remembered words grow too many they are dropped, and the vectors stay the same."""
-    vectors = static_vectors.StaticVectors.load()
+    vectors = word_vectors.StaticVectors.load()
     first = vectors.embed(TEXTS)
-    monkeypatch.setattr(static_vectors, "_KNOWN_WORDS", 5)
+    monkeypatch.setattr(word_vectors, "_KNOWN_WORDS", 5)
     assert np.array_equal(vectors.embed(TEXTS), first)
     vectors.embed(["entirely new words"])
     assert len(vectors._known) == 3
@@ -166,12 +166,12 @@ def test_forgetting_words_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> No
 @needs_weights
 def test_the_vectors_are_wordllamas_own() -> None:
     """The same vectors as tokenising the whole text and averaging the token rows."""
-    folder = static_vectors.package_folder()
-    tokenizer, weights = static_vectors._read(folder)
+    folder = word_vectors.package_folder()
+    tokenizer, weights = word_vectors._read(folder)
     tokens = [tokenizer.encode(text, add_special_tokens=False).ids for text in TEXTS]
     means = np.stack([weights[ids].mean(axis=0) for ids in tokens])
     expected = means / np.linalg.norm(means, axis=1, keepdims=True)
-    assert static_vectors.StaticVectors.load().embed(TEXTS) == pytest.approx(expected, abs=1e-5)
+    assert word_vectors.StaticVectors.load().embed(TEXTS) == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.checklist("X1")
@@ -336,7 +336,7 @@ def test_an_unknown_model_names_the_known() -> None:
 
 async def test_without_weights_it_names_tfidf(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no wheel exists the error names what works there."""
-    monkeypatch.setattr(static_vectors, "package_folder", lambda: None)
+    monkeypatch.setattr(word_vectors, "package_folder", lambda: None)
     with pytest.raises(MissingPackage) as caught:
         await made("wordllama").complete(ask("x", TOPICS))
     assert "embedded::tfidf" in caught.value.hint
@@ -344,10 +344,10 @@ async def test_without_weights_it_names_tfidf(monkeypatch: pytest.MonkeyPatch) -
 
 async def test_broken_weights_are_a_load_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A truncated download ends in one clear error, not in a traceback of the reader."""
-    for name in (static_vectors.WEIGHTS, static_vectors.TOKENIZER):
+    for name in (word_vectors.WEIGHTS, word_vectors.TOKENIZER):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_bytes(b"{")
-    monkeypatch.setattr(static_vectors, "package_folder", lambda: tmp_path)
+    monkeypatch.setattr(word_vectors, "package_folder", lambda: tmp_path)
     with pytest.raises(ModelLoadError, match="can't be read"):
         await made("wordllama").complete(ask("x", TOPICS))
 

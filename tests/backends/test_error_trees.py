@@ -10,8 +10,8 @@ import aiohttp
 import openai
 import pytest
 
+from llm_magics.backends.error_mapping import error_from_status, from_exception
 from llm_magics.backends.http import transport_error
-from llm_magics.backends.http_errors import error_from_status, from_exception
 from llm_magics.core import errors
 
 OPENAI = {

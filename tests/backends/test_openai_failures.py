@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_magics.backends.http_errors import error_from_status, parse_duration, retry_after, said, short
+from llm_magics.backends.error_mapping import error_from_status, parse_duration, retry_after, said, short
 from llm_magics.backends.openai.rate_limit_headers import rate_limits
 from llm_magics.core.errors import (
     AuthError,

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from llm_magics.backends.openai import batch_file
+from llm_magics.backends.openai import batch_api
 from llm_magics.backends.openai.client import OpenAIBackend
 from llm_magics.backends.openai.vllm_server import VLLMBackend
 from llm_magics.backends.registry import create
@@ -103,7 +103,7 @@ def test_a_batch_file_goes_out_and_its_answers_find_their_rows(server, tmp_path)
     server.host.answer = None
     asks = [ask("I am calm", LABELS), ask("I am angry", LABELS), ask("I am calm", LABELS)]
     out = tmp_path / "in.jsonl"
-    assert batch_file.write(out, backend, asks) == 2
+    assert batch_api.write(out, backend, asks) == 2
     lines = [answered(line, server) for line in out.read_text().splitlines()]
     refused = {"message": "Rate limit", "type": "requests", "code": "rate_limit_exceeded"}
     bad = {
@@ -114,7 +114,7 @@ def test_a_batch_file_goes_out_and_its_answers_find_their_rows(server, tmp_path)
     back = tmp_path / "out.jsonl"
     stranger = {"custom_id": "someone else's", "response": {"status_code": 200, "body": {}}}
     back.write_text("\n".join([*reversed(lines), json.dumps(bad), json.dumps(stranger)]))
-    found = list(batch_file.read(back, backend, {each.key: each for each in asks}))
+    found = list(batch_api.read(back, backend, {each.key: each for each in asks}))
     assert [request.subject for request, _ in found] == ["I am angry", "I am calm", "I am calm"]
     assert [getattr(each, "parsed", None) for _, each in found] == ["angry", "calm", None]
     assert isinstance(found[2][1], errors.RateLimited)
@@ -125,11 +125,11 @@ def test_embeddings_have_lines_too(server, tmp_path):
     """The other endpoint that batch services take."""
     backend = OpenAIBackend(BackendSpec("openai", "text-embedding-3-small", base_url=server.url))
     asked = ask("hello", Vector())
-    whole = json.loads(batch_file.line(backend, asked))
+    whole = json.loads(batch_api.line(backend, asked))
     assert (whole["url"], whole["body"]["input"]) == ("/v1/embeddings", "hello")
     body = server.host.embedded(whole["body"])
     told = {"custom_id": asked.key, "response": {"status_code": 200, "body": body}}
-    assert batch_file.outcome(backend, asked, told).vector.shape == (8,)
+    assert batch_api.outcome(backend, asked, told).vector.shape == (8,)
 
 
 def test_what_is_no_answer_file_is_told_with_its_line(server, tmp_path):
@@ -138,4 +138,4 @@ def test_what_is_no_answer_file_is_told_with_its_line(server, tmp_path):
     path = tmp_path / "wrong.jsonl"
     path.write_text('\n\n{"no": "batch"}\n')
     with pytest.raises(errors.UsageError, match=r"line 3 of wrong\.jsonl"):
-        list(batch_file.read(path, backend, {}))
+        list(batch_api.read(path, backend, {}))

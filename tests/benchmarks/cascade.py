@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from llm_magics.tasks.label.cascade.betting import Search
+from llm_magics.tasks.label.cascade.guarantee import Search
 
 Rule = Callable[[np.ndarray, np.ndarray, float, np.random.Generator, int], tuple[float, bool]]
 CONFIDENCE = 0.9
@@ -144,7 +144,7 @@ def real(folder: Path, runs: int) -> None:
     """The project's proxy on real sets, their labels in the model's place; rows repeated to 1x only."""
     import pandas as pd
 
-    from llm_magics.backends.embedded.static_vectors import StaticVectors
+    from llm_magics.backends.embedded.word_vectors import StaticVectors
     from llm_magics.tasks.label.cascade.proxies import LabelRegression
 
     sets = {

@@ -61,7 +61,7 @@ def groups(folder: Path) -> None:
     """NMI against the true classes, over all rows (noise as one class more) and over the grouped ones."""
     from sklearn.metrics import normalized_mutual_info_score as nmi
 
-    from llm_magics.backends.embedded.static_vectors import StaticVectors
+    from llm_magics.backends.embedded.word_vectors import StaticVectors
 
     embedder = StaticVectors.load()
     print(

@@ -68,7 +68,7 @@ def test_groups_agree_with_people(shared_data: Path, name: str, least: float, gi
     """
     from sklearn.metrics import normalized_mutual_info_score
 
-    from llm_magics.backends.embedded.static_vectors import StaticVectors
+    from llm_magics.backends.embedded.word_vectors import StaticVectors
 
     data = pd.read_csv(shared_data / f"{name}.csv")
     vectors = StaticVectors.load().embed(data.text.tolist())

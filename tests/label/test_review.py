@@ -18,7 +18,7 @@ from llm_magics.data.frames import Frame
 from llm_magics.runs import session as sessions
 from llm_magics.store.gold_labels import GoldLabelStore, task_key
 from llm_magics.tasks.label.plan import label
-from llm_magics.tasks.label.review.opening import review
+from llm_magics.tasks.label.review.open_review import review
 from llm_magics.tasks.label.review.review import Review
 from llm_magics.testing import Server
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from llm_magics.core.types import BackendSpec
 from llm_magics.notebook.commands import COMMANDS
 from llm_magics.notebook.completion import suggest
-from llm_magics.notebook.config.magic import NOUNS
+from llm_magics.notebook.config.magic import COMMANDS as CONFIG_COMMANDS
 from llm_magics.notebook.suggestions import Around, columns_of, words
 from llm_magics.runs.session import Session
 from llm_magics.settings.table import SETTINGS
@@ -97,7 +97,7 @@ def test_every_flag_of_every_command_is_offered(around: Around) -> None:
     for name, command in COMMANDS.items():
         long = [flag for flag in command.parser.flags() if flag.startswith("--")]
         assert _offered(f"%llm {name} --", around)[1] == long
-    assert _offered("%llm_config ", around)[1] == list(NOUNS)
+    assert _offered("%llm_config ", around)[1] == list(CONFIG_COMMANDS)
     assert len(_offered("%llm_config set ", around)[1]) == len(SETTINGS)
 
 

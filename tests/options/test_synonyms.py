@@ -6,7 +6,7 @@ import pytest
 
 from llm_magics.core.errors import NotFound, UsageError
 from llm_magics.notebook.commands import COMMANDS, parse
-from llm_magics.notebook.config.magic import NOUNS
+from llm_magics.notebook.config.magic import COMMANDS as CONFIG_COMMANDS
 from llm_magics.options import synonyms
 
 
@@ -47,7 +47,7 @@ def test_every_word_leads_to_something_there_is() -> None:
         assert synonyms.subcommand(word).removeprefix("%llm ") in COMMANDS
     for word in ("models", "use", "doctor", "cache"):
         assert synonyms.subcommand(word) == f"%llm_config {word}"
-        assert word in NOUNS
+        assert word in CONFIG_COMMANDS
     assert not any(synonyms.subcommand(name) for name in COMMANDS)
 
 

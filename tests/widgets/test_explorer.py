@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from llm_magics import Concept, ConceptSet
-from llm_magics.tasks.concepts.explorer import figures, panes, static
+from llm_magics.tasks.concepts.explorer import detail, figures, static
 from llm_magics.tasks.concepts.explorer.explorer import Explorer
 from llm_magics.tasks.concepts.model.documents import Documents
 from llm_magics.tasks.concepts.model.scores import Column, Score
@@ -272,7 +272,7 @@ def test_documents_and_names_with_markup_are_inert_everywhere() -> None:
         explorer.detail(),
         explorer.controls.legend.value,
     ]
-    for mode in panes.MODES:
+    for mode in detail.MODES:
         explorer.choose("concept 1")
         explorer.list_mode(mode)
         pages.append(explorer.controls.detail.value)

@@ -11,7 +11,7 @@ from typing import Any
 from llm_magics.backends.anthropic import wire
 from llm_magics.backends.anthropic.wire import Body
 from llm_magics.backends.base import Listener, Secrets, listener
-from llm_magics.backends.http_errors import TIMEOUT_HINT, HostMessage, kind_of, retry_after, short
+from llm_magics.backends.error_mapping import TIMEOUT_HINT, HostMessage, kind_of, retry_after, short
 from llm_magics.backends.openai.rate_limit_headers import rate_limits
 from llm_magics.backends.sdk import SDKBackend
 from llm_magics.backends.threads import in_thread

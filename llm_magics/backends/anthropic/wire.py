@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from llm_magics.backends.http_errors import HostMessage
-from llm_magics.backends.http_errors import host_message as read_body
+from llm_magics.backends.error_mapping import HostMessage
+from llm_magics.backends.error_mapping import host_message as read_body
 from llm_magics.backends.openai import parsing, wire
 from llm_magics.core.errors import ContentFiltered, MalformedAnswer
 from llm_magics.core.prompt_formats import as_messages, message_dicts, prompt_of

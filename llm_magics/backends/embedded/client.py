@@ -12,7 +12,7 @@ from itertools import chain, islice
 from typing import Any
 
 from llm_magics.backends.base import BatchBackend, Secrets
-from llm_magics.backends.embedded.static_vectors import HashedVectors, LabelTerms, StaticVectors
+from llm_magics.backends.embedded.word_vectors import HashedVectors, LabelTerms, StaticVectors
 from llm_magics.backends.similarity import MANY_CUT, Prototypes, Space, hint, words
 from llm_magics.core.errors import LLMError, NotFound, Unsupported
 from llm_magics.core.types import (

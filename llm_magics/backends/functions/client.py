@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llm_magics.backends.base import BatchBackend, Secrets
+from llm_magics.backends.error_mapping import from_exception
 from llm_magics.backends.functions.calling import Caller, Shape, copy_import
-from llm_magics.backends.http_errors import from_exception
 from llm_magics.backends.openai import parsing
 from llm_magics.backends.threads import in_thread
 from llm_magics.core.errors import (

@@ -122,7 +122,7 @@ class GGUFBackend(Backend):
 
     async def embed(self, texts: Sequence[str]) -> Embedding:
         """Unit vectors with the model's own pooling, float32 of shape (n, d)."""
-        from llm_magics.backends.gguf.similarity_labels import embed
+        from llm_magics.backends.gguf.embeddings import embed
         from llm_magics.core.types import Usage
 
         async with self._loaded() as model:

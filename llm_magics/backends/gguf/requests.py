@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from llm_magics.backends.base import listener
+from llm_magics.backends.gguf.embeddings import label as label_by_nearness
 from llm_magics.backends.gguf.llama.prefix import common
 from llm_magics.backends.gguf.llama.queue import (
     GenerationItem,
@@ -19,7 +20,6 @@ from llm_magics.backends.gguf.llama.queue import (
     WorkItem,
 )
 from llm_magics.backends.gguf.loaded_model import LocalModel, Prompt
-from llm_magics.backends.gguf.similarity_labels import label as label_by_nearness
 from llm_magics.backends.in_kernel.label_trie import (
     NO,
     YES,

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from llm_magics.backends.error_mapping import TIMEOUT_HINT, kind_of, request_id, retry_after, short
 from llm_magics.backends.google import wire
-from llm_magics.backends.http_errors import TIMEOUT_HINT, kind_of, request_id, retry_after, short
 from llm_magics.core.errors import (
     AuthError,
     BadRequest,

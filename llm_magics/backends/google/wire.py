@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llm_magics.backends.http_errors import HostMessage
+from llm_magics.backends.error_mapping import HostMessage
 from llm_magics.backends.openai import parsing
 from llm_magics.backends.openai.log_probabilities import label_scores
 from llm_magics.core.errors import ContentFiltered, MalformedAnswer

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llm_magics.backends.base import Backend, Secrets, listener
+from llm_magics.backends.error_mapping import error_from_status, said
 from llm_magics.backends.http import Channel, OllamaPieces, Reply
-from llm_magics.backends.http_errors import error_from_status, said
 from llm_magics.backends.ollama import wire
 from llm_magics.backends.openai.authentication import Authentication
 from llm_magics.backends.openai.client import OpenAIBackend

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from llm_magics.backends.http_errors import HostMessage
+from llm_magics.backends.error_mapping import HostMessage
 
 LEARNABLE = frozenset({400, 404, 405, 415, 422, 501})
 """Statuses with which hosts refuse a field."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from llm_magics.backends import http_errors, pricing
+from llm_magics.backends import error_mapping, pricing
 from llm_magics.backends.base import Backend, Secrets, listener
 from llm_magics.backends.http import Channel, CompletionPieces, Reply
 from llm_magics.backends.openai import parsing, wire
@@ -146,7 +146,7 @@ class OpenAIBackend(Backend):
             if reply.status == 200:
                 return reply, notes
             if self.habits.version == sent:
-                told = http_errors.said(reply.body)
+                told = error_mapping.said(reply.body)
                 lessons = self.habits.learn(reply.status, told, fields(), canonical)
                 if not lessons:
                     break
@@ -164,7 +164,7 @@ class OpenAIBackend(Backend):
             return redirected(reply, self.endpoint.host)
         if reply.status == 401:
             self.access.forget()
-        return http_errors.error_from_status(
+        return error_mapping.error_from_status(
             reply.status,
             reply.headers,
             reply.body,
@@ -186,7 +186,7 @@ class OpenAIBackend(Backend):
 
     def _read(self, request: Request, reply: Reply, latency: float, notes: tuple[str, ...]) -> Response:
         whole = self._json(reply)
-        told = http_errors.request_id(reply.headers) or str(whole.get("id") or "")
+        told = error_mapping.request_id(reply.headers) or str(whole.get("id") or "")
         if whole.get("error") and not whole.get("choices"):
             raise self._inner_failure(whole, reply)
         return self.read(request, whole, told, latency, notes)
@@ -271,7 +271,7 @@ def redirected(reply: Reply, host: str) -> BadRequest:
     """The error for a redirect: the key is not sent to another host."""
     place = reply.headers.get("location", "").partition("?")[0]
     return BadRequest(
-        f"{host} answered {reply.status}: it moved to {http_errors.short(place) or 'an unnamed place'}.",
+        f"{host} answered {reply.status}: it moved to {error_mapping.short(place) or 'an unnamed place'}.",
         hint="A key goes to the host it was given for only. If the new place is right, set its URL.",
         status=reply.status,
     )

@@ -6,7 +6,7 @@ import asyncio
 import re
 from typing import Any
 
-from llm_magics.backends import http_errors
+from llm_magics.backends import error_mapping
 from llm_magics.backends.base import Secrets
 from llm_magics.backends.http import Reply
 from llm_magics.backends.openai.client import OpenAIBackend
@@ -44,12 +44,12 @@ class HFEndpointBackend(OpenAIBackend):
         return self._state
 
     def _failure(self, reply: Reply) -> LLMError:
-        told = http_errors.said(reply.body)
+        told = error_mapping.said(reply.body)
         if reply.status in _ASLEEP and _PAUSED.search(told.message):
             return self._paused()
         if reply.status in _ASLEEP and _LOADING.search(told.message):
             self._state = f"{self.name} is loading its model"
-            return _sleeping(f"{self._state}.", told.wait or http_errors.retry_after(reply.headers) or WAIT)
+            return _sleeping(f"{self._state}.", told.wait or error_mapping.retry_after(reply.headers) or WAIT)
         return super()._failure(reply)
 
     def _paused(self) -> LLMError:
@@ -92,7 +92,7 @@ def _as_load_error(name: str, error: BaseException) -> LLMError:
     if isinstance(error, LLMError):
         return error
     made = ModelLoadError(
-        f"the endpoint {name!r} could not be resumed: {http_errors.short(str(error))}",
+        f"the endpoint {name!r} could not be resumed: {error_mapping.short(str(error))}",
         hint="Does the token have write access to it?",
     )
     made.__cause__ = error

@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from llm_magics.backends.error_mapping import request_id, short
 from llm_magics.backends.http import Reply
-from llm_magics.backends.http_errors import request_id, short
 from llm_magics.backends.openai.log_probabilities import label_scores
 from llm_magics.core import tokens
 from llm_magics.core.errors import ContentFiltered, MalformedAnswer

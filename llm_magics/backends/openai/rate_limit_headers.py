@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from datetime import datetime
 
-from llm_magics.backends.http_errors import parse_duration
+from llm_magics.backends.error_mapping import parse_duration
 
 _PREFIXES = ("x-ratelimit-", "anthropic-ratelimit-", "ratelimit-")
 

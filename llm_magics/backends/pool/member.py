@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from llm_magics.backends.base import Backend
-from llm_magics.backends.http_errors import from_exception
+from llm_magics.backends.error_mapping import from_exception
 from llm_magics.backends.namespaces import addressed
 from llm_magics.core import tokens
 from llm_magics.core.errors import LLMError, Overloaded, RateLimited, Timeout

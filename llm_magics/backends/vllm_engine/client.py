@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from llm_magics.backends.base import BatchBackend, Secrets, unused_parameters
-from llm_magics.backends.http_errors import from_exception
+from llm_magics.backends.error_mapping import from_exception
 from llm_magics.backends.huggingface.prompts import Prompt, Prompter
 from llm_magics.backends.in_kernel.model_cache import Key, cache
 from llm_magics.backends.in_kernel.truncation import with_truncation

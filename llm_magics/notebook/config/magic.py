@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_magics.core.errors import UsageError
 from llm_magics.notebook.config import models, overview, profiles, settings, stores
-from llm_magics.notebook.config.noun import MAGIC, ConfigCommand, ConfigContext, nothing
+from llm_magics.notebook.config.command import MAGIC, ConfigCommand, ConfigContext, nothing
 from llm_magics.notebook.history import keep_secrets_out
 from llm_magics.notebook.tables import Reading, Table
 from llm_magics.options.line_parser import HelpAsked, command, split, unsilenced
@@ -35,9 +35,9 @@ def config_command(session: Session, line: str, cell: str | None = None, shell: 
             return overview.overview(session)
         if words[0] in ("-h", "--help"):
             return _help()
-        noun = NOUNS[command(words[0], NOUNS, MAGIC)]
+        chosen = COMMANDS[command(words[0], COMMANDS, MAGIC)]
         try:
-            return noun.act(ConfigContext(session, shell), noun.parser.parse_line(words[1:]))
+            return chosen.act(ConfigContext(session, shell), chosen.parser.parse_line(words[1:]))
         except HelpAsked as asked:
             return Reading(asked.text)
 
@@ -54,9 +54,9 @@ def _cell(session: Session, line: str, cell: str) -> Reading:
 
 
 def _help() -> Table:
-    rows = [{"noun": noun.name, "does": noun.help} for noun in NOUNS.values()]
-    note = f"flags: {MAGIC} NOUN -h; several at once as TOML: %%llm_config"
-    return Table(rows, columns=["noun", "does"], heads=False, notes=[note])
+    rows = [{"command": each.name, "does": each.help} for each in COMMANDS.values()]
+    note = f"flags: {MAGIC} COMMAND -h; several at once as TOML: %%llm_config"
+    return Table(rows, columns=["command", "does"], heads=False, notes=[note])
 
 
 def _show_help(_: ConfigContext, __: Namespace) -> Table:
@@ -64,7 +64,8 @@ def _show_help(_: ConfigContext, __: Namespace) -> Table:
 
 
 _HELP = ConfigCommand("help", "this list", nothing, _show_help)
-NOUNS: Mapping[str, ConfigCommand] = {
-    noun.name: noun for noun in (*models.NOUNS, *settings.NOUNS, *settings.KEY_NOUNS, *stores.NOUNS, _HELP)
+COMMANDS: Mapping[str, ConfigCommand] = {
+    each.name: each
+    for each in (*models.COMMANDS, *settings.COMMANDS, *settings.KEY_COMMANDS, *stores.COMMANDS, _HELP)
 }
 """The commands by name."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from llm_magics.core.types import ROLES
 from llm_magics.notebook.config import add, overview
-from llm_magics.notebook.config.noun import MAGIC, ConfigCommand, ConfigContext
+from llm_magics.notebook.config.command import MAGIC, ConfigCommand, ConfigContext
 from llm_magics.notebook.tables import Reading, Table
 from llm_magics.options.line_parser import LineParser, assignment
 
@@ -95,7 +95,7 @@ def _unalias(place: ConfigContext, values: Namespace) -> Reading:
     return _gone(place, values.name)
 
 
-NOUNS = (
+COMMANDS = (
     ConfigCommand("use", "the model for everything, or for one role", _use_line, _use),
     ConfigCommand(
         "models", "registered backends and aliases; with words, known models too", _models_line, _models

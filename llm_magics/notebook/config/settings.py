@@ -7,7 +7,7 @@ from argparse import Namespace
 
 from llm_magics.core.errors import UsageError
 from llm_magics.notebook.config import overview
-from llm_magics.notebook.config.noun import MAGIC, ConfigCommand, ConfigContext, nothing
+from llm_magics.notebook.config.command import MAGIC, ConfigCommand, ConfigContext, nothing
 from llm_magics.notebook.tables import Reading, Table
 from llm_magics.options.line_parser import LineParser, assignment
 from llm_magics.settings.clear_text_keys import TypedKeyError
@@ -71,7 +71,7 @@ def _path(place: ConfigContext, _: Namespace) -> Table:
     return Table(rows, heads=False)
 
 
-NOUNS = (
+COMMANDS = (
     ConfigCommand("set", "set settings, for this session or for good", _set_line, _set),
     ConfigCommand("get", "a setting, or all, with their origin", _get_line, _get),
     ConfigCommand("unset", "forget what was set", _unset_line, _unset),
@@ -135,4 +135,4 @@ def _ask(name: str) -> str:
         ) from None
 
 
-KEY_NOUNS = (ConfigCommand("key", "keys: type one, list them masked, forget one", _key_line, _key),)
+KEY_COMMANDS = (ConfigCommand("key", "keys: type one, list them masked, forget one", _key_line, _key),)

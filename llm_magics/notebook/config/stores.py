@@ -7,7 +7,7 @@ from typing import Any
 
 from llm_magics.core.errors import MissingPackage, UsageError
 from llm_magics.notebook.config import profiles
-from llm_magics.notebook.config.noun import MAGIC, ConfigCommand, ConfigContext
+from llm_magics.notebook.config.command import MAGIC, ConfigCommand, ConfigContext
 from llm_magics.notebook.tables import Reading, Table
 from llm_magics.options.line_parser import LineParser
 from llm_magics.settings.quantities import format_duration, format_size, parse_duration, parse_size
@@ -109,7 +109,7 @@ def applied(profile: profiles.Profile) -> Reading:
     return Reading(f"set: {', '.join(parts)}" if parts else "nothing to set")
 
 
-NOUNS = (
+COMMANDS = (
     ConfigCommand("cache", "the local models in memory: list, clear, pin, limit", _cache_line, _cache),
     ConfigCommand("responses", "the answers on disk: count, clear", _responses_line, _responses),
     ConfigCommand("profile", "save and load this set-up, without keys", _profile_line, _profile),

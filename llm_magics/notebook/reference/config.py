@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from llm_magics.notebook.config.doctor import NEEDS
-from llm_magics.notebook.config.magic import NOUNS
+from llm_magics.notebook.config.magic import COMMANDS
 from llm_magics.settings.keys import KEY_REQUIRED, KEY_VARIABLES
 from llm_magics.settings.quantities import format_size
 from llm_magics.settings.table import SETTINGS, Declaration
@@ -74,10 +74,12 @@ quick = "fast"
 
 def _nouns() -> str:
     parts = ["## Commands"]
-    for noun in NOUNS.values():
-        usage = " ".join(noun.parser.format_usage().removeprefix("usage: ").split())
-        parts.append(f"### `{noun.name}`\n\n{noun.help[0].upper()}{noun.help[1:]}.\n\n```\n{usage}\n```")
-        rows = [(f"`{', '.join(a.option_strings)}`", a.help or "") for a in noun.parser.own_flags()]
+    for command in COMMANDS.values():
+        usage = " ".join(command.parser.format_usage().removeprefix("usage: ").split())
+        parts.append(
+            f"### `{command.name}`\n\n{command.help[0].upper()}{command.help[1:]}.\n\n```\n{usage}\n```"
+        )
+        rows = [(f"`{', '.join(a.option_strings)}`", a.help or "") for a in command.parser.own_flags()]
         if rows:
             parts.append(_table(("flag", "meaning"), rows))
     return "\n\n".join(parts)

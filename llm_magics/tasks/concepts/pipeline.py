@@ -11,12 +11,12 @@ from llm_magics.core.errors import Interrupted, NotFound, UsageError
 from llm_magics.engine.progress import Display
 from llm_magics.runs.functions import option_function
 from llm_magics.runs.session import Session, current
-from llm_magics.tasks.concepts import stages
 from llm_magics.tasks.concepts.concept_set import ConceptSet
+from llm_magics.tasks.concepts.jobs import ConceptJobs
 from llm_magics.tasks.concepts.model.documents import Documents
 from llm_magics.tasks.concepts.options import STAGES, ConceptsOptions
-from llm_magics.tasks.concepts.scorer import ConceptJobs
-from llm_magics.tasks.concepts.stages import InductionPlan
+from llm_magics.tasks.concepts.plan import InductionPlan
+from llm_magics.tasks.concepts.step_runner import StepRunner
 from llm_magics.tasks.concepts.steps import distill, review, score, synthesize
 from llm_magics.tasks.concepts.steps.distill import DistillFilter, DistillSummarize
 from llm_magics.tasks.concepts.steps.review import ReviewMerge, ReviewRemove, ReviewSelect
@@ -24,7 +24,6 @@ from llm_magics.tasks.concepts.steps.score import Score, SummarizeConcept
 from llm_magics.tasks.concepts.steps.settings import InductionSettings, Point
 from llm_magics.tasks.concepts.steps.structured_prompt import Structured
 from llm_magics.tasks.concepts.steps.synthesize import Synthesize
-from llm_magics.tasks.concepts.workbench import StepRunner
 
 PROMPTS: Mapping[str, type[Structured]] = {
     "distill_filter": DistillFilter,
@@ -131,7 +130,7 @@ def run(
 ) -> Any:
     """The result of a plan: a ConceptSet or frame, a Job, or with ``dry_run`` the estimates."""
     if options.dry_run:
-        return stages.estimates(plan)
+        return plan.estimates(plan)
     _confirm(session, plan, options)
     runner = plan.runner
 
@@ -163,7 +162,7 @@ def _confirm(session: Session, plan: InductionPlan, options: ConceptsOptions) ->
     above = session.config.value("confirm_above")
     if above is None or options.yes or options.max_cost is not None:
         return
-    found = stages.estimates(plan)
+    found = plan.estimates(plan)
     if found.dollars is not None and found.dollars[1] > above:
         hint = f"{found}\nAdd --yes to go on, or --max-cost USD to stop in time."
         raise UsageError(f"this may cost more than ${above:.2f} (confirm_above).", hint=hint)
@@ -192,15 +191,15 @@ async def run_steps(plan: InductionPlan) -> Any:
 async def _induce(plan: InductionPlan) -> Any:
     """From texts to reviewed concepts; an earlier stage's result where that was asked for."""
     runner, documents, settings, stage = plan.runner, plan.documents, plan.settings, plan.stage
-    points, labels, vectors = stages.read_points(plan.points), stages.read_labels(plan.points), None
+    points, labels, vectors = plan.read_points(plan.points), plan.read_labels(plan.points), None
     if points is None:
         points = await distill.distill(runner, documents, plan.rows, settings)
     if stage == "distill":
-        return stages.points_frame(documents, points)
+        return plan.points_frame(documents, points)
     if labels is None:
         labels, vectors = await distill.group(runner, documents, points, settings)
     if stage == "cluster":
-        return stages.points_frame(documents, points, labels)
+        return plan.points_frame(documents, points, labels)
     found = await synthesize.synthesize(runner, points, labels, settings)
     made = ConceptSet(found, documents, threshold=plan.threshold, vectors=_whole(plan, points, vectors))
     if stage != "synthesize":

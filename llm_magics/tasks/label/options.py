@@ -95,7 +95,7 @@ def _examples(cell: CellInput, text: str) -> Any:
 
 def _labels(cell: CellInput) -> dict[str, Any]:
     """Labels from exactly one of body, ``--labels`` and ``--labels-from``."""
-    from llm_magics.tasks.label.choices import parse_choices
+    from llm_magics.tasks.label.definitions import parse_choices
 
     flags = cell.flags
     ways = [bool(cell.body.strip()), flags.labels is not None, flags.labels_from is not None]
@@ -131,7 +131,7 @@ def _labels_from(cell: CellInput, name: str) -> dict[str, Any]:
     Raises NotFound where it is neither, UsageError for another kind of variable.
     """
     from llm_magics.data import frames
-    from llm_magics.tasks.label.choices import distinct
+    from llm_magics.tasks.label.definitions import distinct
 
     columns, variables = _columns(cell), cell.space.variables
     if name in columns:

@@ -15,14 +15,14 @@ from llm_magics.runs.functions import in_background, run_function
 from llm_magics.runs.planning import DETERMINISTIC
 from llm_magics.runs.run import Plan, Run, RunContext, Strategy, single_pass
 from llm_magics.runs.session import Session
-from llm_magics.tasks.label import choices
+from llm_magics.tasks.label import definitions
 from llm_magics.tasks.label.calibration import calibration_strategy
 from llm_magics.tasks.label.cascade.strategy import CascadeSettings
 from llm_magics.tasks.label.evaluation.evaluation import evaluate, require_known
 from llm_magics.tasks.label.examples import NEAREST
 from llm_magics.tasks.label.few_shot import has_examples, nearest_examples, read_examples, with_examples
 from llm_magics.tasks.label.options import LabelOptions
-from llm_magics.tasks.label.proposing import propose_labels
+from llm_magics.tasks.label.proposals import propose_labels
 from llm_magics.tasks.label.task import RANDOM, CascadeLabel, Label, NearestLabel
 from llm_magics.tasks.label.votes import majority
 from llm_magics.text.label_names import fold_name
@@ -173,8 +173,8 @@ def _choices(session: Session, given: planning.Source, options: LabelOptions) ->
             hint='A body of "name: description" lines, --labels a,b, --labels-from COLUMN, or --propose 8.',
         )
     if column is not None:
-        labels = choices.distinct(given.frame.values(column))
-    found = choices.choices(labels)
+        labels = definitions.distinct(given.frame.values(column))
+    found = definitions.choices(labels)
     _check_none(found, options.none)
     return found
 

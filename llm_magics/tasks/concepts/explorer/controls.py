@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llm_magics.tasks.concepts.explorer.panes import MODES
+from llm_magics.tasks.concepts.explorer.detail import MODES
 
 BUTTONS: Sequence[tuple[str, str, str]] = (
     ("undo", "Undo", "Take back the last edit"),

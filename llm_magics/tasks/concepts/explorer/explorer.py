@@ -8,7 +8,7 @@ from typing import Any
 
 from llm_magics.core.errors import LLMError
 from llm_magics.core.types import Concept
-from llm_magics.tasks.concepts.explorer import controls, figures, panes, static
+from llm_magics.tasks.concepts.explorer import controls, detail, figures, static
 from llm_magics.tasks.concepts.explorer.actions import Actions
 from llm_magics.tasks.concepts.model.concept_model import ConceptModel
 from llm_magics.widgets import chart, theme
@@ -45,7 +45,7 @@ class Explorer:
         self.drag = DRAGS[0]
         self.by: str | None = None
         self.group: str | None = None
-        self.mode = panes.MODES[0]
+        self.mode = detail.MODES[0]
         self.page = 0
         self.shown: Callable[[], str] | None = None
         self.theme = "light"
@@ -164,7 +164,7 @@ class Explorer:
             chosen = self._selected
             what = f"{len(chosen):,} documents selected"
             self.shown = (
-                (lambda: panes.selection_pane(self.concepts, chosen, self.page, what)) if chosen else None
+                (lambda: detail.selection_pane(self.concepts, chosen, self.page, what)) if chosen else None
             )
             self.refresh(picture=False)
 
@@ -172,13 +172,13 @@ class Explorer:
         """One document and all its scores."""
         with self._lock:
             self._selected = [int(row)]
-            self.shown = lambda: panes.document_pane(self.concepts, int(row))
+            self.shown = lambda: detail.document_pane(self.concepts, int(row))
             self.refresh(picture=False)
 
     def turn(self, pages: int) -> None:
         """Some pages on, or back."""
         with self._lock:
-            last = max(0, (self._length() - 1) // panes.PAGE)
+            last = max(0, (self._length() - 1) // detail.PAGE)
             self.page = min(max(0, self.page + pages), last)
             self.refresh(picture=False)
 
@@ -203,7 +203,7 @@ class Explorer:
         if concept is None:
             return self.concepts.uncovered
         group = (self.column, self.group) if self.column and self.group else None
-        return panes.rows_of(self.concepts, concept, self.mode, group)
+        return detail.rows_of(self.concepts, concept, self.mode, group)
 
     def _length(self) -> int:
         return len(self._selected) if self.shown is not None else len(self._rows_shown())
@@ -215,9 +215,9 @@ class Explorer:
         rows, concept = self._rows_shown(), self.concept
         if concept is None:
             what = "Documents that no ticked concept matches"
-            return panes.selection_pane(self.concepts, rows, self.page, what)
+            return detail.selection_pane(self.concepts, rows, self.page, what)
         where = f" in {self.column} = {self.group}" if self.column and self.group else ""
-        return panes.concept_pane(self.concepts, concept, rows, self.page, self.mode, where)
+        return detail.concept_pane(self.concepts, concept, rows, self.page, self.mode, where)
 
     def picture(self) -> figures.Picture:
         """What the figure shows."""
@@ -244,7 +244,7 @@ class Explorer:
 
     def _fill(self, picture: bool) -> None:
         ui = self.controls
-        entries = panes.entries(self.concepts, self.column, ui.search.value)
+        entries = detail.entries(self.concepts, self.column, ui.search.value)
         if tuple(ui.listing.options) != tuple(entries):
             ui.listing.options = entries
         ui.listing.value = tuple(key for key in self.chosen if key in {key for _, key in entries})
@@ -260,7 +260,7 @@ class Explorer:
         ui.buttons["undo"].disabled = not self.concepts.can_undo
         ui.buttons["redo"].disabled = not self.concepts.can_redo
         ui.detail.value = self.detail()
-        last = (self._length() - 1) // panes.PAGE
+        last = (self._length() - 1) // detail.PAGE
         ui.back.disabled, ui.forth.disabled = self.page <= 0, self.page >= last
         if picture:
             self._draw()
@@ -274,7 +274,7 @@ class Explorer:
         self.figure.plotly_update(trace, dict(figures.paths(layout)), [0])
         self._gesture(anew=self.view != self._drawn)
         self._drawn = self.view
-        self.controls.legend.value = panes.legend(made.legend, made.notice)
+        self.controls.legend.value = detail.legend(made.legend, made.notice)
 
     @property
     def gestures(self) -> dict[str, Any]:

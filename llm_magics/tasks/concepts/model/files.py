@@ -27,7 +27,7 @@ def to_json(concepts: ScoredConcepts, *, texts: bool = True) -> dict[str, Any]:
         "documents": len(concepts.documents),
         "column": concepts.documents.column,
         "threshold": concepts.threshold,
-        "begun": [asdict(concept) for concept in concepts._begun.concepts],  # noqa: SLF001 - one noun in two files
+        "begun": [asdict(concept) for concept in concepts._begun.concepts],  # noqa: SLF001 - one class in two files
         "edits": [asdict(edit) for edit in concepts.history],
         "concepts": [asdict(concept) for concept in concepts.concepts],
         "scores": concepts.score_table.json(),

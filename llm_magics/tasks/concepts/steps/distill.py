@@ -11,9 +11,9 @@ from llm_magics.core.types import Request
 from llm_magics.tasks.concepts.embedded.clustering import cluster
 from llm_magics.tasks.concepts.embedded.sentences import informative, sentences
 from llm_magics.tasks.concepts.model.documents import Documents
+from llm_magics.tasks.concepts.step_runner import StepRunner
 from llm_magics.tasks.concepts.steps.settings import InductionSettings, Point, value_or
 from llm_magics.tasks.concepts.steps.structured_prompt import Structured, items, one_line
-from llm_magics.tasks.concepts.workbench import StepRunner
 from llm_magics.text.fields import object_schema, string_list_schema
 
 

@@ -11,9 +11,9 @@ from llm_magics.core.types import Concept, Request
 from llm_magics.tasks.concepts.embedded import similarity_scores
 from llm_magics.tasks.concepts.embedded.keywords import keyword_criterion
 from llm_magics.tasks.concepts.model.concept_model import ConceptModel
+from llm_magics.tasks.concepts.step_runner import StepRunner
 from llm_magics.tasks.concepts.steps.settings import InductionSettings, value_or
 from llm_magics.tasks.concepts.steps.structured_prompt import Structured, items, one_line
-from llm_magics.tasks.concepts.workbench import StepRunner
 from llm_magics.text.fields import object_schema, string_list_schema
 
 

@@ -13,9 +13,9 @@ from llm_magics.tasks.concepts.embedded import similarity_scores
 from llm_magics.tasks.concepts.embedded.clustering import layout
 from llm_magics.tasks.concepts.model.concept_model import ConceptModel
 from llm_magics.tasks.concepts.model.scores import Score as Mark
+from llm_magics.tasks.concepts.step_runner import StepRunner
 from llm_magics.tasks.concepts.steps.settings import InductionSettings, value_or
 from llm_magics.tasks.concepts.steps.structured_prompt import Structured, items, one_line
-from llm_magics.tasks.concepts.workbench import StepRunner
 from llm_magics.text.fields import object_schema
 
 

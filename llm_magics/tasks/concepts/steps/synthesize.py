@@ -11,9 +11,9 @@ from llm_magics.core.errors import AnswerError
 from llm_magics.core.types import Concept, Request
 from llm_magics.tasks.concepts.embedded.clustering import NOISE
 from llm_magics.tasks.concepts.embedded.keywords import keyword_criterion, keyword_name, keywords
+from llm_magics.tasks.concepts.step_runner import StepRunner
 from llm_magics.tasks.concepts.steps.settings import InductionSettings, Point, value_or
 from llm_magics.tasks.concepts.steps.structured_prompt import Structured, items, one_line
-from llm_magics.tasks.concepts.workbench import StepRunner
 from llm_magics.text.fields import object_schema, string_list_schema
 
 

@@ -13,7 +13,7 @@ from llm_magics.data.templates import cell_text
 from llm_magics.engine.deduplication import WorkItem
 from llm_magics.engine.task import Target
 from llm_magics.runs.run import Plan, Run, RunContext, Strategy, single_pass
-from llm_magics.tasks.label.cascade.betting import Search
+from llm_magics.tasks.label.cascade.guarantee import Search
 from llm_magics.tasks.label.cascade.proxies import EmbeddingProxy, ProxyModel, ProxyUnusable, SmallModelProxy
 from llm_magics.tasks.label.task import CascadeLabel
 

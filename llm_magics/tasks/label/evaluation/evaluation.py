@@ -135,19 +135,19 @@ class Evaluation:
         return f"{self}\n\n{scores}\n\n{self.confusion.to_string()}"
 
     def _repr_html_(self) -> str:
-        from llm_magics.tasks.label.evaluation.page import page
+        from llm_magics.tasks.label.evaluation.report import page
 
         return page(str(self), self.by_label, self.confusion, self.reliability)
 
     def plot(self) -> Any:
         """The confusion matrix as a plotly figure."""
-        from llm_magics.tasks.label.evaluation.page import confusion_figure
+        from llm_magics.tasks.label.evaluation.report import confusion_figure
 
         return confusion_figure(self.confusion, str(self))
 
     def plot_reliability(self) -> Any:
         """Accuracy by confidence as a plotly figure; None where labels carry no confidence."""
-        from llm_magics.tasks.label.evaluation.page import reliability_figure
+        from llm_magics.tasks.label.evaluation.report import reliability_figure
 
         table = self.reliability
         return None if table is None else reliability_figure(table, self.calibration_error)
@@ -231,7 +231,7 @@ class MultiEvaluation:
         return f"{self}\n\n{self.by_label.to_string(float_format='{:.3f}'.format)}"
 
     def _repr_html_(self) -> str:
-        from llm_magics.tasks.label.evaluation.page import page
+        from llm_magics.tasks.label.evaluation.report import page
 
         return page(str(self), self.by_label)
 

@@ -16,7 +16,7 @@ from llm_magics.runs.run import Plan, Run
 from llm_magics.runs.session import Session, current
 from llm_magics.settings.config import home_folder
 from llm_magics.store.gold_labels import GoldLabelStore
-from llm_magics.tasks.label import choices
+from llm_magics.tasks.label import definitions
 from llm_magics.tasks.label.examples import gold, names_in
 from llm_magics.tasks.label.few_shot import with_examples
 from llm_magics.tasks.label.review.review import Answer, Review
@@ -210,11 +210,11 @@ def _text_column(frame: Frame, label: str) -> str:
 def _labels_in(frame: Frame, column: str, cells: Sequence[Any], *, many: bool) -> Sequence[str]:
     """The labels of a column: its categories, else those that occur in it."""
     if many:
-        return choices.distinct([name for cell in cells for name in names_in(cell)])
+        return definitions.distinct([name for cell in cells for name in names_in(cell)])
     native = frame.native[column]
     kept = getattr(getattr(native, "cat", None), "categories", None)
     try:
         known = [str(name) for name in kept] if kept is not None else []
     except TypeError:
         known = []
-    return known or choices.distinct(cells)
+    return known or definitions.distinct(cells)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_magics.tasks.label.cascade.betting import Search, log_wealth
+from llm_magics.tasks.label.cascade.guarantee import Search, log_wealth
 
 RUNS = 200
 FIXED = (0.1, 0.3, 0.5, 0.7, 0.85, 0.95)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from llm_magics.engine.jobs import Job
 from llm_magics.tasks.concepts.concept_set import ConceptSet
 from llm_magics.tasks.concepts.model.documents import Documents
+from llm_magics.tasks.concepts.step_runner import StepEstimate, StepRunner
 from llm_magics.tasks.concepts.steps import distill, review, score, synthesize
 from llm_magics.tasks.concepts.steps.settings import InductionSettings
-from llm_magics.tasks.concepts.workbench import StepEstimate, StepRunner
 
 
 @dataclass(frozen=True)

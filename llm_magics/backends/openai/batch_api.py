@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_magics.backends import http_errors
-from llm_magics.backends.http_errors import from_exception
+from llm_magics.backends import error_mapping
+from llm_magics.backends.error_mapping import from_exception
 from llm_magics.backends.openai import parsing
 from llm_magics.backends.openai.client import OpenAIBackend
 from llm_magics.core.errors import LLMError, UsageError
@@ -75,7 +75,9 @@ def outcome(backend: OpenAIBackend, request: Request, told: Mapping[str, Any]) -
     if told.get("error") or status != 200:
         said = json.dumps({"error": told["error"]} if told.get("error") else body).encode()
         known = status if status != 200 else 500
-        return http_errors.error_from_status(known, {}, said, host=backend.endpoint.host, model=backend.model)
+        return error_mapping.error_from_status(
+            known, {}, said, host=backend.endpoint.host, model=backend.model
+        )
     try:
         return _response(backend, request, body, str(reply.get("request_id") or ""))
     except LLMError as error:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from llm_magics.core.errors import UsageError
 from llm_magics.core.types import Choice
-from llm_magics.tasks.label.choices import choices, distinct, parse_choices
+from llm_magics.tasks.label.definitions import choices, distinct, parse_choices
 
 
 @pytest.mark.checklist("T3", "T11")

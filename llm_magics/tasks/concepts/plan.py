@@ -9,12 +9,12 @@ from typing import Any
 from llm_magics.core.errors import UsageError
 from llm_magics.tasks.concepts.embedded.clustering import NOISE
 from llm_magics.tasks.concepts.embedded.sentences import sentences
+from llm_magics.tasks.concepts.jobs import estimate_scores
 from llm_magics.tasks.concepts.model.documents import Documents
 from llm_magics.tasks.concepts.options import THRESHOLD
-from llm_magics.tasks.concepts.scorer import estimate_scores
+from llm_magics.tasks.concepts.step_runner import StepEstimate, StepRunner
 from llm_magics.tasks.concepts.steps.distill import DistillFilter, DistillSummarize
 from llm_magics.tasks.concepts.steps.settings import InductionSettings, Point
-from llm_magics.tasks.concepts.workbench import StepEstimate, StepRunner
 
 TYPICAL_CRITERION = "Does the text say that something of a certain kind happened to somebody?"
 
