@@ -15,7 +15,13 @@ from llm_magics.tasks.concepts.concept_set import ConceptSet
 from llm_magics.tasks.concepts.jobs import ConceptJobs
 from llm_magics.tasks.concepts.model.documents import Documents
 from llm_magics.tasks.concepts.options import STAGES, ConceptsOptions
-from llm_magics.tasks.concepts.plan import InductionPlan
+from llm_magics.tasks.concepts.plan import (
+    InductionPlan,
+    estimates,
+    points_frame,
+    read_labels,
+    read_points,
+)
 from llm_magics.tasks.concepts.step_runner import StepRunner
 from llm_magics.tasks.concepts.steps import distill, review, score, synthesize
 from llm_magics.tasks.concepts.steps.distill import DistillFilter, DistillSummarize
@@ -130,7 +136,7 @@ def run(
 ) -> Any:
     """The result of a plan: a ConceptSet or frame, a Job, or with ``dry_run`` the estimates."""
     if options.dry_run:
-        return plan.estimates(plan)
+        return estimates(plan)
     _confirm(session, plan, options)
     runner = plan.runner
 
@@ -162,7 +168,7 @@ def _confirm(session: Session, plan: InductionPlan, options: ConceptsOptions) ->
     above = session.config.value("confirm_above")
     if above is None or options.yes or options.max_cost is not None:
         return
-    found = plan.estimates(plan)
+    found = estimates(plan)
     if found.dollars is not None and found.dollars[1] > above:
         hint = f"{found}\nAdd --yes to go on, or --max-cost USD to stop in time."
         raise UsageError(f"this may cost more than ${above:.2f} (confirm_above).", hint=hint)
@@ -191,15 +197,15 @@ async def run_steps(plan: InductionPlan) -> Any:
 async def _induce(plan: InductionPlan) -> Any:
     """From texts to reviewed concepts; an earlier stage's result where that was asked for."""
     runner, documents, settings, stage = plan.runner, plan.documents, plan.settings, plan.stage
-    points, labels, vectors = plan.read_points(plan.points), plan.read_labels(plan.points), None
+    points, labels, vectors = read_points(plan.points), read_labels(plan.points), None
     if points is None:
         points = await distill.distill(runner, documents, plan.rows, settings)
     if stage == "distill":
-        return plan.points_frame(documents, points)
+        return points_frame(documents, points)
     if labels is None:
         labels, vectors = await distill.group(runner, documents, points, settings)
     if stage == "cluster":
-        return plan.points_frame(documents, points, labels)
+        return points_frame(documents, points, labels)
     found = await synthesize.synthesize(runner, points, labels, settings)
     made = ConceptSet(found, documents, threshold=plan.threshold, vectors=_whole(plan, points, vectors))
     if stage != "synthesize":
