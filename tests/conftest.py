@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import real_models
+
 # A machine that is busy with something else must not fail a property, and the suite tries the same
 # examples every time; `pytest --hypothesis-profile=search` looks for new ones.
 settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -62,3 +64,21 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the labelled sets (../shared/data) are not on this machine")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def gemma_gguf() -> Path:
+    """gemma-3-270m, a real base model without a chat template; skips where it can't be had."""
+    try:
+        return real_models.gemma()
+    except real_models.Unavailable as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def minilm_folder() -> Path:
+    """all-MiniLM-L6-v2, a real sentence encoder; skips where it can't be had."""
+    try:
+        return real_models.minilm()
+    except real_models.Unavailable as error:
+        pytest.skip(str(error))
