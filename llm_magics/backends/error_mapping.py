@@ -22,6 +22,7 @@ from llm_magics.core.errors import (
     QuotaExhausted,
     RateLimited,
     Timeout,
+    Unsupported,
     redact,
 )
 
@@ -51,7 +52,29 @@ _QUOTA = re.compile(
     re.IGNORECASE,
 )
 _WAIT = re.compile(
-    r"(?:try again|retry|wait|available)\s+(?:in|after|for)\s+((?:[\d.]+\s*[a-z]+\s*)+)", re.IGNORECASE
+    r"(?:(?:try again|retry|retry (?:your|the|this) request|wait|available)\s+(?:in|after|for)|wait)\s+"
+    r"(?:about |approximately |at least )?((?:\d[\d.]*\s*[a-z]+\s*)+)",
+    re.IGNORECASE,
+)
+_WAIT_FIELDS: Mapping[str, float] = {
+    "estimatedtime": 1.0,
+    "retrydelay": 1.0,
+    "retryafter": 1.0,
+    "retryafterseconds": 1.0,
+    "retryafterms": 0.001,
+}
+"""Fields of error bodies that ask to wait, without their underscores, and their unit in seconds."""
+_PER_MINUTE = "quota_per_minute"
+_DEPTH = 6
+"""Levels of an error body that are searched for such a field."""
+_NO_EMBEDDINGS = re.compile(
+    r"embedding=True|(?:does not|doesn't|do not) support (?:the )?embeddings?"
+    r"|embeddings? (?:api )?(?:is |are )?(?:not supported|not enabled|disabled)|--embeddings?\b"
+    r"|is not an embeddings? model",
+    re.IGNORECASE,
+)
+_NO_CHAT = re.compile(
+    r"(?:does not|doesn't) support (?:the )?(?:chat|generate|(?:chat )?completions?)\b", re.IGNORECASE
 )
 _SPAN = re.compile(
     r"([\d.]+)\s*(ms|milliseconds?|s|sec|seconds?|m|min|minutes?|h|hours?|d|days?)(?![a-z])", re.IGNORECASE
@@ -60,7 +83,7 @@ _UNITS = {"ms": 0.001, "mi": 60.0, "m": 60.0, "s": 1.0, "h": 3600.0, "d": 86400.
 
 
 class HostMessage(NamedTuple):
-    """The message, code and parameter of a host's error body."""
+    """The message, code and parameter of a host's error body; ``wait`` is in seconds."""
 
     message: str = ""
     code: str = ""
@@ -88,16 +111,52 @@ def host_message(whole: Any) -> HostMessage:
     if not isinstance(error, Mapping):
         error = {**whole, "message": error}
     detail = error.get("message") or error.get("detail") or error.get("msg") or ""
-    wait = whole.get("estimated_time")
     inner = error.get("innererror")
     inner = inner if isinstance(inner, Mapping) else {}
     return HostMessage(
         message=detail if isinstance(detail, str) else json.dumps(detail, ensure_ascii=False),
-        code=str(error.get("code") or inner.get("code") or ""),
+        code=f"{error.get('code') or inner.get('code') or ''}{_quota_code(error.get('details'))}",
         kind=str(error.get("type") or ""),
         param=str(error.get("param") or ""),
-        wait=float(wait) if isinstance(wait, (int, float)) else None,
+        wait=wait_in(whole),
     )
+
+
+def _quota_code(details: Any) -> str:
+    """A code for the span of a Google quota: one of a day is used up, one of a minute fills up again."""
+    named = json.dumps(details, default=str)
+    if "PerDay" in named:
+        return " insufficient_quota"
+    return f" {_PER_MINUTE}" if "PerMinute" in named else ""
+
+
+def wait_in(body: Any, depth: int = _DEPTH) -> float | None:
+    """The seconds that a parsed error body asks to wait, in whatever field; None where it doesn't say.
+
+    Reads Google's ``{"details": [{"retryDelay": "3s"}]}``, Hugging Face's ``estimated_time``, and
+    ``retry_after`` in its usual spellings.
+    """
+    if depth == 0 or not isinstance(body, Mapping | list):
+        return None
+    if isinstance(body, list):
+        return next((wait for part in body if (wait := wait_in(part, depth - 1)) is not None), None)
+    for name, value in body.items():
+        unit = _WAIT_FIELDS.get(str(name).replace("_", "").replace("-", "").lower())
+        seconds = _seconds(value) if unit is not None else None
+        if unit is not None and seconds is not None:
+            return seconds * unit
+    return wait_in(list(body.values()), depth - 1)
+
+
+def _seconds(value: Any) -> float | None:
+    """A number, a text such as ``1.5s``, or Google's ``{"seconds": 1, "nanos": 500000000}``."""
+    if isinstance(value, Mapping) and "seconds" in value:
+        whole, rest = _seconds(value["seconds"]), _seconds(value.get("nanos") or 0)
+        return None if whole is None else whole + (rest or 0.0) / 1e9
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    seconds = parse_duration(str(value))
+    return seconds if seconds is not None and seconds >= 0 else None
 
 
 def error_from_status(
@@ -107,18 +166,36 @@ def error_from_status(
     *,
     host: str,
     model: str,
-) -> BackendError:
+) -> LLMError:
     """The error for an HTTP response that is no success."""
     told = said(body)
+    unable = unsupported(told.message, f"{host} answered {status}", model)
+    if unable is not None:
+        return unable
     kind, hint = kind_of(status, told, model)
-    wait = retry_after(headers, told.message)
     return kind(
         f"{host} answered {status}: {short(told.message) or 'no reason given'}",
         hint=hint,
         status=status,
         request_id=request_id(headers),
-        retry_after=told.wait if wait is None else wait,
+        retry_after=wait_asked(headers, told),
     )
+
+
+def unsupported(message: str, who: str, model: str) -> Unsupported | None:
+    """The error for a model that lacks the task, whatever status the host gave; None for other messages."""
+    if _NO_EMBEDDINGS.search(message):
+        return Unsupported(
+            f"{who}: {short(message)}. The model {model!r} gives no embeddings there.",
+            hint="Start the server with embeddings (llama.cpp: --embedding), or name a model that embeds: "
+            "-m embedded::wordllama",
+        )
+    if _NO_CHAT.search(message):
+        return Unsupported(
+            f"{who}: {short(message)}. The model {model!r} writes no text there.",
+            hint="Name a model that writes text; one that embeds serves %llm embed and %llm concepts.",
+        )
+    return None
 
 
 def kind_of(status: int, told: HostMessage, model: str) -> tuple[type[BackendError], str]:
@@ -126,7 +203,7 @@ def kind_of(status: int, told: HostMessage, model: str) -> tuple[type[BackendErr
     words = f"{told.code} {told.kind} {told.message}"
     if status in (401, 403):
         return AuthError, "Look at the key: %llm_config key list"
-    if status == 402 or (status == 429 and _QUOTA.search(words)):
+    if status == 402 or (status == 429 and _QUOTA.search(words) and not _refills(told)):
         return QuotaExhausted, "The account has no credit left: see the provider's billing page."
     if status == 429:
         return _too_many(words)
@@ -136,9 +213,18 @@ def kind_of(status: int, told: HostMessage, model: str) -> tuple[type[BackendErr
         return ContextOverflow, "Shorten the text, or take a model with a larger context window."
     if status == 408:
         return Timeout, ""
+    if status == 500 and _OVERFLOW.search(words):
+        return _bad(words, model)
     if status in (409, 425) or (status >= 500 and status != 501):
         return Overloaded, ""
     return _bad(words, model)
+
+
+def _refills(told: HostMessage) -> bool:
+    """Whether a used-up quota fills up again: one of a minute, for which Google has the words of a plan."""
+    if "insufficient_quota" in f"{told.code} {told.kind}":
+        return False
+    return _PER_MINUTE in told.code or bool(_WAIT.search(told.message))
 
 
 def _too_many(words: str) -> tuple[type[BackendError], str]:
@@ -189,6 +275,11 @@ def retry_after(headers: Mapping[str, str], message: str = "") -> float | None:
     Read from ``retry-after-ms``, ``retry-after`` (seconds or a date), or the message's "try again in
     1.2s".
     """
+    return wait_asked(headers, HostMessage(message))
+
+
+def wait_asked(headers: Mapping[str, str], told: HostMessage) -> float | None:
+    """Seconds to wait by the headers, else by a field of the body, else by the message."""
     exact = _number(headers.get("retry-after-ms"))
     if exact is not None:
         return max(0.0, exact / 1000)
@@ -196,7 +287,9 @@ def retry_after(headers: Mapping[str, str], message: str = "") -> float | None:
     if header is not None:
         wait = _number(header)
         return max(0.0, wait) if wait is not None else _until(header)
-    found = _WAIT.search(message)
+    if told.wait is not None:
+        return told.wait
+    found = _WAIT.search(told.message)
     return parse_duration(found.group(1)) if found else None
 
 
@@ -236,18 +329,31 @@ TIMEOUT_HINT = "Give it longer: --timeout SECONDS"
 
 
 def from_status(
-    status: int, message: str, *, who: str, model: str, code: str = "", headers: Any = None
-) -> BackendError:
-    """An HTTP status and the host's message as one of our errors; ``code`` is the host's own error code."""
-    told = HostMessage(message=message, code=code)
-    kind, hint = kind_of(status, told, model)
+    status: int,
+    message: str,
+    *,
+    who: str,
+    model: str,
+    code: str = "",
+    headers: Any = None,
+    body: Any = None,
+) -> LLMError:
+    """An HTTP status and the host's message as one of our errors; ``code`` is the host's own error code.
+
+    ``body`` is the parsed error body, where it is known.
+    """
     known = headers if headers is not None else {}
+    unable = unsupported(message, f"{who} answered {status}", model)
+    if unable is not None:
+        return unable
+    told = HostMessage(message=message, code=code, wait=wait_in(body))
+    kind, hint = kind_of(status, told, model)
     return kind(
         f"{who} answered {status}: {short(message) or 'no reason given'}",
         hint=hint,
         status=status,
         request_id=request_id(known),
-        retry_after=retry_after(known, message),
+        retry_after=wait_asked(known, told),
     )
 
 
@@ -260,7 +366,8 @@ def from_exception(error: BaseException, *, who: str, model: str = "") -> LLMErr
     status = _status(error)
     if status is not None:
         headers = getattr(getattr(error, "response", None), "headers", None)
-        mapped: LLMError = from_status(status, said, who=who, model=model or who, headers=headers)
+        body = getattr(error, "body", None) or getattr(error, "details", None)
+        mapped = from_status(status, said, who=who, model=model or who, headers=headers, body=body)
     elif isinstance(error, TimeoutError) or "timeout" in name:
         mapped = Timeout(f"{who} gave no answer in time ({said}).", hint=TIMEOUT_HINT)
     elif isinstance(error, OSError) or "connect" in name:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from llm_magics.core.errors import BadRequest, BudgetExceeded, LLMError, Malform
 from llm_magics.core.limits import DEFAULT_LIMITS, LONGEST_PAUSE, Permit, RateLimiter, backoff_seconds
 from llm_magics.core.types import NO_USAGE, Embedding, Limits, Request, Response, Usage, Vector
 from llm_magics.engine.budget import Budget
+from llm_magics.settings.quantities import format_duration
 
 MAX_PAUSES = LONGEST_PAUSE
 """Seconds of backoff in all after which a request fails."""
@@ -69,6 +71,8 @@ class Retrier:
         while left:
             pause = patience.pause([replies[i].outcome for i in left], alive=self.answered > 0)
             if pause is None:
+                for i in left:
+                    replies[i] = replies[i]._replace(outcome=_told_wait(replies[i].outcome, patience.waited))
                 return
             await asyncio.sleep(pause)
             outcomes = await self._once([requests[i] for i in left], keep)
@@ -222,6 +226,20 @@ def _parts(whole: int, upto: Sequence[int], total: int) -> list[int]:
 def _refused_whole(outcomes: Sequence[Outcome]) -> bool:
     """Whether a batch was refused as a whole, perhaps because of one row in it."""
     return isinstance(outcomes[0], BadRequest) and all(outcome is outcomes[0] for outcome in outcomes)
+
+
+def _told_wait(outcome: Outcome, waited: float) -> Outcome:
+    """The error with the wait that the host asks for, where that is why the request is given up."""
+    wait = _retry_after(outcome)
+    if not isinstance(outcome, LLMError) or not wait or waited <= MAX_PAUSES:
+        return outcome
+    told = copy.copy(outcome)
+    told.__cause__ = outcome.__cause__
+    most = format_duration(MAX_PAUSES)
+    told.message = f"{outcome.message} The host asks to wait {format_duration(wait)}; {most} are waited for."
+    told.args = (told.message,)
+    told.hint = "Run the cell again then: only what is missing is sent."
+    return told
 
 
 def _retry_after(fault: object) -> float:

@@ -27,19 +27,21 @@ Answer: TypeAlias = Callable[[Mapping[str, Any]], "str | Mapping[str, Any]"]
 class Server:
     """An OpenAI-format server on a free port of 127.0.0.1.
 
-    ``answer(request)`` gives the text, or a message dict (``content``, ``refusal``, ``finish_reason``,
-    ``logprobs``, ``usage``); the default echoes, or fills the schema. ``chances(request)`` gives label ->
-    probability, from which exact logprobs are made. ``lacks`` names request fields refused with a 400
-    (``json_schema``, ``json_object``, ``response_format``, ``logprobs``, ``max_tokens``, ``temperature``,
-    ...); ``strict`` refuses every field it doesn't know. ``key``: asked of every request. ``rpm`` and
-    ``tpm`` are real quotas: a full bucket at the start, refilled evenly, 429 with the real Retry-After.
+    ``answer`` is the text of every answer, or a function: ``answer(request)`` gives the text, or a message
+    dict (``content``, ``refusal``, ``finish_reason``, ``logprobs``, ``usage``; further fields, such as
+    ``reasoning_content`` and ``tool_calls``, are sent as they are). The default echoes, or fills the schema.
+    ``chances(request)`` gives label -> probability, from which exact logprobs are made. ``lacks`` names
+    request fields refused with a 400 (``json_schema``, ``json_object``, ``response_format``, ``logprobs``,
+    ``max_tokens``, ``temperature``, ...); ``strict`` refuses every field it doesn't know. ``key``: asked of
+    every request. ``rpm`` and ``tpm`` are real quotas: a full bucket at the start, refilled evenly, 429 with
+    the real Retry-After.
     ``latency`` in seconds, ``pace`` between the pieces of an answer that is asked for with ``stream``.
     ``chaos`` draws faults by seed; ``script(...)`` comes before it.
     """
 
     def __init__(
         self,
-        answer: Answer | None = None,
+        answer: Answer | str | None = None,
         *,
         chances: Callable[[Mapping[str, Any]], Mapping[str, float]] | None = None,
         models: tuple[str, ...] = ("test-model",),
@@ -58,7 +60,7 @@ class Server:
         port: int = 0,
     ) -> None:
         self.host = Host(
-            answer,
+            _as_function(answer),
             chances,
             models,
             any_model,
@@ -191,6 +193,15 @@ class Server:
         self.stop()
 
 
+def _as_function(answer: Answer | str | None) -> Answer | None:
+    """The function that answers. Raises TypeError for what can't be one."""
+    if isinstance(answer, str):
+        return lambda _request: answer
+    if answer is not None and not callable(answer):
+        raise TypeError(f"answer is {answer!r}: give a text, or a function of the request.")
+    return answer
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Serve until the process is ended; the first line printed is the base URL."""
     parser = argparse.ArgumentParser(description="An OpenAI-format server on this machine, for tests.")
@@ -202,9 +213,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=0.0, help="end after so long; 0 = never")
     parser.add_argument("--text", default="", help="the answer to everything; default: an echo")
     said = parser.parse_args(arguments)
-    answer = (lambda _request: said.text) if said.text else None
     server = Server(
-        answer, port=said.port, latency=said.latency, rpm=said.rpm, tpm=said.tpm, key=said.key, record=False
+        said.text or None,
+        port=said.port,
+        latency=said.latency,
+        rpm=said.rpm,
+        tpm=said.tpm,
+        key=said.key,
+        record=False,
     ).start()
     print(server.url, flush=True)
     until = time.monotonic() + said.seconds

@@ -11,7 +11,7 @@ from typing import Any
 from llm_magics.backends.anthropic import wire
 from llm_magics.backends.anthropic.wire import Body
 from llm_magics.backends.base import Listener, Secrets, listener
-from llm_magics.backends.error_mapping import TIMEOUT_HINT, HostMessage, kind_of, retry_after, short
+from llm_magics.backends.error_mapping import TIMEOUT_HINT, kind_of, short, unsupported, wait_asked
 from llm_magics.backends.openai.rate_limit_headers import rate_limits
 from llm_magics.backends.sdk import SDKBackend
 from llm_magics.backends.threads import in_thread
@@ -176,7 +176,10 @@ def _by_name(error: Exception, who: str, said: str) -> LLMError:
 def _refusal(error: Any, who: str, model: str) -> LLMError:
     """An HTTP status with Anthropic's own words."""
     said = wire.said_by(error.body, str(error))
-    kind, hint = kind_of(error.status_code, HostMessage(said.message, said.kind), model)
+    unable = unsupported(said.message, f"{who} answered {error.status_code}", model)
+    if unable is not None:
+        return unable
+    kind, hint = kind_of(error.status_code, said, model)
     if error.status_code == 400 and _CREDIT.search(said.message):
         kind, hint = QuotaExhausted, "The account has no credit left: see the provider's billing page."
     return kind(
@@ -184,7 +187,7 @@ def _refusal(error: Any, who: str, model: str) -> LLMError:
         hint=hint,
         status=error.status_code,
         request_id=error.request_id or "",
-        retry_after=retry_after(error.response.headers, said.message),
+        retry_after=wait_asked(error.response.headers, said),
     )
 
 

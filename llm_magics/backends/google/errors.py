@@ -6,7 +6,14 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from llm_magics.backends.error_mapping import TIMEOUT_HINT, kind_of, request_id, retry_after, short
+from llm_magics.backends.error_mapping import (
+    TIMEOUT_HINT,
+    kind_of,
+    request_id,
+    short,
+    unsupported,
+    wait_asked,
+)
 from llm_magics.backends.google import wire
 from llm_magics.core.errors import (
     AuthError,
@@ -92,14 +99,16 @@ def _refusal(error: Any, who: str, model: str, sign_in: str) -> LLMError:
     """An HTTP status with Google's own words."""
     headers = getattr(error.response, "headers", None) or {}
     told = wire.said(error.details, str(error.message or ""), str(error.status or ""))
+    unable = unsupported(told.message, f"{who} answered {error.code}", model)
+    if unable is not None:
+        return unable
     kind, hint = kind_of(int(error.code), told, model)
-    wait = retry_after(headers, told.message)
     return kind(
         f"{who} answered {error.code} {error.status or ''}: {short(told.message) or 'no reason given'}",
         hint=_hint(kind, sign_in) or hint,
         status=int(error.code),
         request_id=request_id(headers),
-        retry_after=told.wait if wait is None else wait,
+        retry_after=wait_asked(headers, told),
     )
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llm_magics.backends.error_mapping import HostMessage
+from llm_magics.backends.error_mapping import HostMessage, host_message
 from llm_magics.backends.openai import parsing
 from llm_magics.backends.openai.log_probabilities import label_scores
 from llm_magics.core.errors import ContentFiltered, MalformedAnswer
@@ -239,13 +239,5 @@ def _word(reason: Any) -> str:
 
 def said(details: Any, message: str, status: str) -> HostMessage:
     """The message of an error body, with the wait it asks for."""
-    inner = details.get("error", details) if isinstance(details, Mapping) else {}
-    more = inner.get("details") if isinstance(inner, Mapping) else None
-    wait = None
-    for item in more or ():
-        delay = item.get("retryDelay") if isinstance(item, Mapping) else None
-        if isinstance(delay, str) and (found := re.fullmatch(r"([\d.]+)s", delay)):
-            wait = float(found[1])
-        if "PerDay" in json.dumps(item, default=str):
-            status = f"insufficient_quota {status}"
-    return HostMessage(message=message, code=status, wait=wait)
+    told = host_message(details)
+    return HostMessage(message=message, code=f"{status} {told.code}", wait=told.wait)

@@ -1,0 +1,158 @@
+"""What hosts answer that is no plain answer, in cells of a real kernel: waits, refusals, limits."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from llm_magics.testing import Fault, Server
+from tests.kernels import Kernel, kernel
+
+ROWS = "import pandas as pd\nrows = pd.DataFrame({'t': ['charged twice', 'app is down', 'how to export']})"
+GOOGLE_WAIT = {
+    "error": {
+        "code": 429,
+        "message": "Resource has been exhausted (e.g. check quota).",
+        "status": "RESOURCE_EXHAUSTED",
+        "details": [
+            {"@type": "type.googleapis.com/google.rpc.Help", "links": []},
+            {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "0.7s"},
+        ],
+    }
+}
+PER_MINUTE = {
+    "error": {
+        "code": 429,
+        "message": "You exceeded your current quota, please check your plan and billing details.",
+        "details": [
+            {"violations": [{"quotaId": "GenerateRequestsPerMinutePerProjectPerModel-FreeTier"}]},
+            {"retryDelay": "0.7s"},
+        ],
+    }
+}
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    """One kernel for the file."""
+    with kernel({"LLM_MAGICS_HOME": str(tmp_path_factory.mktemp("home"))}) as made:
+        made.run(f"%load_ext llm_magics\n{ROWS}")
+        yield made
+
+
+@pytest.fixture
+def k(running: Kernel) -> Kernel:
+    """The kernel, its store empty."""
+    running.run("%llm_config responses clear")
+    return running
+
+
+def use(k: Kernel, server: Server, more: str = "") -> None:
+    """Ask this server from now on."""
+    k.run(f"%llm_config add odd --openai {server.url} --id small {more}\n%llm_config use odd")
+
+
+def value(k: Kernel, expression: str) -> Any:
+    """A value of the kernel's, through JSON."""
+    return json.loads(k.run(f"import json; print(json.dumps({expression}, default=str))").stdout)
+
+
+@pytest.mark.checklist("R14", "K6")
+@pytest.mark.parametrize(
+    "body",
+    [
+        GOOGLE_WAIT,
+        [GOOGLE_WAIT],
+        [PER_MINUTE],
+        {"error": {"message": "Rate limit reached for m on requests per min. Please try again in 0.7s."}},
+        {"type": "error", "error": {"type": "rate_limit_error", "message": "slow down", "retry_after": 0.7}},
+        {"error": {"message": "Requests have exceeded the rate limit. Please retry after 700 milliseconds."}},
+        {"message": "too many", "error": {"code": "429", "metadata": {"retry_after_ms": 700}}},
+        {"error": {"message": "busy", "details": {"retryDelay": {"seconds": 0, "nanos": 700_000_000}}}},
+    ],
+)
+def test_a_wait_that_the_body_asks_for_is_kept(k: Kernel, body: Any) -> None:
+    """Google's field, also in a list, and the words and fields of others: waited for as for the header."""
+    with Server("fine") as server:
+        use(k, server)
+        server.script(Fault("rate_limited", body=json.dumps(body).encode()))
+        k.run("%%llm generate rows --head 1 -o done -q\nSay {t}")
+        first, second = (received.at for received in server.requests)
+        assert second - first >= 0.7
+        assert value(k, "done.generation.tolist()[0]") == "fine"
+
+
+@pytest.mark.checklist("R14", "K6")
+@pytest.mark.parametrize("by", ["header", "body"])
+def test_a_wait_that_is_too_long_is_told_with_its_length(k: Kernel, by: str) -> None:
+    """Failed at once, with the length of the wait."""
+    with Server("fine") as server:
+        use(k, server)
+        said = {"error": {"message": "slow", "details": [{"retryDelay": "7200s"}] if by == "body" else []}}
+        wait = 7200 if by == "header" else None
+        server.misbehave(Fault("rate_limited", retry_after=wait, body=json.dumps(said).encode()))
+        began = time.monotonic()
+        k.run("%%llm generate rows --head 1 -o done -q\nSay {t}")
+        assert time.monotonic() - began < 5
+        assert server.count == 1
+        told = value(k, "done.generation_error.tolist()[0]")
+        assert "slow" in told and "asks to wait 2 h" in told and "15 min" in told
+
+
+@pytest.mark.checklist("R14")
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (500, "Llama model must be created with embedding=True to call this method"),
+        (501, "This server does not support embeddings. Start it with `--embeddings`"),
+        (400, "The model does not support Embeddings API"),
+    ],
+)
+def test_a_server_without_embeddings_is_told_once(k: Kernel, status: int, message: str) -> None:
+    """One request, one error: the server gives no embeddings, whatever status it has for that."""
+    with Server() as server:
+        use(k, server)
+        server.misbehave(Fault("error", status=status, message=message))
+        began = time.monotonic()
+        out = k.run("%llm embed rows.t -o done -q", check=False)
+        assert time.monotonic() - began < 5
+        assert server.count == 1
+        assert "gives no embeddings" in out.text and message[:30] in out.text
+        assert "--embedding" in out.text
+
+
+@pytest.mark.checklist("R14")
+def test_a_model_that_only_embeds_is_told_once(k: Kernel) -> None:
+    """The other way round, in Ollama's words."""
+    with Server() as server:
+        use(k, server)
+        server.misbehave(Fault("bad_request", message='"nomic" does not support chat'))
+        out = k.run("%%llm generate rows --head 1\nSay {t}", check=False)
+        assert "writes no text" in out.text
+        assert server.count == 1
+
+
+@pytest.mark.checklist("R14")
+def test_a_prompt_that_is_too_long_for_a_500(k: Kernel) -> None:
+    """A deterministic 500 is no overload: told at once, as what it is."""
+    with Server() as server:
+        use(k, server)
+        server.misbehave(Fault("error", message="Requested tokens (5000) exceed context window of 2048"))
+        k.run("%%llm generate rows --head 1 -o done -q\nSay {t}")
+        assert "context window" in value(k, "done.generation_error.tolist()[0]")
+        assert server.count == 1
+
+
+@pytest.mark.checklist("R14")
+def test_a_server_takes_a_text_or_says_at_once_that_it_does_not(k: Kernel) -> None:
+    """``Server("text")`` answers that text; what can't answer is a TypeError before anything is served."""
+    with Server("It is raining.") as server:
+        use(k, server)
+        k.run("%%llm generate rows -o done -q\nSay {t}")
+        assert value(k, "done.generation.tolist()") == ["It is raining."] * 3
+    with pytest.raises(TypeError, match="a text, or a function"):
+        Server(5)  # type: ignore[arg-type]
