@@ -33,7 +33,7 @@ class LLMMagics(Magics):
     @no_var_expand
     @line_cell_magic
     def llm_config(self, line: str, cell: str | None = None) -> Any:
-        """Settings, backends, keys, the model cache and the answer store: ``%llm_config -h``."""
+        """Settings, backends, keys, the model cache and the response store: ``%llm_config -h``."""
         from llm_magics.notebook import dispatch
 
         return dispatch.llm_config(self.shell, line, cell)

@@ -69,7 +69,9 @@ def with_length_policy(plan: Plan, policy: Policy, room: int | None) -> Plan:
     if policy not in POLICIES:
         raise UsageError(f"--too-long {policy}?", hint=f"--too-long {'|'.join(POLICIES)}")
     if plan.strategy is not None or plan.samples > 1:
-        raise UsageError("--too-long goes with one plain answer a row.", hint="Leave out the other depths.")
+        raise UsageError(
+            "--too-long goes with one answer a row.", hint="Leave out --votes, --calibrate and --agree."
+        )
     if policy == "split" and not (isinstance(plan.task, MergeableTask) and plan.task.can_merge):
         raise UsageError(f"{plan.task.name} can't be split.", hint="--too-long truncate or --too-long fail")
     fit = LengthPolicy(policy, room or _room(plan), _column(plan), plan.backend.model)

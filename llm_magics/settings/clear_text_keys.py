@@ -77,7 +77,7 @@ def refuse_clear_text(values: Mapping[str, Any], instead: str = "--key env:VARIA
         if isinstance(value, Mapping):
             refuse_clear_text(value, instead)
         elif isinstance(value, str) and _is_clear_text_key(name, value):
-            raise TypedKeyError(f"{name} holds a key in clear.", hint=f"Say where it is: {instead}")
+            raise TypedKeyError(f"{name} holds a key in clear text.", hint=f"Say where it is: {instead}")
 
 
 def _items(value: Any) -> Sequence[Any]:
@@ -112,6 +112,6 @@ def refuse_in_url(what: str, url: str) -> None:
     queried = (name for name, _ in parse_qsl(parts.query))
     if "@" in parts.netloc or any(map(is_key_name, queried)) or looks_like_key(url):
         raise TypedKeyError(
-            f"{what} holds a key, a user name or a password in clear.",
+            f"{what} holds a key, a user name or a password in clear text.",
             hint="Give the key by reference instead: %llm_config add NAME --openai URL --key env:VARIABLE",
         )

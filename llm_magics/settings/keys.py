@@ -193,7 +193,7 @@ class Keys:
             TypedKeyError: The text contains one; the message doesn't repeat it.
         """
         if any(len(secret) >= 16 and not secret.isalpha() and secret in text for secret in self.secrets()):
-            raise TypedKeyError("a key stands in the cell's body; nothing was sent.", hint=_TYPED_HINT)
+            raise TypedKeyError("the cell's body holds a key; nothing was sent.", hint=_TYPED_HINT)
 
     def _from_environment(self, name: str) -> str | None:
         """Return a variable's value; a key that was typed under the variable's name takes precedence."""

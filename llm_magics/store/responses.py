@@ -232,7 +232,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         found = _version(connection)
         if found > VERSION:
             raise StoreError(
-                f"the answer store {path} is of a newer llm_magics (schema {found}, this one has {VERSION}).",
+                f"the response store {path} is of a newer llm_magics (schema {found}, this one has {VERSION}).",
                 hint="%pip install -U llm_magics, or set LLM_MAGICS_HOME to another folder, or --no-store",
             )
         for number in range(found, VERSION):
@@ -263,21 +263,21 @@ def _explain(path: Path, error: Exception) -> StoreError:
     said = str(error)
     if "not a database" in said or "malformed" in said:
         return StoreError(
-            f"the answer store {path} is damaged ({said}).",
+            f"the response store {path} is damaged ({said}).",
             hint="move the file away (the next run makes a new one), or add --no-store",
         )
     if "full" in said or "No space" in said:
         return StoreError(
-            f"no room on the disk for the answer store {path} ({said}).",
+            f"no room on the disk for the response store {path} ({said}).",
             hint="free some space, or %llm_config responses clear --older-than 30d, or add --no-store",
         )
     if "locked" in said or "busy" in said:
         return StoreError(
-            f"another kernel keeps the answer store {path} busy ({said}).",
+            f"another kernel keeps the response store {path} busy ({said}).",
             hint="run the cell again, or add --no-store",
         )
     return StoreError(
-        f"the answer store {path} can't be used ({said}).",
+        f"the response store {path} can't be used ({said}).",
         hint="set LLM_MAGICS_HOME to a folder you may write to, or add --no-store",
     )
 

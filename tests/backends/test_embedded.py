@@ -320,10 +320,10 @@ def test_bare_names_get_a_hint(wordllama: EmbeddedBackend) -> None:
 
 @pytest.mark.checklist("X1")
 @pytest.mark.parametrize("model", ["wordllama", "tfidf"])
-def test_it_says_that_it_is_rough(model: str) -> None:
+def test_it_says_that_it_is_approximate(model: str) -> None:
     """The announcement names the model, the method, and that no language model was asked."""
     said = made(model).announcement
-    assert said.startswith(f"embedded::{model}: rough")
+    assert said.startswith(f"embedded::{model}: approximate")
     assert "no language model" in said
 
 

@@ -67,10 +67,10 @@ def test_the_explorer_stays_in_the_kept_notebook() -> None:
 @pytest.mark.timeout(240)
 @pytest.mark.checklist("X1", "T12")
 def test_the_quickstart_does_the_main_job(tmp_path: Path) -> None:
-    """With no key and no network it labels real text, scores itself, and says how rough it is."""
+    """With no key and no network it labels real text, scores itself, and says that it is approximate."""
     done = run(nbformat.read(ROOT / "notebooks" / "quickstart.ipynb", as_version=4), tmp_path)
     text = said(done)
-    assert "rough, by word vectors" in text
+    assert "approximate: word vectors" in text
     scores = [float(score) for score in re.findall(r"accuracy (0\.\d+) \(95%", text)]
     assert len(scores) >= 2
     by_name, described = scores[:2]

@@ -258,7 +258,7 @@ def test_calibration_divides_out_the_bias() -> None:
     done = label(texts, ["sport", "money"], calibrate=True, progress=False)
     assert done["label"].tolist() == ["sport", "money", "sport"]
     assert (done["label_score_sport"] + done["label_score_money"]).round(6).eq(1).all()
-    assert "texts that say nothing" in sessions.current().last.report()
+    assert "texts without content" in sessions.current().last.report()
     frame = done[["text"]].assign(truth=["sport", "money", "money"])
     label(frame, ["sport", "money"], on="text", calibrate=True, truth="truth", progress=False)
     assert "at temperature" in sessions.current().last.report()

@@ -511,7 +511,7 @@ def test_a_key_without_the_looks_of_one_is_told_by_its_name(live: Kernel, cell: 
 
 @pytest.mark.checklist("C4")
 def test_a_key_in_a_prompt_is_not_sent(live: Kernel) -> None:
-    """One's own key, pasted into a body, would stand in the answer store and with the provider."""
+    """One's own key, pasted into a body, would stand in the response store and with the provider."""
     output = live.run(f"%%llm\nWhy is {FROM_ENV} refused?", check=False)
     assert output.error is not None
     assert output.error["ename"] == "TypedKeyError"

@@ -1,4 +1,4 @@
-"""The answer store: on disk at once, shared by kernels, private, and never silently broken."""
+"""The response store: on disk at once, shared by kernels, private, and never silently broken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The backend that needs no key, no download and no network: rough labels by similarity."""
+"""The backend that needs no key, no download and no network: approximate labels by similarity."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class EmbeddedBackend(BatchBackend):
     def announcement(self) -> str:
         """That the result is approximate, and what it was made of."""
         means = "word vectors" if self.model == "wordllama" else "shared words (TF-IDF)"
-        return f"embedded::{self.model}: rough, by {means} alone; no language model was asked"
+        return f"embedded::{self.model}: approximate: {means}, no language model"
 
     async def complete_many(self, requests: Sequence[Request]) -> list[Response | LLMError]:
         """Labels or vectors of many rows, a batch at a time in a thread, so that a cancel takes effect."""

@@ -128,8 +128,8 @@ class GGUFBackend(Backend):
         async with self._loaded() as model:
             vectors, tokens = await embed(model, texts)
             made = Usage(input_tokens=tokens, cost=0.0)
-            rough = f"{self.name} was not made to embed: its vectors are means over its tokens."
-            notes = (rough,) if model.writes and not model.model.pools else ()
+            meaned = f"{self.name} was not made to embed: its vectors are means over its tokens."
+            notes = (meaned,) if model.writes and not model.model.pools else ()
         return Embedding(vectors, made, self.model, notes)
 
     async def doctor(self) -> list[str]:

@@ -177,7 +177,7 @@ class OllamaBackend(Backend):
             whole = None
         if not isinstance(whole, dict):
             raise MalformedAnswer(
-                f"{self.endpoint.host} sent what is no answer.", hint="Is it an Ollama server?"
+                f"{self.endpoint.host} sent something that is not an answer.", hint="Is it an Ollama server?"
             )
         return whole
 

@@ -165,7 +165,7 @@ def _backend_in_short(session: Row, spec: BackendSpec) -> str:
     if spec.namespace == "gguf":
         return f"GGUF {_file_size(spec.model)}{_loaded_state(spec)}"
     if spec.namespace not in KEY_VARIABLES:
-        return "rough, by similarity; no key needed" if spec.namespace == "embedded" else spec.namespace
+        return "approximate, by similarity; no key needed" if spec.namespace == "embedded" else spec.namespace
     endpoint = f"{spec.base_url}  " if spec.base_url else ""
     return f"{endpoint}key {key_of(session, spec)}"
 

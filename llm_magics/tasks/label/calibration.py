@@ -132,12 +132,12 @@ async def _by_bias(context: RunContext, run: Run, task: Label) -> Correct:
     asked.finish()
     context.record(asked)
     if not found:
-        run.notes.setdefault(f"--calibrate: {plan.backend.name} gives no chances to correct")
+        run.notes.setdefault(f"--calibrate: {plan.backend.name} gives no probabilities to correct")
         return dict
     bias = prior(found, task.labels.names)
     run.details["calibration"] = {"bias": bias}
     said = ", ".join(f"{name} {chance:.2f}" for name, chance in bias.items())
-    run.notes.setdefault(f"--calibrate: chances divided by those of texts that say nothing ({said})")
+    run.notes.setdefault(f"--calibrate: probabilities divided by those of texts without content ({said})")
     return lambda scores: without_bias(scores, bias)
 
 
@@ -153,7 +153,7 @@ async def _by_temperature(
     scored = [(r.response.scores, known[r.index]) for r in held if r.response and r.response.scores]
     temperature = fit_temperature([s for s, _ in scored], [t for _, t in scored])
     run.details["calibration"] = {"temperature": temperature, "rows": len(scored)}
-    said = f"chances at temperature {temperature:.2f}, fitted on {len(scored):,} true labels"
+    said = f"probabilities at temperature {temperature:.2f}, fitted on {len(scored):,} true labels"
     run.notes.setdefault(f"--calibrate: {said}")
 
     def correct(scores: Mapping[str, float]) -> dict[str, float]:

@@ -49,7 +49,9 @@ class LabelOptions(RowOptions):
     )
     dynamic: bool = option("each row's nearest examples, by embeddings", default=False)
     votes: int = option("N samples a row; the majority is the label", default=1, metavar="N", parse=count)
-    calibrate: bool = option("correct the chances, by --truth or by bias", default=False)
+    calibrate: bool = option(
+        "correct the probabilities: a temperature fitted on --truth, or the bias divided out", default=False
+    )
     agree: float | None = option(
         "let a cheap labeller take the sure rows", default=None, metavar="SHARE", parse=float
     )

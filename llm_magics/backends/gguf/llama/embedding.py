@@ -12,7 +12,7 @@ from llm_magics.backends.gguf.load_options import LoadOptions
 
 LONGEST = 8192
 """The tokens of one text for a model that was made to embed."""
-ROUGH = 512
+LONGEST_WITH_LOGITS = 512
 """The same for a model that was not: llama.cpp computes and keeps the logits of every token there."""
 
 
@@ -64,7 +64,7 @@ class Embedder:
 
 def longest_text(model: Model) -> int:
     """The most tokens of one embedding: the trained context, within reason."""
-    longest = LONGEST if model.pools or not model.writes else ROUGH
+    longest = LONGEST if model.pools or not model.writes else LONGEST_WITH_LOGITS
     return min(model.trained_context or longest, longest)
 
 
