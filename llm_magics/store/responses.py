@@ -232,7 +232,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         found = _version(connection)
         if found > VERSION:
             raise StoreError(
-                f"the response store {path} is of a newer llm_magics (schema {found}, this one has {VERSION}).",
+                f"the response store {path} is of a newer llm_magics (schema {found}, here {VERSION}).",
                 hint="%pip install -U llm_magics, or set LLM_MAGICS_HOME to another folder, or --no-store",
             )
         for number in range(found, VERSION):

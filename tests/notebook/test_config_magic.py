@@ -14,7 +14,7 @@ import pytest
 
 from llm_magics.core.errors import UsageError
 from llm_magics.core.types import Limits, Message, Request, Response
-from llm_magics.notebook.config.magic import NOUNS, config_command
+from llm_magics.notebook.config.magic import COMMANDS, config_command
 from llm_magics.notebook.reference import config
 from llm_magics.notebook.tables import Table
 from llm_magics.runs.session import Session
@@ -200,7 +200,7 @@ def test_the_reference_page_is_up_to_date() -> None:
     """``python -m llm_magics.notebook.reference.config > docs/reference/config.md`` makes it so."""
     page = Path(__file__).resolve().parents[2] / config.PAGE
     assert page.read_text("utf-8") == config.render()
-    assert all(f"`{name}`" in config.render() for name in (*SETTINGS, *NOUNS))
+    assert all(f"`{name}`" in config.render() for name in (*SETTINGS, *COMMANDS))
 
 
 def test_the_cell_of_the_reference_page_works(do: Any) -> None:
@@ -361,7 +361,7 @@ def test_the_store_stands_where_the_settings_say(tmp_path: Path) -> None:
 
 def test_help_is_there_for_every_noun(do: Any) -> None:
     shown = str(do("-h"))
-    for name in NOUNS:
+    for name in COMMANDS:
         assert name in shown
         assert f"%llm_config {name}" in str(do(f"{name} -h"))
 

@@ -36,9 +36,7 @@ def judge(session: Session, options: JudgeOptions) -> Plan:
     if len(named) == 1 and not most:
         low, high = options.scale
         if low >= high:
-            raise UsageError(
-                f"the low end of the scale {low}-{high} is not below its high end.", hint="--scale 1-5"
-            )
+            raise UsageError(f"the scale {low}-{high} ends below its start.", hint="--scale 1-5")
         output = planning.output_name(given.frame, options, "rating")
         rate = Rate(named[0], options.criteria or "", output, low, high, options.context)
         return planning.plan(

@@ -50,7 +50,7 @@ class LabelOptions(RowOptions):
     dynamic: bool = option("each row's nearest examples, by embeddings", default=False)
     votes: int = option("N samples a row; the majority is the label", default=1, metavar="N", parse=count)
     calibrate: bool = option(
-        "correct the probabilities: a temperature fitted on --truth, or the bias divided out", default=False
+        "correct the probabilities by a temperature fitted on --truth, or by the bias", default=False
     )
     agree: float | None = option(
         "let a cheap labeller take the sure rows", default=None, metavar="SHARE", parse=float
