@@ -11,6 +11,7 @@ from IPython.core.getipython import get_ipython
 from IPython.display import Markdown, display
 
 from llm_magics.engine.jobs import Job
+from llm_magics.notebook.result_view import ResultView
 from llm_magics.notebook.tables import Table
 from llm_magics.runs.run import Run
 from llm_magics.tasks.extract.task import Entities
@@ -18,17 +19,18 @@ from llm_magics.text.spans import SpansView
 
 
 class Footer:
-    """The lines under a result, in plain text and escaped HTML."""
+    """The lines under a result, in plain text and escaped HTML; ``shown`` are fewer, for HTML alone."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, shown: str | None = None) -> None:
         self.text = text
+        self.shown = text if shown is None else shown
 
     def __repr__(self) -> str:
         return self.text
 
     def _repr_html_(self) -> str:
-        lines = "<br>".join(escape(line) for line in self.text.splitlines())
-        return f'<div style="font-size:0.9em;opacity:0.8">{lines}</div>'
+        lines = "<br>".join(escape(line) for line in self.shown.splitlines())
+        return f'<div style="font-size:12px;line-height:1.5;opacity:.78">{lines}</div>'
 
 
 class Code:
@@ -47,13 +49,13 @@ class Code:
 
 
 def frame(result: Any, run: Run | None, wanted: str | None, *, quiet: bool) -> Any:
-    """The value of a cell: the frame itself, displayed once with the footer as the last line.
+    """The value of a cell: the frame itself, displayed once, with the footer as the last line.
 
-    The frame is displayed by a hook that is removed after the first time, so that ``_`` and ``x = %llm
-    ...`` are the plain frame.
+    The display is a view of the result, or the plain frame with ``-f table``; ``_`` and ``x = %llm ...``
+    are the plain frame, since the hook that displays it is removed after the first time.
     """
     text = run.report() if run is not None else ""
-    asked = run.plan.rows if run is not None and wanted in (None, "table", "df", "widget") else None
+    asked = run.plan.rows if run is not None and wanted in _TABLES else None
     if run is not None and (run.plan.long or run.plan.shape is not None):
         asked = None  # the result has rows of its own, several for one that was asked
     seen, said = (result, "") if asked is None else _asked_of(result, asked)
@@ -61,13 +63,21 @@ def frame(result: Any, run: Run | None, wanted: str | None, *, quiet: bool) -> A
         seen, said = _first_of(result)
 
     def show() -> None:
-        _show(seen, wanted)
-        if run is not None and wanted in (None, "table", "widget"):
+        if run is not None and wanted in (None, "widget"):
+            display(ResultView(seen, run, note=said, places=asked if said else None))
             _beside(run)
-        display(Footer(said + text))
+            display(Footer("\n".join(filter(None, (said, text))), run.footer()))
+            return
+        _show(seen, wanted)
+        if run is not None and wanted == "table":
+            _beside(run)
+        display(Footer("\n".join(filter(None, (said, text)))))
 
     _silence(result) if quiet else _hook(result, show)
     return result
+
+
+_TABLES = (None, "table", "df", "widget")
 
 
 def _asked_of(result: Any, rows: Sequence[int]) -> tuple[Any, str]:
@@ -78,7 +88,7 @@ def _asked_of(result: Any, rows: Sequence[int]) -> tuple[Any, str]:
     if not 0 < len(rows) < len(whole):
         return result, ""
     said = "1 row" if len(rows) == 1 else f"{len(rows):,} rows"
-    return whole[list(rows)].to_native(), f"shown: the {said} asked, of {len(whole):,}; the others are null\n"
+    return whole[list(rows)].to_native(), f"shown: the {said} asked, of {len(whole):,}; the others are null"
 
 
 PRINTED = 1_000
@@ -92,7 +102,7 @@ def _first_of(result: Any) -> tuple[Any, str]:
     whole = nw.from_native(result, eager_only=True)
     if len(whole) <= PRINTED:
         return result, ""
-    said = f"shown: the first {PRINTED:,} of {len(whole):,} rows; -o NAME keeps them all\n"
+    said = f"shown: the first {PRINTED:,} of {len(whole):,} rows; -o NAME keeps them all"
     return whole.head(PRINTED).to_native(), said
 
 

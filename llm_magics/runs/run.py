@@ -132,8 +132,15 @@ class Run:
     def report(self) -> str:
         """The lines under the result: score, notes, announcement, why rows failed, the footer."""
         score = [str(self.evaluation)] if self.evaluation is not None else []
-        said = [*score, *self.notes, self.plan.backend.announcement, self._why()]
-        return "\n".join([*filter(None, said), self.meter.line()])
+        return "\n".join(filter(None, [*score, *self._remarks, self._why(), self.meter.line()]))
+
+    def footer(self) -> str:
+        """The lines under a view that shows score and failures itself: notes, announcement, the footer."""
+        return "\n".join([*self._remarks, self.meter.line()])
+
+    @property
+    def _remarks(self) -> list[str]:
+        return [said for said in (*self.notes, self.plan.backend.announcement) if said]
 
     def _why(self) -> str:
         """The most frequent reason of failure, and what helps against it."""
@@ -144,9 +151,18 @@ class Run:
         text, often = texts.most_common(1)[0]
         said = shorten(text, 200, placeholder=" ...")
         more = "; llm.last.failures has them all" if len(texts) > 1 else ""
+        hint = self.hint
+        return f"{often:,} failed: {said}{more}" + (f"\n  {hint}" if hint else "")
+
+    @property
+    def hint(self) -> str:
+        """What helps against the most frequent reason of failure; empty where no row failed."""
+        errors = self._answers.errors_of("failed")
+        if not errors or self.error is not None:  # an error that ended the run tells its own
+            return ""
+        text = Counter(map(error_text, errors.values())).most_common(1)[0][0]
         hints = (getattr(error, "hint", "") for error in errors.values() if error_text(error) == text)
-        hint = next(hints, "") if self.error is None else ""  # an error that ended the run tells its own
-        return f"{often:,} failed: {said}{more}" + (f"\n  {hint.splitlines()[0]}" if hint else "")
+        return next((hint.splitlines()[0] for hint in hints if hint), "")
 
     def __repr__(self) -> str:
         return f"{self.report()}\n.df .outputs .failures .usage .prompts() .manifest() .evaluation"

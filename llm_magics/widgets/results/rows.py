@@ -1,0 +1,109 @@
+"""Rows of a result as a table that is read: texts to the left and wrapped, numbers to the right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from llm_magics.data.templates import cell_text, is_null
+from llm_magics.widgets.html import cut, escape
+from llm_magics.widgets.results.style import scrolled
+
+Kind = Literal["text", "short", "number", "key"]
+
+TEXT, SHORT = 400, 120
+"""Characters of a text, and of a short cell, that are shown; the frame has the rest."""
+
+DASH = '<span class="llmx-dim">–</span>'
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table: its name, how its cells stand, and the cells as escaped HTML."""
+
+    name: str
+    kind: Kind
+    cells: Sequence[str]
+
+
+def column(name: str, values: Sequence[Any], *, text: bool = False) -> Column:
+    """A column of plain values; ``text`` gives it the room of a text."""
+    known = [value for value in values if not is_null(value)]
+    if known and all(_is_number(value) for value in known):
+        return Column(name, "number", [number_html(value) for value in values])
+    most = TEXT if text else SHORT
+    return Column(name, "text" if text else "short", [value_html(value, most) for value in values])
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def number_html(value: Any) -> str:
+    """A number; a fraction with four digits."""
+    if is_null(value):
+        return DASH
+    return escape(f"{value:.4g}" if isinstance(value, float) else f"{value}")
+
+
+def value_html(value: Any, most: int = SHORT) -> str:
+    """A value as text, cut; lists with commas, a vector by its length."""
+    items = value.tolist() if hasattr(value, "tolist") and hasattr(value, "__len__") else value
+    if isinstance(items, list | tuple):
+        if len(items) > 8 and all(_is_number(item) for item in items):
+            return escape(f"vector of {len(items):,}")
+        return escape(cut(", ".join(map(_item, items)), most)) if items else DASH
+    text = cell_text(items)
+    return escape(cut(text, most)) if text.strip() else DASH
+
+
+def _item(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {cell_text(each)}" for key, each in value.items()) + "}"
+    return cell_text(value)
+
+
+def confidence_column(name: str, values: Sequence[Any]) -> Column:
+    """Confidences as numbers with a short bar before each."""
+    return Column(name, "number", [_sure(value) for value in values])
+
+
+def _sure(value: Any) -> str:
+    if is_null(value):
+        return DASH
+    width = 100 * max(0.0, min(1.0, float(value)))
+    bar = f'<span class="llmx-sure" aria-hidden="true"><span style="width:{width:.0f}%"></span></span>'
+    return f"{bar}{float(value):.2f}"
+
+
+def marks_html(names: Iterable[Any], mark: Callable[[Any], str]) -> str:
+    """Names, each with what ``mark`` puts before it; a dash where there is none."""
+    marked = (f'<span class="llmx-mark">{mark(name)}{escape(cell_text(name))}</span>' for name in names)
+    return " ".join(marked) or DASH
+
+
+def rows_html(columns: Sequence[Column], name: str) -> str:
+    """The columns as a table that scrolls where it has to; a column of the kind ``key`` heads its row."""
+    heads = "".join(
+        f'<th scope="col" class="{_kind(one)}">{escape(cut(one.name, 60)) or "&nbsp;"}</th>'
+        if one.name
+        else '<td class="llmx-key"></td>'
+        for one in columns
+    )
+    lines = "".join(
+        f"<tr>{''.join(map(_cell, columns, cells))}</tr>"
+        for cells in zip(*(one.cells for one in columns), strict=True)
+    )
+    table = f'<table class="llmx-rows"><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table>'
+    return scrolled(table, escape(name))
+
+
+def _kind(one: Column) -> str:
+    return {"text": "llmx-text", "short": "llmx-short", "number": "llmx-n", "key": "llmx-key"}[one.kind]
+
+
+def _cell(one: Column, cell: str) -> str:
+    if one.kind == "key":
+        return f'<th scope="row" class="llmx-key">{cell}</th>'
+    return f'<td class="{_kind(one)}">{cell}</td>'

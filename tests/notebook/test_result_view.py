@@ -1,0 +1,214 @@
+"""The view of a result: shares, failures, rows; HTML that needs no script, the plain frame beneath it."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pandas as pd
+import polars as pl
+import pytest
+
+from llm_magics.backends.registry import create
+from llm_magics.core.types import BackendSpec
+from llm_magics.notebook.result_view import ResultView
+from llm_magics.runs import session as sessions
+from llm_magics.runs.run import Run
+from llm_magics.tasks.extract.plan import extract
+from llm_magics.tasks.generate.plan import generate
+from llm_magics.tasks.judge.plan import judge
+from llm_magics.tasks.label.plan import label
+from llm_magics.testing import Server
+from tests.contrast import contrast, rgb
+
+
+@pytest.fixture(autouse=True)
+def own_session() -> Any:
+    yield
+    sessions.end()
+
+
+class Tables(HTMLParser):
+    """The texts of a page's tables, a list of rows each; and the text outside of them."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tables: list[list[list[str]]] = []
+        self.outside = ""
+        self._in_cell = self._in_style = False
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+        self._in_cell = tag in ("td", "th") or (self._in_cell and tag == "span")
+        self._in_style = tag == "style"
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_cell = self._in_cell and tag not in ("td", "th")
+        self._in_style = False
+
+    def handle_data(self, data: str) -> None:
+        if self._in_cell:
+            self.tables[-1][-1][-1] += data
+        elif not self._in_style:
+            self.outside += f"{data}\n"
+
+
+def last() -> Run:
+    run = sessions.current().last
+    assert run is not None
+    return run
+
+
+def view(result: Any) -> Tables:
+    return Tables(ResultView(result, last())._repr_html_())
+
+
+def host(server: Server) -> Any:
+    return create(BackendSpec("custom_url", "test-model", base_url=server.url), None)
+
+
+@pytest.mark.checklist("W12")
+def test_labels_are_counted_before_they_are_read() -> None:
+    """Most frequent first, rows without a label last; the rows have no status where all is well."""
+    texts = ["the invoice", "the server is down", "another invoice", None] * 5
+    frame = pd.DataFrame({"id": range(20), "body": texts}, index=[f"r{i}" for i in range(20)])
+    result = label(frame, ["outage", "invoice", "poem"], on="body", output="topic", progress=False)
+    page = view(result)
+    shares, rows = page.tables
+    assert [line[:1] + line[2:4] for line in shares[1:]] == [
+        ["invoice", "10", "50%"],
+        ["outage", "5", "25%"],
+        ["poem", "0", "0%"],
+        ["skipped: no text", "5", "25%"],
+    ]
+    assert "20 rows · 3 labels · median confidence" in page.outside and "10 more rows" in page.outside
+    assert rows[0] == ["", "id", "body", "topic", "confidence", "status"]
+    assert rows[1][:4] == ["r0", "0", "the invoice", "invoice"] and rows[1][5] == ""
+    assert rows[4] == ["r3", "3", "–", "–", "–", "skipped"] and len(rows) == 11
+    clean = label(frame.dropna().head(8), ["outage", "invoice"], on="body", progress=False)
+    assert "status" not in view(clean).tables[1][0]
+
+
+@pytest.mark.checklist("W12", "W5")
+def test_failed_rows_stand_behind_a_line_that_opens_them() -> None:
+    """Which, what they said, why; whatever a text or an answer holds is text."""
+
+    def answer(request: dict[str, Any]) -> str:
+        return "<script>no</script>" if "odd <img" in str(request["messages"]) else "sport"
+
+    texts = [f"the match {i}" for i in range(30)] + [
+        f"odd <img src=x onerror=alert(1)> {i}" for i in range(25)
+    ]
+    with Server(answer=answer) as server:
+        result = label(texts, ["sport", "money"], model=host(server), progress=False)
+        page = view(result)
+        html = ResultView(result, last())._repr_html_()
+        assert last().report().count("\n") > last().footer().count("\n")
+    assert "25 failed of 55 rows" in page.outside and "5 more: llm.last.failures" in page.outside
+    failed = page.tables[1]
+    assert failed[0] == ["", "text", "status", "error"] and len(failed) == 21
+    assert failed[1][:3] == ["30", "odd <img src=x onerror=alert(1)> 0", "failed"] and failed[1][3]
+    assert html.index("<details") < html.index("failed of 55") < html.index("</details>")
+    assert "<img" not in html and "<script" not in html
+
+
+@pytest.mark.checklist("W12")
+def test_several_labels_and_columns_of_true_and_false_are_one_column_of_names() -> None:
+    """An empty set is an answer of its own; shares of several labels add up to more than all."""
+
+    def answer(request: dict[str, Any]) -> str:
+        said = request["messages"][-1]["content"]
+        return '["price", "delivery"]' if "both" in said else "[]" if "neither" in said else '["price"]'
+
+    texts = ["both", "neither", "cheap", "dear"]
+    with Server(answer=answer) as server:
+        for wide in (False, True):
+            options = {"multi": True, "wide": wide, "model": host(server), "progress": False}
+            shares, rows = view(label(texts, ["delivery", "price"], **options)).tables
+            assert [line[:1] + line[2:4] for line in shares[1:]] == [
+                ["price", "3", "75%"],
+                ["delivery", "1", "25%"],
+                ["none of them", "1", "25%"],
+            ]
+            assert [line[2] for line in rows[1:]] == ["delivery price", "–", "price", "price"]
+            assert rows[0][2] == ("is_…" if wide else "label")
+
+
+@pytest.mark.checklist("W12")
+def test_a_polars_frame_and_a_part_of_the_rows() -> None:
+    """Rows without an index are headed by their place in the whole frame."""
+    frame = pl.DataFrame(
+        {"text": [f"a match {i}" for i in range(9)], "day": [f"2026-01-0{i + 1}" for i in range(9)]}
+    )
+    result = label(frame, ["sport", "money"], on="text", where="day >= '2026-01-08'", progress=False)
+    run = last()
+    shown = ResultView(result[list(run.plan.rows)], run, note="shown: 2 of 9", places=run.plan.rows)
+    page = Tables(shown._repr_html_())
+    assert [row[0] for row in page.tables[1]] == ["", "7", "8"]
+    assert "shown: 2 of 9" in page.outside and repr(shown).startswith("shape: (2,")
+
+
+@pytest.mark.checklist("W12")
+def test_extracted_fields_generated_texts_and_ratings_at_a_glance() -> None:
+    """How many rows have a value, and which; a single column of texts by its length; ratings in order."""
+    facts = '{"product": "kettle", "price": 12.5, "defects": ["lid", "base"]}'
+    nothing = '{"product": null, "price": null, "defects": []}'
+
+    def answer(request: dict[str, Any]) -> str:
+        system, said = (str(request["messages"][i]["content"]) for i in (0, -1))
+        if "Rate" in system:
+            return '{"reason": "clear", "rating": 4}' if "good" in said else '{"reason": "dull", "rating": 2}'
+        if "fields" in system:
+            return facts if "good" in said else nothing
+        return "A short reply of exactly eight words, dear reader."
+
+    frame = pd.DataFrame({"text": ["good one", "bad one", "good two", "good three"]})
+    with Server(answer=answer) as server:
+        options = {"model": host(server), "progress": False}
+        result = extract(
+            frame, {"product": "str", "price": "float", "defects": "list[str]"}, on="text", **options
+        )
+        fields, rows = view(result).tables
+        assert [line[:2] + line[3:] for line in fields[1:]] == [
+            ["product", "3", "75%", "kettle (3)"],
+            ["price", "3", "75%", "12.5 (3)"],
+            ["defects", "3", "75%", "lid (3), base (3)"],
+        ]
+        assert rows[1] == ["0", "good one", "kettle", "12.5", "lid, base"] and rows[2][2:] == ["–", "–", "–"]
+        written = view(generate(frame, "Answer {text}", **options))
+        assert "generation\n \n4 rows · 9 words" in written.outside and len(written.tables) == 1
+        ratings = view(judge(frame, "clear?", on="text", **options)).tables[0]
+        assert [line[:1] + line[2:4] for line in ratings[1:]] == [["2", "1", "25%"], ["4", "3", "75%"]]
+
+
+def test_wide_frames_are_cut_and_say_what_they_leave_out() -> None:
+    """The text and the label are there, whatever else is."""
+    frame = pd.DataFrame({f"c{i}": [i] * 2 for i in range(9)} | {"text": ["a match", "a bank"]})
+    page = view(label(frame, ["sport", "money"], on="text", progress=False))
+    assert page.tables[1][0] == ["", "c0", "c1", "c2", "c3", "text", "label", "confidence"]
+    assert "5 more columns: c4, c5, c6, c7, c8" in page.outside
+
+
+def test_many_labels_share_one_colour_and_the_rare_ones_are_behind_a_line() -> None:
+    """Eight colours are told apart, twenty are not."""
+    names = [f"label {i}" for i in range(20)]
+    html = ResultView(label(names, names, progress=False), last())._repr_html_()
+    assert "<summary>5 more, " in html and "#cf8400" not in html.split("</style>")[1]
+
+
+def test_the_style_has_contrast_and_touches_nothing_else() -> None:
+    """Every rule is about the result alone; fills stand out from white and from JupyterLab's dark ground."""
+    from llm_magics.widgets.results.style import style
+
+    assert "/*" not in style() and len(style()) < 6_000
+    selectors = re.findall(r"([^{}]+)\{", style())
+    assert selectors and all(one.strip().startswith(".llmx-result") for one in selectors)
+    for colour in re.findall(r"--llmx-(?:blue|none|fault): (#\w+)", style()):
+        assert min(contrast(rgb(colour), ground) for ground in ((255, 255, 255), (17, 17, 17))) >= 3
