@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 STYLE = (
@@ -88,13 +88,6 @@ def _cell(tag: str, value: Any, number: bool, scope: str) -> str:
     return f"<{tag}{kind}{where}>{escape(value)}</{tag}>"
 
 
-def live(kept: str) -> str:
-    """What a saved notebook keeps, and a word on the widget under it, which is an error without a kernel."""
-    return kept + block(
-        line("Below: the widget, live while its kernel is. Run the cell again for it.", dim=True)
-    )
-
-
 def bar(share: float, width: float = 8.0) -> str:
     """A bar of a share of ``width`` em; the number belongs beside it."""
     long = max(0.0, min(1.0, share)) * width
@@ -106,24 +99,3 @@ def definitions(pairs: Mapping[str, Any]) -> str:
     return "".join(
         f"<div><b>{escape(term)}</b> {escape(value)}</div>" for term, value in pairs.items() if value
     )
-
-
-def display_with_widget(html: str, text: str, widget: Callable[[], Any] | None, without: str) -> None:
-    """Display the summary, and under it what ``widget`` makes; None where there is none to show.
-
-    Where widgets aren't installed, the reason and ``without``, what can be done all the same.
-    """
-    from IPython.display import display
-
-    try:
-        box = None if widget is None else widget()
-    except ImportError as error:
-        display({"text/html": html, "text/plain": text}, raw=True)
-        print(f"No widget: {error}. {without}")
-        return
-    display({"text/html": html if box is None else live(html), "text/plain": text}, raw=True)
-    if box is None:
-        return
-    # After the kernel is gone JupyterLab can't draw the widget; other readers take the text.
-    view = {"version_major": 2, "version_minor": 0, "model_id": box.model_id}
-    display({"application/vnd.jupyter.widget-view+json": view, "text/plain": ""}, raw=True)

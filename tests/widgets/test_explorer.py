@@ -324,14 +324,14 @@ def test_the_summary_is_an_output_of_its_own(capsys: pytest.CaptureFixture[str])
         with capture_output() as shown:
             scored().explore()._ipython_display_()
         first, second = (output.data for output in shown.outputs)
-        assert "live while its kernel is" in first["text/html"] and "concept 0" in first["text/plain"]
+        assert "needs its kernel" in first["text/html"] and "concept 0" in first["text/plain"]
         assert (
             "application/vnd.jupyter.widget-view+json" in second
             and "application/vnd.jupyter.widget-view+json" not in first
         )
         with capture_output() as shown:
             scored().explore(interactive=False)._ipython_display_()
-        assert len(shown.outputs) == 1 and "live while" not in shown.outputs[0].data["text/html"]
+        assert len(shown.outputs) == 1 and "needs its kernel" not in shown.outputs[0].data["text/html"]
     finally:
         InteractiveShell.clear_instance()
 

@@ -12,7 +12,8 @@ from llm_magics.tasks.concepts.explorer import controls, detail, figures, static
 from llm_magics.tasks.concepts.explorer.actions import Actions
 from llm_magics.tasks.concepts.model.concept_model import ConceptModel
 from llm_magics.widgets import chart, theme
-from llm_magics.widgets.html import block, display_with_widget, line
+from llm_magics.widgets.frontend.twin import display_with_widget
+from llm_magics.widgets.html import block, line
 
 VIEWS = ("Map", "Matrix", "Prevalence")
 DRAGS = ("Click", "Lasso")

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from llm_magics.tasks.label.review.editors import Chosen, editor, keyboard
-from llm_magics.widgets.html import block, cut, display_with_widget, escape, line, table
+from llm_magics.widgets.frontend.twin import display_with_widget
+from llm_magics.widgets.html import block, cut, escape, line, table
 from llm_magics.widgets.job import follow
 
 PAGE = 10
