@@ -204,7 +204,10 @@ def _server(folder: Path) -> Iterator[str]:
             yield url
         finally:
             server.terminate()
-            server.wait(20)
+            try:
+                server.wait(20)
+            except subprocess.TimeoutExpired:  # a busy machine; the test itself is done
+                server.kill()
 
 
 def _wait_for(url: str) -> None:
