@@ -74,6 +74,14 @@ class Backend:
         self.parameters: Mapping[str, Any] = spec.parameters
 
     @property
+    def completes(self) -> bool | None:
+        """Whether the model has no chat template and continues texts; None where it has to be loaded first.
+
+        Prompts for such a model are texts to continue, not messages.
+        """
+        return False
+
+    @property
     def announcement(self) -> str:
         """One sentence that the footer shows with every result, such as a warning about its quality."""
         return ""
@@ -89,6 +97,10 @@ class Backend:
         Called before each run, so it returns quickly where nothing is left to do. Raises what would make
         every call fail.
         """
+
+    async def load(self) -> None:
+        """Load what ``completes`` depends on; called only where that is None."""
+        await self.open()
 
     async def complete(self, request: Request) -> Response:
         """Answer one request, or raise a ``BackendError``."""

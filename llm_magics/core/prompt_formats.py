@@ -14,6 +14,11 @@ from typing import Any, TypeAlias
 from llm_magics.core.errors import NotFound, UsageError
 from llm_magics.core.types import Message, Request
 
+RAW = "raw"
+"""The format of a typed template that the model continues: the texts as they are, nothing added."""
+COMPLETION = "completion"
+"""The format of a label prompt that ends where the label would stand; rendered as ``raw`` is."""
+
 Rendered: TypeAlias = str | tuple[Message, ...]
 """Raw text that is sent as it is, or messages for the model's own chat template."""
 
@@ -78,6 +83,19 @@ def prompt_of(request: Request) -> Rendered:
         return as_formatting_fn(fn)(request.messages)
     name = request.parameters.get("prompt_format")
     return render_format(name, request.messages) if name else request.messages
+
+
+def is_completion(parameters: Mapping[str, Any]) -> bool:
+    """Whether a prompt with these parameters is a text that the model continues."""
+    own = parameters.get("prompt_formatting_fn") is not None
+    return not own and parameters.get("prompt_format") in (RAW, COMPLETION)
+
+
+def prompt_form(parameters: Mapping[str, Any]) -> str:
+    """What these parameters make of the messages: a format's name, or ``conversation``."""
+    if parameters.get("prompt_formatting_fn") is not None:
+        return repr(parameters["prompt_formatting_fn"])
+    return str(parameters.get("prompt_format") or "conversation")
 
 
 def as_formatting_fn(fn: Any) -> FormattingFn:
@@ -208,6 +226,8 @@ def _zephyr(messages: Sequence[Message]) -> str:
 
 FORMATS: Mapping[str, Callable[[Sequence[Message]], Rendered]] = {
     "default": _plain,
+    RAW: _plain,
+    COMPLETION: _plain,
     "openai": _openai,
     "llama2": _llama2,
     "chatml": _chatml,

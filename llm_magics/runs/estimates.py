@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from llm_magics.core import tokens
-from llm_magics.core.prompt_formats import Rendered, as_messages, prompt_of
+from llm_magics.core.prompt_formats import Rendered, as_messages, prompt_form, prompt_of
 from llm_magics.core.types import FREE, Request
 from llm_magics.engine.batched_requests import OVERHEAD, requests_sent
 from llm_magics.runs.run import Plan
@@ -41,6 +41,8 @@ class Estimate:
     prompt: Rendered = ()
     samples: int = 1
     skipped_as: str = "empty"
+    form: str = ""
+    """How the prompt is formatted, where it is not a conversation."""
     reads: bool = True
     """False where the backend reads no prompts and nothing is paid or kept: only rows and time are told."""
 
@@ -77,7 +79,8 @@ class Estimate:
         return "\n\n".join(f"[{message.role}]\n{message.content}" for message in self.prompt)
 
     def __repr__(self) -> str:
-        shown = f"\n\nFirst prompt:\n{_readable(self.first_prompt)}" if self.prompt else ""
+        form = f" ({self.form})" if self.form else ""
+        shown = f"\n\nFirst prompt{form}:\n{_readable(self.first_prompt)}" if self.prompt else ""
         return f"{self}{shown}"
 
 
@@ -193,8 +196,16 @@ def _priced(plan: Plan, tally: _Tally, prompt: Rendered) -> Estimate:
         prompt=prompt,
         samples=plan.samples,
         skipped_as="empty" if plan.parts is None else "empty or too long",
+        form=_form(plan),
         reads=_reads(plan),
     )
+
+
+def _form(plan: Plan) -> str:
+    form = prompt_form(plan.target.parameters)
+    if form == "conversation":
+        return ""
+    return f"{form}: the model has no chat template" if plan.backend.completes else form
 
 
 def _number(count: int, noun: str) -> str:

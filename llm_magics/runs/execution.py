@@ -14,6 +14,7 @@ from llm_magics.engine.progress import Display
 from llm_magics.options.run_options import RunOptions
 from llm_magics.runs import dask_partitions
 from llm_magics.runs.estimates import estimate
+from llm_magics.runs.planning import with_text_format
 from llm_magics.runs.run import Plan, Run, single_pass
 from llm_magics.runs.session import Session
 
@@ -107,8 +108,11 @@ def _foreground(session: Session, run: Run, *, show: bool, footer: bool) -> None
 
 
 async def _work(session: Session, run: Run) -> None:
+    JOB.set(f"{run.plan.task.name} {run.plan.frame.name}")
+    if run.plan.text_format and run.plan.backend.completes is None:
+        await run.plan.backend.load()
+        run.plan = with_text_format(run.plan)
     plan = run.plan
-    JOB.set(f"{plan.task.name} {plan.frame.name}")
     if plan.strategy is not None:
         await plan.strategy(session, run)
     else:

@@ -173,6 +173,18 @@ def target(backend: Backend, options: RunOptions, own: Mapping[str, Any] | None 
     return Target(backend.namespace, backend.model, backend.base_url, whole)
 
 
+def with_text_format(plan: Plan) -> Plan:
+    """The plan with its ``text_format``, where the model has no chat template and nobody chose a format.
+
+    A model that isn't on this disk yet is asked again when it is loaded.
+    """
+    chosen = {"prompt_format", "prompt_formatting_fn"} & plan.target.parameters.keys()
+    if not plan.text_format or chosen or plan.target.rows_per_request > 1 or not plan.backend.completes:
+        return plan
+    parameters = {**plan.target.parameters, "prompt_format": plan.text_format}
+    return replace(plan, target=replace(plan.target, parameters=parameters))
+
+
 def engine_options(config: Config, options: RunOptions, role: str, backend: Backend) -> Options:
     """The engine's options of this call; the backend's own limits contain the settings already."""
     max_cost, can = options.max_cost, backend.capabilities
@@ -214,6 +226,7 @@ def plan(
     )
     if options.rows_per_request is not None:
         made = with_shared_requests(made, options.rows_per_request)
+    made = with_text_format(made)
     if options.too_long:
         made = with_length_policy(made, options.too_long, options.room)
     _try_prompt(made)

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeAlias
 
 from llm_magics.backends.base import Backend
 from llm_magics.core.errors import AnswerError
-from llm_magics.core.prompt_formats import join_prompts, prompt_of
+from llm_magics.core.prompt_formats import join_prompts, prompt_form, prompt_of
 from llm_magics.core.types import Request, Result, Status, Usage
 from llm_magics.data import frames
 from llm_magics.data.frames import Frame
@@ -35,7 +35,7 @@ class Plan:
     the rows; ``parts`` are then the work items that one row becomes (its text truncated, in parts, or not
     sent at all). ``gather`` merges the generations' values (by column, a list a row) into one value a
     row; ``shape`` makes the result from the run, ``df`` by default; ``evaluate`` compares a finished run
-    with the column ``truth``.
+    with the column ``truth``. ``text_format`` is the prompt format for a model without a chat template.
     """
 
     task: Task
@@ -54,6 +54,7 @@ class Plan:
     truth: str | None = None
     labels: Sequence[str] = ()
     seed: int = 0
+    text_format: str = ""
     strategy: Callable[[Any, Run], Coroutine[Any, Any, None]] | None = None
     parts: Callable[[WorkItem], Sequence[WorkItem]] | None = None
     gather: Callable[[dict[str, list[Any]]], dict[str, list[Any]]] | None = None
@@ -325,6 +326,7 @@ class Run:
             "answered_by": list(self._answers.models),
             "base_url": plan.backend.base_url,
             "parameters": dict(plan.target.parameters),
+            "prompt_form": prompt_form(plan.target.parameters),
             "prompt_sha256": _prompt_hash(plan),
             "seed": plan.seed,
             "rows": len(plan.rows),

@@ -16,6 +16,7 @@ from llm_magics.backends.gguf.llama.sampling import PARAMETERS
 from llm_magics.backends.gguf.load_options import CONTEXT, LoadOptions
 from llm_magics.backends.in_kernel.model_cache import Key, cache
 from llm_magics.backends.threads import in_thread
+from llm_magics.core.errors import LLMError
 from llm_magics.core.types import (
     FREE,
     BackendSpec,
@@ -96,6 +97,24 @@ class GGUFBackend(Backend):
         """
         window = self.capabilities.context_window or CONTEXT
         return bool(stored.cut_to and stored.cut_to < window)
+
+    @property
+    def completes(self) -> bool | None:
+        """Whether the file has no chat template; None for a model that is not on this disk yet."""
+        from llm_magics.backends.gguf.download import local_path, on_disk
+        from llm_magics.backends.gguf.header import completes
+
+        try:
+            path = local_path(self.model) or on_disk(self.model, self._ours["download_path"])
+        except LLMError:  # told when the model is used
+            return False
+        found = Path(self._key.file) if path is None and self._key is not None else path
+        return None if found is None else completes(found)
+
+    async def load(self) -> None:
+        """Download and load the model, as the first request would."""
+        async with self._loaded():
+            pass
 
     async def open(self) -> None:
         """Begin a run: forget old notes, and a loaded model whose file has changed."""

@@ -21,10 +21,12 @@ from llm_magics.backends.gguf.llama.queue import (
 )
 from llm_magics.backends.gguf.loaded_model import LocalModel, Prompt
 from llm_magics.backends.in_kernel.label_trie import (
+    LINE_END,
     NO,
     YES,
     Branches,
     Trie,
+    as_continued,
     label_branches,
     log_sum_exp,
     over_half,
@@ -33,6 +35,7 @@ from llm_magics.backends.in_kernel.label_trie import (
 )
 from llm_magics.backends.in_kernel.truncation import with_truncation
 from llm_magics.core.errors import NotFound, Unsupported, UsageError
+from llm_magics.core.prompt_formats import is_completion
 from llm_magics.core.types import OneOf, Request, Response, Schema, Usage
 
 if TYPE_CHECKING:
@@ -100,7 +103,7 @@ class Labels:
 async def _label(model: LocalModel, request: Request, wanted: OneOf) -> Response:
     joint = _chosen(request, "label_scoring", SCORINGS) == "joint"
     prompt = model.prompter.prompt(request, model.context - RESERVE)
-    labels = _label_trie(model, prompt, wanted, joint)
+    labels = _label_trie(model, prompt, request, wanted, joint)
     if len(prompt.tokens) + labels.longest > model.context:
         prompt = model.prompter.prompt(request, model.context - labels.longest)
     scored = await _done(model, ScoringItem(prompt.group, labels.branches.behind(prompt.tokens), labels.read))
@@ -113,16 +116,25 @@ RESERVE = 32
 """Tokens reserved for a label before the labels' own length is known."""
 
 
-def _label_trie(model: LocalModel, prompt: Prompt, wanted: OneOf, joint: bool) -> Labels:
+def _label_trie(model: LocalModel, prompt: Prompt, request: Request, wanted: OneOf, joint: bool) -> Labels:
     """The trie of a task's labels, made once: it depends on how the prompt ends, not on the row."""
-    key = (wanted.names, joint, prompt.text[-RESERVE:])
+    continued = is_completion(request.parameters)
+    key = (wanted.names, joint, continued, prompt.text[-RESERVE:])
     if key not in model.tries:
-        end = [model.model.end] if model.model.end >= 0 else []
-        paths = [[*model.prompter.label_tokens(prompt.text, name), *end] for name in wanted.names]
+        end = _label_end(model, continued)
+        spelt = [as_continued(name) if continued else name for name in wanted.names]
+        paths = [[*model.prompter.label_tokens(prompt.text, name), *end] for name in spelt]
         trie = Trie(paths)
         model.tries[key] = Labels(trie, label_branches(trie, joint), max(map(len, paths)), joint)
     found: Labels = model.tries[key]
     return found
+
+
+def _label_end(model: LocalModel, continued: bool) -> list[int]:
+    """What follows a label: the end of the line in a text, the end of the turn in a conversation."""
+    if continued:
+        return [int(token) for token in model.model.tokens(LINE_END, start=False, special=False)]
+    return [model.model.end] if model.model.end >= 0 else []
 
 
 # -- several labels

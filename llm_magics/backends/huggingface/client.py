@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from llm_magics.backends.base import BatchBackend, Secrets, listener, unused_parameters
 from llm_magics.backends.huggingface.generation import PARAMETERS
-from llm_magics.backends.in_kernel.label_trie import over_half, question
+from llm_magics.backends.in_kernel.label_trie import LINE_END, as_continued, over_half, question
 from llm_magics.backends.in_kernel.model_cache import Key, cache
 from llm_magics.backends.in_kernel.truncation import with_truncation
 from llm_magics.backends.threads import in_thread
 from llm_magics.core.errors import ContextOverflow, LLMError, NotFound, Overloaded, Unsupported
+from llm_magics.core.prompt_formats import is_completion
 from llm_magics.core.types import (
     FREE,
     BackendSpec,
@@ -82,11 +83,19 @@ class TransformersBackend(BatchBackend):
         self.limits = _patient(spec.limits, self.batch)
         self.capabilities = _capabilities(self.embeds, self.batch)
         self._tries: dict[Any, Any] = {}
+        self._continues = _without_template(Path(self.model).expanduser())
+
+    @property
+    def completes(self) -> bool | None:
+        """Whether the tokenizer has no chat template; None until a model of the hub is loaded."""
+        return False if self.embeds else self._continues
 
     async def open(self) -> None:
         """Load the model where necessary. Raises MissingPackage, ModelLoadError."""
         window = await self._with_model(lambda model, _: getattr(model, "context", None))
         self.capabilities = replace(self.capabilities, context_window=window)
+        if not self.embeds and self._continues is None:
+            self._continues = await self._with_model(lambda model, _: not model.tokenizer.chat_template)
 
     async def complete_many(self, requests: Sequence[Request]) -> list[Response | LLMError]:
         """Responses in order; rows with the same format and parameters share a batch."""
@@ -266,12 +275,13 @@ class TransformersBackend(BatchBackend):
         del stopped
         form = like.response_format
         assert isinstance(form, OneOf)
-        joint = _scoring(like) == "joint"
+        joint, continued = _scoring(like) == "joint", is_completion(like.parameters)
         tail = prompts[0].tail
-        key = (form.names, joint, tail)
+        key = (form.names, joint, continued, tail)
         if key not in self._tries:
-            tokens = [prompter.label(tail, name) for name in form.names]
-            self._tries[key] = Labels.of(tokens, model.tokenizer.eos_token_id, joint)
+            spelt = [as_continued(name) if continued else name for name in form.names]
+            end = prompter.label("", LINE_END) if continued else [model.tokenizer.eos_token_id]
+            self._tries[key] = Labels.of([prompter.label(tail, name) for name in spelt], end, joint)
         found = scores(model, prompts, self._tries[key])
         return [
             _labelled(dict(zip(form.names, chances, strict=True)), prompt, model.context)
@@ -329,6 +339,17 @@ def _scoring(request: Request) -> str:
     if value not in SCORINGS:
         raise NotFound.among("label_scoring", value, SCORINGS)
     return value
+
+
+def _without_template(folder: Path) -> bool | None:
+    """Whether a model's folder holds a tokenizer without a chat template; None where it doesn't say."""
+    settings = folder / "tokenizer_config.json"
+    if any((folder / name).is_file() for name in ("chat_template.jinja", "chat_template.json")):
+        return False
+    try:
+        return not json.loads(settings.read_text("utf-8")).get("chat_template")
+    except (OSError, ValueError):
+        return None
 
 
 def _is_embedder(spec: BackendSpec) -> bool:

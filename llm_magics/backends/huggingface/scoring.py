@@ -32,9 +32,9 @@ class Labels:
     joint: bool
 
     @classmethod
-    def of(cls, tokens: Sequence[Sequence[int]], end: int | None, joint: bool) -> Labels:
-        """The trie of the labels' tokens; the end-of-turn token separates a label that begins another."""
-        trie = Trie([[*each, end if end is not None else -1] for each in tokens])
+    def of(cls, tokens: Sequence[Sequence[int]], end: Sequence[int | None], joint: bool) -> Labels:
+        """The trie of the labels' tokens; ``end`` follows each, so that no label begins another."""
+        trie = Trie([[*each, *(-1 if token is None else token for token in end)] for each in tokens])
         return cls(trie, label_branches(trie, joint), joint)
 
     @property

@@ -258,6 +258,15 @@ def paths(tree: Tree) -> list[tuple[NDArray[Any], dict[int, int]]]:
     return found
 
 
+LINE_END = "\n"
+"""What follows a label in a text that the model continues."""
+
+
+def as_continued(label: str) -> str:
+    """A label as it stands in a text: behind a space."""
+    return f" {label}"
+
+
 YES = ("yes", "Yes", "YES", " yes", " Yes")
 NO = ("no", "No", "NO", " no", " No")
 """The texts with which a no begins."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llm_magics.core.errors import UsageError
+from llm_magics.core.prompt_formats import RAW
 from llm_magics.data import templates
 from llm_magics.options.run_options import RowOptions
 from llm_magics.runs import planning
@@ -41,6 +42,7 @@ def generate(session: Session, options: GenerateOptions) -> Plan:
         inputs=template.columns,
         samples=options.num_generations,
         long=options.long,
+        text_format=RAW,
     )
 
 

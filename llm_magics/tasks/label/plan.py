@@ -8,6 +8,7 @@ from typing import Any
 
 from llm_magics.backends.base import Backend
 from llm_magics.core.errors import NotFound, UsageError
+from llm_magics.core.prompt_formats import COMPLETION
 from llm_magics.core.types import Choice
 from llm_magics.options.run_options import RunOptions
 from llm_magics.runs import planning
@@ -73,6 +74,7 @@ def label(session: Session, options: LabelOptions) -> Plan:
         samples=options.votes,
         gather=majority(task.output, task.labels.names) if options.votes > 1 else None,
         strategy=strategy,
+        text_format="" if options.multi or options.explain else COMPLETION,
         evaluate=_evaluated if options.truth is not None else None,
     )
 

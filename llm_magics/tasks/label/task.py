@@ -10,14 +10,19 @@ from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 from llm_magics.core.errors import AnswerError
+from llm_magics.core.prompt_formats import is_completion
 from llm_magics.core.types import Choice, Message, OneOf, Request, Response, ResponseFormat, Schema
 from llm_magics.data.templates import cell_text
 from llm_magics.engine.task import Parsed, Part, Row, Target, retry_request
 from llm_magics.tasks.label.columns import LabelColumns
+from llm_magics.tasks.label.completion import completion
 from llm_magics.tasks.label.votes import all_labels, mean_scores, most_voted
 from llm_magics.text.json_parsing import parse_json, strip_thinking_and_fences
 from llm_magics.text.label_answers import parse_label, parse_labels
 from llm_magics.text.label_names import Labels
+
+Example: TypeAlias = tuple[str, str | Sequence[str]]
+"""A text and its label, or labels."""
 
 Explain: TypeAlias = Literal[False, True, "before", "after"]
 """Whether a reason is asked for, and before or after the label; True means ``before``."""
@@ -97,12 +102,18 @@ class Label:
         """The messages before the row's own."""
         return (Message("system", self.system), *self.shots(self.examples))
 
-    def _prefix_for(self, text: str) -> tuple[Message, ...]:
-        """The prefix without the row itself: an example that is the row would give its label away."""
+    def _examples_of(self, text: str) -> Sequence[Example]:
+        """The examples without the row itself: an example that is the row would give its label away."""
         if text not in self._shown_texts:
-            return self.prefix
-        others = [pair for pair in self.examples if pair[0] != text]
-        return (Message("system", self.system), *self.shots(others))
+            return self.examples
+        return [pair for pair in self.examples if pair[0] != text]
+
+    def _messages(self, text: str, examples: Sequence[Example], target: Target) -> tuple[Message, ...]:
+        """The prompt about a row: a text to continue where the format is one, else a conversation."""
+        if is_completion(target.parameters) and not self.many and not self.explain:
+            return completion(self.all_choices, self.guidance, examples, text)
+        head = self.prefix if examples is self.examples else (self.prefix[0], *self.shots(examples))
+        return (*head, Message("user", _quote(text)))
 
     @cached_property
     def _shown_texts(self) -> frozenset[str]:
@@ -117,7 +128,7 @@ class Label:
                 made[id(choices)] = replace(self, choices=choices, without={}).format
         return {text: made[id(choices)] for text, choices in self.without.items()}
 
-    def shots(self, examples: Sequence[tuple[str, str | Sequence[str]]]) -> tuple[Message, ...]:
+    def shots(self, examples: Sequence[Example]) -> tuple[Message, ...]:
         """Examples as earlier turns of the conversation, answered in the wanted format."""
         turns = (
             (Message("user", _quote(text)), Message("assistant", self._shown(label)))
@@ -139,7 +150,7 @@ class Label:
         text = cell_text(row[self.column])
         if not text.strip():
             return None
-        messages = (*self._prefix_for(text), Message("user", _quote(text)))
+        messages = self._messages(text, self._examples_of(text), target)
         return target.request(messages, text, self._formats.get(text, self.format), sample)
 
     def parse(self, request: Request, response: Response) -> Parsed:
@@ -315,14 +326,10 @@ class NearestLabel(Label):
 
     found: dict[str, tuple[tuple[str, Any], ...]] = field(default_factory=dict, compare=False, repr=False)
 
-    def request(self, row: Row, target: Target, sample: int = 0) -> Request | None:
-        """Ask for the row's label with its own examples."""
-        request = super().request(row, target, sample)
-        own = self.found.get(cell_text(row[self.column]))
-        if request is None or own is None:
-            return request
-        head = Message("system", self.system)
-        return replace(request, messages=(head, *self.shots(own), request.messages[-1]))
+    def _examples_of(self, text: str) -> Sequence[Example]:
+        """The row's own examples."""
+        own = self.found.get(text)
+        return super()._examples_of(text) if own is None else own
 
 
 @dataclass(frozen=True)
