@@ -22,6 +22,7 @@ from llm_magics.tasks.generate.options import GenerateOptions, SummarizeOptions,
 from llm_magics.tasks.judge.options import JudgeOptions
 from llm_magics.tasks.label.options import LabelOptions
 from llm_magics.tasks.label.review.options import ReviewOptions
+from llm_magics.tasks.measure.options import MeasureOptions
 
 Body: TypeAlias = Literal["none", "optional"]
 
@@ -143,6 +144,9 @@ _TABLE: Sequence[Command] = (
     Command("translate", "Translate each row's text.", "none", TranslateOptions),
     Command("judge", "Rate texts, or rank several, by the criteria in the body.", "optional", JudgeOptions),
     Command("review", "Accept or correct labels, least certain first.", "none", ReviewOptions),
+    Command(
+        "measure", "The share of each label, corrected by gold rows, with intervals.", "none", MeasureOptions
+    ),
     Command("embed", "Turn each row's text into a vector.", "none", EmbedOptions),
     Command(
         "estimate",

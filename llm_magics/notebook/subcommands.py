@@ -10,7 +10,7 @@ from typing import Any
 from llm_magics.core.errors import Interrupted, NotFound, UsageError
 from llm_magics.data import frames
 from llm_magics.engine.jobs import Job
-from llm_magics.notebook import compare_models, display
+from llm_magics.notebook import compare_models, display, findings
 from llm_magics.notebook.cell import Cell
 from llm_magics.notebook.commands import COMMANDS, parse
 from llm_magics.notebook.function_call import ROW_FUNCTIONS, FunctionCall, function_call
@@ -231,6 +231,7 @@ HANDLERS: dict[str, Callable[[Cell], Any]] = {
     "estimate": _estimate,
     "last": _last,
     "review": _review,
+    "measure": findings.measure,
     "jobs": _jobs,
     "stop": _stop,
     "retry": _retry,

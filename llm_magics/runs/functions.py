@@ -13,14 +13,15 @@ from llm_magics.runs.run import Plan
 from llm_magics.runs.session import Session, current
 
 P = ParamSpec("P")
-O = TypeVar("O", bound=RunOptions)  # noqa: E741 - the type of the options
+O = TypeVar("O")  # noqa: E741 - the type of the options
+R = TypeVar("R", bound=RunOptions)
 
 
 class OptionFunction(Protocol[P]):
     """A public function whose arguments are the fields of ``options``."""
 
     __name__: str
-    options: type[RunOptions]
+    options: type[Any]
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Build the record of options and do what it asks for."""
@@ -53,11 +54,11 @@ def option_function(options: Callable[P, O]) -> Callable[[Callable[[O], Any]], O
     return decorate
 
 
-def run_function(options: Callable[P, O]) -> Callable[[Callable[[Session, O], Plan]], RunFunction[P]]:
+def run_function(options: Callable[P, R]) -> Callable[[Callable[[Session, R], Plan]], RunFunction[P]]:
     """Make a function from options to a plan into the public function that executes the plan."""
 
-    def decorate(plan: Callable[[Session, O], Plan]) -> RunFunction[P]:
-        def call(asked: O) -> Any:
+    def decorate(plan: Callable[[Session, R], Plan]) -> RunFunction[P]:
+        def call(asked: R) -> Any:
             session = current()
             return execute(session, plan(session, asked), asked)
 
