@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from llm_magics.tasks.concepts.embedded.clustering import NOISE, cluster, layout
-from llm_magics.tasks.concepts.embedded.keywords import keyword_name, keywords
+from llm_magics.tasks.concepts.embedded.keywords import keyword_criterion, keywords
 from llm_magics.tasks.concepts.embedded.sentences import sentences
 
 
@@ -77,8 +77,8 @@ def test_groups_agree_with_people(shared_data: Path, name: str, least: float, gi
     assert len(found.noise) <= 0.2 * len(data)
 
 
-def test_names_are_what_sets_a_group_apart() -> None:
-    """Words of all groups name none; a long document doesn't outvote short ones; inflections count once."""
+def test_keywords_are_what_sets_a_group_apart() -> None:
+    """Words of all groups are none's; a long document doesn't outvote short ones; inflections count once."""
     texts = (
         ["the parcel came late, parcels come late here"] * 5
         + ["the price is high here"] * 5
@@ -89,7 +89,7 @@ def test_names_are_what_sets_a_group_apart() -> None:
     assert not any(
         "parcels" in word and "parcel" in other for word in found[0] for other in found[0] if word != other
     )
-    assert keyword_name(()) == "unnamed group" and keywords(["the of"], [[0]]) == [()]
+    assert keyword_criterion(()).endswith("?") and keywords(["the of"], [[0]]) == [()]
 
 
 def test_sentences_are_verbatim() -> None:

@@ -60,7 +60,8 @@ class ConceptJobs:
         rows = concepts.uncovered
         points = await distill.distill(self.runner, concepts.documents, rows, self.settings)
         labels, _ = await distill.group(self.runner, concepts.documents, points, self.settings)
-        found = await synthesize.synthesize(self.runner, points, labels, self.settings)
+        texts = concepts.documents.texts
+        found = await synthesize.synthesize(self.runner, points, labels, self.settings, texts)
         ids = []
         for concept in synthesize.renamed(found, concepts.names):
             made = concepts.add(

@@ -206,7 +206,7 @@ async def _induce(plan: InductionPlan) -> Any:
         labels, vectors = await distill.group(runner, documents, points, settings)
     if stage == "cluster":
         return points_frame(documents, points, labels)
-    found = await synthesize.synthesize(runner, points, labels, settings)
+    found = await synthesize.synthesize(runner, points, labels, settings, documents.texts)
     made = ConceptSet(found, documents, threshold=plan.threshold, vectors=_whole(plan, points, vectors))
     if stage != "synthesize":
         await review.review(runner, made, settings)

@@ -92,6 +92,11 @@ class StepRunner:
         """Whether the backend of this role is a language model."""
         return self.backend(role).capabilities.text
 
+    @property
+    def embeds_for_free(self) -> bool:
+        """Whether vectors come from this machine's own default, at no cost."""
+        return not self.backend("embed").capabilities.stored
+
     def plan(self, task: Task, rows: Sequence[Mapping[str, Any]]) -> Plan:
         """The plan of a step over these rows, within the rest of the budget."""
         import pandas as pd

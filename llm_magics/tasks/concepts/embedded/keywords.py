@@ -1,12 +1,13 @@
-"""Names for groups of texts without a model: class-based TF-IDF."""
+"""The words that set groups of texts apart, without a model: class-based TF-IDF."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from llm_magics.tasks.concepts.embedded.words import stem
+
 WORDS = 5
-IN_NAME = 3
 COMMON = 0.1
 """Share of a group's documents from which the group counts as one that uses a term."""
 
@@ -16,7 +17,8 @@ def keywords(texts: Sequence[str], groups: Sequence[Sequence[int]], n: int = WOR
 
     Class-based TF-IDF (Grootendorst 2022, BERTopic): a term's share in the group, times
     log(1 + mean words a group / the term's count everywhere). Here a document counts once a term, so
-    one long text can't name a group, and a term that many groups use counts less in each.
+    one long text doesn't decide, and a term that many groups use counts less in each. ``texts`` are clean
+    ones (``llm_magics.text.cleaning``).
     """
     if not groups:
         return []
@@ -89,7 +91,7 @@ def _distinct(terms: Sequence[str], weights: Any, n: int) -> tuple[str, ...]:
     """
     chosen: dict[frozenset[str], int] = {}
     for i in weights.argsort(kind="stable")[::-1][: 8 * n]:
-        own = frozenset(_stem(word) for word in terms[i].split())
+        own = frozenset(stem(word) for word in terms[i].split())
         overlap = [other for other in chosen if own & other]
         if weights[i] <= 0:
             break
@@ -100,19 +102,6 @@ def _distinct(terms: Sequence[str], weights: Any, n: int) -> tuple[str, ...]:
                 own if key == overlap[0] else key: i if key == overlap[0] else j for key, j in chosen.items()
             }
     return tuple(terms[i] for i in chosen.values())
-
-
-def _stem(word: str) -> str:
-    """Enough of a word to see that ``activate``, ``activated`` and ``activating`` are one."""
-    for ending in ("ations", "ation", "ings", "ing", "ies", "ied", "ed", "es", "s", "e", "y"):
-        if word.endswith(ending) and len(word) - len(ending) >= 4:
-            return word[: -len(ending)]
-    return word
-
-
-def keyword_name(words: Sequence[str]) -> str:
-    """A short name of the best words."""
-    return " / ".join(words[:IN_NAME]) or "unnamed group"
 
 
 def keyword_criterion(words: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from llm_magics.tasks.concepts.embedded.sentences import Embed, sentences
 from llm_magics.tasks.concepts.model.documents import Documents
 from llm_magics.tasks.concepts.model.edits import alternatives
 from llm_magics.tasks.concepts.model.scores import Score
+from llm_magics.text.cleaning import clean
 
 FEW = 50
 """With fewer documents than this no mixture can be fitted; a fixed curve is used."""
@@ -128,12 +129,15 @@ def _mark(scores: dict[int, Score], documents: Documents, points: Any, mean: Any
     import numpy as np
 
     best = sorted((row for row, s in scores.items() if s.value > 0.5), key=lambda r: (-scores[r].value, r))
-    parts = [(row, sentence) for row in best[:MARKED] for sentence in sentences(documents.texts[row])]
+    cut = [(row, sentence) for row in best[:MARKED] for sentence in sentences(documents.texts[row])]
+    # A highlight is verbatim, so that it is found in the text; what it says is judged without markup.
+    parts = [(row, sentence, clean(sentence)) for row, sentence in cut]
+    parts = [part for part in parts if part[2]]
     if not parts:
         return
-    nearness = (_unit(np.asarray(embed([sentence for _, sentence in parts])) - mean) @ points.T).max(axis=1)
+    nearness = (_unit(np.asarray(embed([said for _, _, said in parts])) - mean) @ points.T).max(axis=1)
     nearest: dict[int, tuple[float, str]] = {}
-    for (row, sentence), near in zip(parts, nearness.tolist(), strict=True):
+    for (row, sentence, _), near in zip(parts, nearness.tolist(), strict=True):
         nearest[row] = max(nearest.get(row, (-2.0, "")), (near, sentence))
     for row, (_, sentence) in nearest.items():
         scores[row] = Score(scores[row].value, highlight=sentence)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, Self
 
 from llm_magics.core.errors import UsageError
@@ -12,6 +13,7 @@ from llm_magics.tasks.concepts.model import files, tables
 from llm_magics.tasks.concepts.model.documents import Documents
 from llm_magics.tasks.concepts.model.scored_concepts import ScoredConcepts
 from llm_magics.tasks.concepts.model.splitting import split_matches, suggest_concept
+from llm_magics.text.cleaning import clean
 
 
 class ConceptModel(ScoredConcepts):
@@ -65,8 +67,14 @@ class ConceptModel(ScoredConcepts):
         return self.places
 
     def suggest(self, rows: Sequence[int]) -> tuple[str, str]:
-        """A name and a criterion for these documents, from the words that distinguish them."""
-        return suggest_concept(self.documents.texts, rows)
+        """A name and a criterion for these documents, from the phrases that distinguish them."""
+        return suggest_concept(self.documents.texts, rows, self.names)
+
+    def quotes(self, concept: str, most: int = 3) -> list[str]:
+        """Up to ``most`` sentences that show the concept best, cleaned of markup and datelines."""
+        scores = self.column(concept).scores
+        marks = (score.highlight for row in self.rows(concept) if (score := scores[row]) is not None)
+        return list(islice(dict.fromkeys(filter(None, map(clean, marks))), most))
 
     def export(self) -> Any:
         """A row a concept, with LLooM's columns."""

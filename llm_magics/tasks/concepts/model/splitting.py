@@ -18,7 +18,7 @@ def split_matches(concepts: ScoredConcepts, concept: Concept, k: int) -> list[Pa
     Raises UsageError where fewer than ``k`` documents match.
     """
     from llm_magics.tasks.concepts.embedded.clustering import cluster
-    from llm_magics.tasks.concepts.embedded.keywords import keyword_criterion, keyword_name, keywords
+    from llm_magics.tasks.concepts.embedded.naming import described
 
     rows = concepts.rows(concept.id) or list(concept.examples)
     if len(rows) < max(2, k):
@@ -26,12 +26,11 @@ def split_matches(concepts: ScoredConcepts, concept: Concept, k: int) -> list[Pa
     texts = [concepts.documents.texts[row] for row in rows]
     vectors = concepts.vectors[rows] if concepts.vectors is not None else word_vectors(texts)
     groups = cluster(vectors, k).groups
-    found = keywords(texts, groups)
     taken = [c.name for c in concepts.concepts if c.id != concept.id]
     parts: list[Part] = []
-    for words, group in zip(found, groups, strict=True):
-        name = _free(keyword_name(words), [*taken, *(part[0] for part in parts)])
-        parts.append((name, keyword_criterion(words), tuple(rows[i] for i in group[:3])))
+    for found, group in zip(described(texts, groups, taken=taken), groups, strict=True):
+        name = _free(found.name, [*taken, *(part[0] for part in parts)])
+        parts.append((name, found.criterion, tuple(rows[i] for i in group[:3])))
     return parts
 
 
@@ -42,14 +41,18 @@ def _free(name: str, taken: Sequence[str]) -> str:
     return free
 
 
-def suggest_concept(texts: Sequence[str], rows: Sequence[int]) -> tuple[str, str]:
-    """Name and criterion of some documents, by the keywords that set them apart from the others."""
-    from llm_magics.tasks.concepts.embedded.keywords import keyword_criterion, keyword_name, keywords
+def suggest_concept(texts: Sequence[str], rows: Sequence[int], taken: Sequence[str] = ()) -> tuple[str, str]:
+    """Name and criterion of some documents, by the phrases that set them apart from the others.
+
+    No word of the names that are ``taken`` stands in the new one.
+    """
+    from llm_magics.tasks.concepts.embedded.naming import described
 
     inside = set(rows)
     others = [row for row in range(len(texts)) if row not in inside]
-    words = keywords(texts, [list(rows), others] if others else [list(rows)])[0]
-    return keyword_name(words), keyword_criterion(words)
+    groups = [list(rows), others] if others else [list(rows)]
+    found = described(texts, groups, taken=taken)[0]
+    return found.name, found.criterion
 
 
 def word_vectors(texts: Sequence[str], dimensions: int = 50) -> Any:

@@ -14,6 +14,7 @@ from llm_magics.tasks.concepts.model.documents import Documents
 from llm_magics.tasks.concepts.step_runner import StepRunner
 from llm_magics.tasks.concepts.steps.settings import InductionSettings, Point, value_or
 from llm_magics.tasks.concepts.steps.structured_prompt import Structured, items, one_line
+from llm_magics.text.cleaning import clean_texts
 from llm_magics.text.fields import object_schema, string_list_schema
 
 
@@ -153,7 +154,8 @@ async def _filter(
 async def _distill_locally(
     runner: StepRunner, documents: Documents, rows: Sequence[int], settings: InductionSettings
 ) -> list[Point]:
-    texts = [documents.texts[row] for row in rows]
+    """The most informative sentences of each text, cleaned of markup, datelines and boilerplate."""
+    texts = clean_texts([documents.texts[row] for row in rows])
     found = await runner.aside(lambda embed: informative(texts, embed, settings.n_quotes, settings.seed))
     return [Point(row, " ".join(quotes)) for row, quotes in zip(rows, found, strict=True) if quotes]
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from llm_magics.core.errors import AnswerError
 from llm_magics.core.types import Concept, Request
 from llm_magics.tasks.concepts.embedded.clustering import NOISE
-from llm_magics.tasks.concepts.embedded.keywords import keyword_criterion, keyword_name, keywords
+from llm_magics.tasks.concepts.embedded.naming import described
 from llm_magics.tasks.concepts.step_runner import StepRunner
 from llm_magics.tasks.concepts.steps.settings import InductionSettings, Point, value_or
 from llm_magics.tasks.concepts.steps.structured_prompt import Structured, items, one_line
@@ -78,12 +78,19 @@ def _parse_concept(item: Any, numbers: set[str]) -> dict[str, Any] | None:
 
 
 async def synthesize(
-    runner: StepRunner, points: Sequence[Point], labels: Sequence[int], settings: InductionSettings
+    runner: StepRunner,
+    points: Sequence[Point],
+    labels: Sequence[int],
+    settings: InductionSettings,
+    texts: Sequence[str],
 ) -> list[Concept]:
-    """Named concepts of the groups, largest group first. Points in no group are left out."""
+    """Named concepts of the groups, largest group first. Points in no group are left out.
+
+    ``texts`` are those of all documents; without a model and a seed they give the names.
+    """
     groups = grouped(labels) or ([list(range(len(points)))] if points else [])
     if not runner.writes("concepts.synthesize"):
-        return _synthesize_locally(points, groups, settings)
+        return await _synthesize_locally(runner, points, groups, settings, texts)
     few = len(groups) == 1
     task = Synthesize(
         seed=settings.seed,
@@ -126,22 +133,28 @@ def _concept(
     return Concept("", item["name"], item["criterion"], tuple(dict.fromkeys(rows)), seed=settings.seed)
 
 
-def _synthesize_locally(
-    points: Sequence[Point], groups: Sequence[Sequence[int]], settings: InductionSettings
+async def _synthesize_locally(
+    runner: StepRunner,
+    points: Sequence[Point],
+    groups: Sequence[Sequence[int]],
+    settings: InductionSettings,
+    texts: Sequence[str],
 ) -> list[Concept]:
-    texts = [point.text for point in points]
-    found = keywords(texts, groups)
+    said = [point.text if settings.seed else texts[point.row] for point in points]
+    # Phrases are weighed by meaning where that is free; no embedding is paid for a name.
+    free = runner.embeds_for_free
+    found = await runner.aside(lambda embed: described(said, groups, embed=embed if free else None))
     concepts = []
     for words, members in zip(found, groups, strict=True):
         rows = tuple(dict.fromkeys(points[i].row for i in members))
         concepts.append(
             Concept(
                 "",
-                keyword_name(words),
-                keyword_criterion(words),
+                words.name,
+                words.criterion,
                 rows[:EXAMPLES],
                 seed=settings.seed,
-                keywords=words,
+                keywords=words.keywords,
             )
         )
     return concepts
