@@ -144,10 +144,6 @@ def nested_backend(value: Any, secrets: Secrets | None) -> Backend:
     Raises:
         NotFound: No such namespace.
         UsageError: None of these.
-
-    Raises:
-        NotFound: No such namespace.
-        UsageError: None of these.
     """
     if isinstance(value, Backend):
         return value
@@ -155,8 +151,6 @@ def nested_backend(value: Any, secrets: Secrets | None) -> Backend:
         made = value.to_backend()
         assert isinstance(made, Backend)
         return made
-    from llm_magics.backends.namespaces import create, parse_spec
-
     if isinstance(value, str):
         value = BackendSpec(*parse_spec(value))
     if isinstance(value, BackendSpec):
