@@ -110,6 +110,7 @@ class CompletionPieces(Pieces):
         """Forget an earlier attempt."""
         super().begin()
         self.refusal = ""
+        self.thinking = ""
         self.finish = ""
 
     def add(self, event: dict[str, Any]) -> None:
@@ -123,12 +124,15 @@ class CompletionPieces(Pieces):
         said = delta if isinstance(delta, Mapping) else {"content": choice.get("text")}
         self.text += _text(said.get("content"))
         self.refusal += _text(said.get("refusal"))
+        self.thinking += _text(said.get("reasoning_content") or said.get("reasoning"))
         if choice.get("finish_reason"):
             self.finish, self.ended = str(choice["finish_reason"]), True
 
     def made(self) -> dict[str, Any]:
         """A completion of one choice."""
         message = {"role": "assistant", "content": self.text, "refusal": self.refusal or None}
+        if self.thinking:
+            message["reasoning_content"] = self.thinking
         choice = {"index": 0, "message": message, "finish_reason": self.finish or "stop"}
         return {**self.last, "choices": [choice]}
 
@@ -136,16 +140,25 @@ class CompletionPieces(Pieces):
 class OllamaPieces(Pieces):
     """Ollama's own API: one JSON object a line, the last one with the token counts."""
 
+    def begin(self) -> None:
+        """Forget an earlier attempt."""
+        super().begin()
+        self.thinking = ""
+
     def add(self, event: dict[str, Any]) -> None:
         """Some more of the message, or of a raw prompt's response."""
         message = event.get("message")
+        self.thinking += _text((message if isinstance(message, Mapping) else event).get("thinking"))
         self.text += _text(message.get("content") if isinstance(message, Mapping) else event.get("response"))
         self.last, self.ended = event, bool(event.get("done"))
 
     def made(self) -> dict[str, Any]:
         """The last object with the whole text in it."""
         chat = isinstance(self.last.get("message"), Mapping)
-        return {**self.last, **({"message": {"content": self.text}} if chat else {"response": self.text})}
+        thinking = {"thinking": self.thinking} if self.thinking else {}
+        if chat:
+            return {**self.last, "message": {"content": self.text, **thinking}}
+        return {**self.last, "response": self.text, **thinking}
 
 
 def _text(value: Any) -> str:

@@ -229,11 +229,15 @@ class ModelLoadError(LLMError):
 
 
 class AnswerError(LLMError):
-    """The model's answer can't be used; ``answer`` is its text."""
+    """The model's answer can't be used; ``answer`` is its text.
 
-    def __init__(self, message: str, *, answer: str = "", hint: str = "") -> None:
+    ``final`` is True where the same would happen again, so that nothing more is sent.
+    """
+
+    def __init__(self, message: str, *, answer: str = "", hint: str = "", final: bool = False) -> None:
         super().__init__(message, hint=hint)
         self.answer = answer
+        self.final = final
 
 
 class BudgetExceeded(LLMError):

@@ -24,6 +24,7 @@ from llm_magics.engine.deduplication import CHUNK, PendingRequest, RequestQueue,
 from llm_magics.engine.persistence import CommitQueue
 from llm_magics.engine.retries import Reply, Retrier
 from llm_magics.engine.task import Target, Task
+from llm_magics.engine.unusable_answers import explain_unusable
 from llm_magics.store.responses import ResponseStore
 
 ALIKE = 5
@@ -166,7 +167,7 @@ class WorkerPool:
         try:
             parsed = self.task.parse(case.request, case.response)
         except AnswerError as error:
-            case.unusable = error
+            case.unusable = explain_unusable(case.request, case.response, error)
             return False
         mended = case.request is not case.pending.request and parsed.status == "ok"
         self._finish(case, "repaired" if mended else parsed.status, parsed.values)
@@ -178,7 +179,8 @@ class WorkerPool:
         for case in cases:
             assert case.response is not None
             assert case.unusable is not None
-            again = self.task.reask(case.request, case.response, case.unusable)
+            final = case.unusable.final
+            again = None if final else self.task.reask(case.request, case.response, case.unusable)
             if again is None:
                 self._give_up(case)
             else:

@@ -271,7 +271,10 @@ def stream_reply(whole: Mapping[str, Any], body: Mapping[str, Any], headers: Map
         one = {"index": 0, **where, "finish_reason": reason}
         return {**shared, "object": f"{whole['object']}.chunk", "choices": [one]}
 
-    chunks = [chunk({"role": "assistant", "content": ""}), *(chunk({"content": part}) for part in parts)]
+    chunks = [chunk({"role": "assistant", "content": ""})]
+    for name in ("reasoning_content", "reasoning"):
+        chunks += [chunk({name: part}) for part in answers.split_tokens(said.get(name) or "")]
+    chunks += [chunk({"content": part}) for part in parts]
     if said.get("refusal"):
         chunks.append(chunk({"refusal": said["refusal"]}))
     chunks.append(chunk({}, choice["finish_reason"]))

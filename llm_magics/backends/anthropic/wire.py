@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from llm_magics.backends.error_mapping import HostMessage
 from llm_magics.backends.error_mapping import host_message as read_body
 from llm_magics.backends.openai import parsing, wire
+from llm_magics.backends.response_formats import Places, answer_text, arguments_text
 from llm_magics.core.errors import ContentFiltered, MalformedAnswer
 from llm_magics.core.prompt_formats import as_messages, message_dicts, prompt_of
 from llm_magics.core.types import Message, OneOf, Request, Response, ResponseFormat, Schema, Usage
@@ -33,6 +34,7 @@ LACKING = frozenset({"seed", "frequency_penalty", "presence_penalty", "repeat_pe
 
 _FINISH = {
     "end_turn": "stop",
+    "tool_use": "stop",
     "stop_sequence": "stop",
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
@@ -139,19 +141,28 @@ def response(request: Request, answer: Any, who: str, latency: float, notes: tup
     if not isinstance(blocks, list):
         raise MalformedAnswer(f"{who} answered with no message.", hint="Is the URL right?")
     reason = str(answer.stop_reason or "end_turn")
-    text = "".join(block.text for block in blocks if block.type == "text")
+    finish = _FINISH.get(reason, reason)
+    text = answer_text(request.response_format, _places(blocks), finish)
     if reason == "refusal":
         raise ContentFiltered(f"{who} refused this row.", hint="The other rows go on.", request_id=answer.id)
     return Response(
         text=text,
         parsed=parsing.parsed(request.response_format, text),
-        finish_reason=_FINISH.get(reason, reason),
+        finish_reason=finish,
         usage=usage(answer.usage),
         model=answer.model,
         request_id=answer.id,
         latency=latency,
         notes=notes,
     )
+
+
+def _places(blocks: list[Any]) -> Places:
+    """The parts of a message: its texts, its thinking, and what its tools are called with."""
+    content = "".join(block.text for block in blocks if block.type == "text")
+    thinking = "".join(block.thinking or "" for block in blocks if block.type == "thinking")
+    calls = tuple(arguments_text(block.input) for block in blocks if block.type == "tool_use")
+    return Places(content, thinking, calls)
 
 
 def usage(said: Any) -> Usage:

@@ -10,6 +10,7 @@ from typing import Any
 from llm_magics.backends.error_mapping import HostMessage, host_message
 from llm_magics.backends.openai import parsing
 from llm_magics.backends.openai.log_probabilities import label_scores
+from llm_magics.backends.response_formats import Places, answer_text, arguments_text
 from llm_magics.core.errors import ContentFiltered, MalformedAnswer
 from llm_magics.core.prompt_formats import as_messages, prompt_of
 from llm_magics.core.types import Message, OneOf, Request, Response, Schema, Usage
@@ -154,7 +155,8 @@ def response(request: Request, answer: Any, config: Mapping[str, Any], who: str)
     reason = _word(candidate.finish_reason) or "STOP"
     if reason in _BLOCKED:
         raise _filtered(who, f"answer ({reason})", candidate.finish_message)
-    text = _text(candidate)
+    finish = _FINISH.get(reason, reason.lower())
+    text = answer_text(request.response_format, _places(candidate), finish)
     if reason not in _FINISH and not text:
         raise MalformedAnswer(
             f"{who} ended without an answer: {reason} {candidate.finish_message or ''}".strip()
@@ -165,7 +167,7 @@ def response(request: Request, answer: Any, config: Mapping[str, Any], who: str)
         parsed=parsed,
         scores=scores,
         method="logprobs" if scores else "",
-        finish_reason=_FINISH.get(reason, reason.lower()),
+        finish_reason=finish,
         usage=_usage(answer.usage_metadata),
         model=answer.model_version or request.model,
         request_id=answer.response_id or "",
@@ -180,10 +182,13 @@ def _filtered(who: str, what: str, more: str | None) -> ContentFiltered:
     )
 
 
-def _text(candidate: Any) -> str:
-    """The answer's text parts, without the model's thoughts."""
+def _places(candidate: Any) -> Places:
+    """The parts of an answer: its texts, the model's thoughts, and what functions are called with."""
     parts = (candidate.content.parts if candidate.content else None) or ()
-    return "".join(part.text for part in parts if part.text and not part.thought)
+    content = "".join(part.text for part in parts if part.text and not part.thought)
+    thinking = "".join(part.text for part in parts if part.text and part.thought)
+    calls = tuple(arguments_text(part.function_call.args) for part in parts if part.function_call)
+    return Places(content, thinking, calls)
 
 
 def _read(

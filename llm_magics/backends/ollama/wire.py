@@ -7,6 +7,7 @@ from typing import Any
 
 from llm_magics.backends.openai import parsing, wire
 from llm_magics.backends.openai.log_probabilities import label_scores
+from llm_magics.backends.response_formats import Places, answer_text, arguments_text
 from llm_magics.core.errors import MalformedAnswer
 from llm_magics.core.prompt_formats import message_dicts, prompt_of
 from llm_magics.core.types import OneOf, Request, Response, ResponseFormat, Schema, Usage
@@ -115,25 +116,40 @@ def embed_body(model: str, texts: Sequence[str], given: Mapping[str, Any]) -> di
 def response(
     request: Request, whole: Mapping[str, Any], host: str, latency: float, notes: tuple[str, ...]
 ) -> Response:
-    """The server's answer as a Response; raises MalformedAnswer where it has no text."""
+    """The server's answer as a Response; raises MalformedAnswer where it has no message."""
     message = whole.get("message")
-    text = message.get("content") if isinstance(message, Mapping) else whole.get("response")
-    if not isinstance(text, str):
+    if not isinstance(message, Mapping) and "response" not in whole:
         raise MalformedAnswer(f"{host} answered with no text.", hint="Is it an Ollama server?")
+    reason = str(whole.get("done_reason") or "")
+    finish = _FINISH.get(reason, reason)
+    text = answer_text(request.response_format, _places(whole, message), finish)
     parsed = parsing.parsed(request.response_format, text)
     scores = _scores(request.response_format, whole.get("logprobs"))
-    reason = str(whole.get("done_reason") or "")
     return Response(
         text=text,
         parsed=parsed,
         scores=scores,
         method="logprobs" if scores else "",
-        finish_reason=_FINISH.get(reason, reason),
+        finish_reason=finish,
         usage=Usage(int(whole.get("prompt_eval_count") or 0), int(whole.get("eval_count") or 0)),
         model=str(whole.get("model") or request.model),
         latency=latency,
         notes=notes,
     )
+
+
+def _places(whole: Mapping[str, Any], message: Any) -> Places:
+    """The parts of a chat's message, or of a raw prompt's response."""
+    if not isinstance(message, Mapping):
+        return Places(_string(whole.get("response")), _string(whole.get("thinking")))
+    calls = message.get("tool_calls")
+    functions = [call.get("function") for call in calls if isinstance(call, Mapping)] if calls else []
+    arguments = [arguments_text(each.get("arguments")) for each in functions if isinstance(each, Mapping)]
+    return Places(_string(message.get("content")), _string(message.get("thinking")), tuple(arguments))
+
+
+def _string(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _scores(form: ResponseFormat, entries: Any) -> dict[str, float] | None:

@@ -203,7 +203,7 @@ class OpenAIBackend(Backend):
 
         Raises ContentFiltered, MalformedAnswer.
         """
-        answer = parsing.answer(whole, self.endpoint.host, told)
+        answer = parsing.answer(whole, self.endpoint.host, told, request.response_format)
         parsed = parsing.parsed(request.response_format, answer.text)
         scores = parsing.scores(request.response_format, answer, parsed)
         return Response(

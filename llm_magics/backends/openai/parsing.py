@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from llm_magics.backends.error_mapping import request_id, short
 from llm_magics.backends.http import Reply
 from llm_magics.backends.openai.log_probabilities import label_scores
+from llm_magics.backends.response_formats import Places, answer_text, arguments_text
 from llm_magics.core import tokens
 from llm_magics.core.errors import ContentFiltered, MalformedAnswer
-from llm_magics.core.types import Message, OneOf, ResponseFormat, Schema, Usage
+from llm_magics.core.types import TEXT, Message, OneOf, ResponseFormat, Schema, Usage
 
 FINISHED = {"eos": "stop", "eos_token": "stop", "stop_sequence": "stop", "max_tokens": "length", "": "stop"}
 """Other hosts' words for the finish reasons ``stop`` and ``length``."""
@@ -26,12 +27,12 @@ class Answer(NamedTuple):
     logprobs: Sequence[Mapping[str, Any]] = ()
 
 
-def answer(whole: Mapping[str, Any], host: str, told: str = "") -> Answer:
-    """The answer in a completion.
+def answer(whole: Mapping[str, Any], host: str, told: str = "", form: ResponseFormat = TEXT) -> Answer:
+    """The answer in a completion, wherever the host put it; without any text it is empty.
 
     Raises:
         ContentFiltered: The model refused, or the provider's filter cut it off.
-        MalformedAnswer: No choice, or no text and no reason for that.
+        MalformedAnswer: There is no choice.
     """
     choices = whole.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
@@ -40,16 +41,14 @@ def answer(whole: Mapping[str, Any], host: str, told: str = "") -> Answer:
     message = choice.get("message")
     finish = str(choice.get("finish_reason") or "").lower()
     finish = FINISHED.get(finish, finish)
-    text, refusal = _text(choice, message if isinstance(message, Mapping) else {})
+    message = message if isinstance(message, Mapping) else {}
+    text, refusal = _text(choice, message)
     if refusal and not text:
         raise ContentFiltered(f"the model refused: {short(refusal)}", request_id=told)
     if finish == "content_filter":
         raise ContentFiltered("the provider's filter stopped the answer.", request_id=told)
-    if text is None:
-        if finish != "length":
-            raise MalformedAnswer(f"{host} answered with no text at all (finish: {finish}).", request_id=told)
-        text = ""
-    return Answer(text, finish, _logprobs(choice))
+    places = Places(text or "", _thinking(message), _arguments(message))
+    return Answer(answer_text(form, places, finish), finish, _logprobs(choice))
 
 
 def _text(choice: Mapping[str, Any], message: Mapping[str, Any]) -> tuple[str | None, str]:
@@ -61,6 +60,27 @@ def _text(choice: Mapping[str, Any], message: Mapping[str, Any]) -> tuple[str | 
         refusal = refusal or next((part["refusal"] for part in parts if part.get("refusal")), None)
         content = "".join(str(part.get("text") or "") for part in parts)
     return (content if isinstance(content, str) else None), str(refusal or "")
+
+
+def _thinking(message: Mapping[str, Any]) -> str:
+    """The model's thinking, under either of the names in use."""
+    for name in ("reasoning_content", "reasoning"):
+        found = message.get(name)
+        if isinstance(found, str) and found.strip():
+            return found
+    return ""
+
+
+def _arguments(message: Mapping[str, Any]) -> tuple[str, ...]:
+    """The arguments of the message's tool calls, and of the older ``function_call``."""
+    calls = message.get("tool_calls")
+    functions = (
+        [call.get("function") for call in calls or () if isinstance(call, Mapping)]
+        if isinstance(calls, list)
+        else []
+    )
+    functions.append(message.get("function_call"))
+    return tuple(arguments_text(each.get("arguments")) for each in functions if isinstance(each, Mapping))
 
 
 def _logprobs(choice: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
