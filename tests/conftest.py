@@ -32,6 +32,30 @@ PREFIXES = (
 LOOPBACK = {"127.0.0.1", "localhost", "::1", "0.0.0.0"}
 
 
+SLOW = (
+    "architecture/test_house",
+    "backends/test_contract backends/test_embedded backends/test_gguf backends/test_model_cache",
+    "backends/test_process backends/test_pool backends/test_third_party backends/test_transformers",
+    "backends/test_vllm backends/test_google backends/test_anthropic backends/test_openai_judge",
+    "bulk chat compatibility",
+    "concepts/test_clustering concepts/test_concepts_cell concepts/test_pipeline concepts/test_names",
+    "docs engine/test_engine engine/test_loop engine/test_batched engine/test_progress",
+    "label/test_cascade label/test_evaluation label/test_strategies label/test_guarantee",
+    "measure notebook/test_magics notebook/test_config_magic real",
+    "runs/test_reliability runs/test_dask runs/test_odd store widgets",
+)
+"""Folders and beginnings of module names: tests that start kernels, browsers, processes or models."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of all other modules as ``quick``."""
+    folder = Path(__file__).resolve().parent
+    slow = tuple(name for line in SLOW for name in line.split())
+    for item in items:
+        if not item.path.relative_to(folder).as_posix().startswith(slow):
+            item.add_marker("quick")
+
+
 @pytest.fixture(autouse=True)
 def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fresh LLM_MAGICS_HOME, no provider's variables, and no key of another test hidden from messages."""

@@ -137,7 +137,7 @@ def test_what_cant_be_split_or_measured_is_said(options: dict[str, Any]) -> None
         generate(["x"], "{text}", too_long="split", **options)
     with pytest.raises(UsageError, match="not known"):
         label(["x"], ["a", "b"], too_long="split", **{**options, "room": None})
-    with pytest.raises(UsageError, match="one plain answer"):
+    with pytest.raises(UsageError, match="one answer a row"):
         label(["x"], ["a", "b"], votes=3, too_long="truncate", **options)
 
 
