@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from llm_magics.core.types import Request as Request
     from llm_magics.core.types import Response as Response
     from llm_magics.core.types import Usage as Usage
+    from llm_magics.tasks.agreement.agreement import agreement as agreement
     from llm_magics.tasks.chat.plan import chat as chat
     from llm_magics.tasks.chat.plan import chat_async as chat_async
     from llm_magics.tasks.concepts.concept_set import ConceptSet as ConceptSet
@@ -116,6 +117,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "llm_magics.bulk.batch": ("Batch",),
     "llm_magics.tasks.label.evaluation.evaluation": ("evaluate",),
     "llm_magics.tasks.measure.measure": ("measure",),
+    "llm_magics.tasks.agreement.agreement": ("agreement",),
 }
 """Module -> the public names it has; a module is imported when one of its names is first asked for."""
 

@@ -14,6 +14,7 @@ from llm_magics.options import synonyms
 from llm_magics.options.line_parser import LineParser, command, split, unsilenced
 from llm_magics.options.option import add_flags
 from llm_magics.options.run_options import RunOptions
+from llm_magics.tasks.agreement.options import AgreementOptions
 from llm_magics.tasks.chat.options import ChatOptions
 from llm_magics.tasks.concepts.options import ConceptsOptions
 from llm_magics.tasks.embed.options import EmbedOptions
@@ -45,7 +46,7 @@ class Command:
     """One subcommand of the magics.
 
     ``options`` declares its flags, ``body`` says whether a cell's body is read, ``data`` whether its first
-    word names the data; ``argument`` is a first word that names something else.
+    word names the data; ``argument`` is a word that names something else, after the data if there are any.
     """
 
     name: str
@@ -61,10 +62,10 @@ class Command:
         magic = "%llm" if self.body == "none" else "%%llm"
         parser = LineParser(f"{magic} {self.name}", self.help)
         parser.instead.update(synonyms.flags())
-        first = _DATA if self.data else self.argument
-        if first is not None:
-            parser.add_argument(first.name, nargs=first.count, metavar=first.metavar, help=first.help)
-        elif self.body != "none":
+        words = [word for word in (_DATA if self.data else None, self.argument) if word is not None]
+        for word in words:
+            parser.add_argument(word.name, nargs=word.count, metavar=word.metavar, help=word.help)
+        if not words and self.body != "none":
             parser.surplus = "The text goes in the cell's body, under the line."
         if self.options is not None:
             add_flags(parser, self.options, getattr(self.options, "without_flags", ()))
@@ -146,6 +147,13 @@ _TABLE: Sequence[Command] = (
     Command("review", "Accept or correct labels, least certain first.", "none", ReviewOptions),
     Command(
         "measure", "The share of each label, corrected by gold rows, with intervals.", "none", MeasureOptions
+    ),
+    Command(
+        "agreement",
+        "Cohen's kappa, Krippendorff's alpha, Gwet's AC1, with intervals.",
+        "none",
+        AgreementOptions,
+        argument=Argument("columns", "COL,COL[,COL]", "columns of labels, one an annotator"),
     ),
     Command("embed", "Turn each row's text into a vector.", "none", EmbedOptions),
     Command(

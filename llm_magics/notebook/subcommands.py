@@ -232,6 +232,7 @@ HANDLERS: dict[str, Callable[[Cell], Any]] = {
     "last": _last,
     "review": _review,
     "measure": findings.measure,
+    "agreement": findings.agreement,
     "jobs": _jobs,
     "stop": _stop,
     "retry": _retry,

@@ -54,6 +54,14 @@ def names(text: str) -> list[str]:
     return [name for part in bare.split(",") if (name := part.strip().strip("'\""))]
 
 
+def level(text: str) -> float:
+    """A confidence level between 0 and 1."""
+    number = _number(text)
+    if not 0 < number < 1:
+        raise ArgumentTypeError(f"{text!r} is not a confidence level between 0 and 1, such as 0.95")
+    return number
+
+
 def scale(text: str) -> tuple[int, int]:
     """``1-5`` as its two ends."""
     low, _, high = text.partition("-")

@@ -314,9 +314,8 @@ def test_the_cell_binds_the_shares_and_their_figure() -> None:
         assert "between 0 and 1" in shell.run("%llm measure gold.topic --confidence 95", check=False).text
 
 
-@pytest.mark.benchmark
 def test_a_million_rows_take_less_than_two_seconds() -> None:
-    """Twenty groups, five labels; measured in the suite because it is that quick."""
+    """Twenty groups, five labels."""
     chance = np.random.default_rng(0)
     rows = 1_000_000
     truth = chance.choice(list("abcde"), rows).astype(object)
@@ -326,7 +325,7 @@ def test_a_million_rows_take_less_than_two_seconds() -> None:
     group = chance.choice([f"g{i}" for i in range(20)], rows)
     frame = pd.DataFrame({"label": truth, "gold": gold, "group": group})
     measure(frame.head(1000), "label", truth="gold", random=True)
-    begun = time.perf_counter()
+    begun = time.process_time()
     found = measure(frame, "label", truth="gold", by="group")
-    assert time.perf_counter() - begun < 4, "two seconds, on a machine that is busy with something else"
+    assert time.process_time() - begun < 2
     assert len(found) == 100

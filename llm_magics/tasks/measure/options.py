@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
 from typing import Any
 
 from llm_magics.options.option import option, options_record
-from llm_magics.options.values import names
-
-
-def level(text: str) -> float:
-    """A confidence level between 0 and 1."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = float("nan")
-    if not 0 < number < 1:
-        raise ArgumentTypeError(f"{text!r} is not a confidence level between 0 and 1, such as 0.95")
-    return number
+from llm_magics.options.values import level, names
 
 
 @options_record
