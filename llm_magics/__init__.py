@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from llm_magics.tasks.label.plan import label_async as label_async
     from llm_magics.tasks.label.review.open_review import review as review
     from llm_magics.tasks.measure.measure import measure as measure
+    from llm_magics.tasks.sample.sample import sample as sample
     from llm_magics.text.fields import Field as Field
     from llm_magics.text.spans import SpansView as SpansView
 
@@ -117,6 +118,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "llm_magics.bulk.batch": ("Batch",),
     "llm_magics.tasks.label.evaluation.evaluation": ("evaluate",),
     "llm_magics.tasks.measure.measure": ("measure",),
+    "llm_magics.tasks.sample.sample": ("sample",),
     "llm_magics.tasks.agreement.agreement": ("agreement",),
 }
 """Module -> the public names it has; a module is imported when one of its names is first asked for."""

@@ -24,6 +24,7 @@ from llm_magics.tasks.judge.options import JudgeOptions
 from llm_magics.tasks.label.options import LabelOptions
 from llm_magics.tasks.label.review.options import ReviewOptions
 from llm_magics.tasks.measure.options import MeasureOptions
+from llm_magics.tasks.sample.options import SampleOptions
 
 Body: TypeAlias = Literal["none", "optional"]
 
@@ -145,6 +146,9 @@ _TABLE: Sequence[Command] = (
     Command("translate", "Translate each row's text.", "none", TranslateOptions),
     Command("judge", "Rate texts, or rank several, by the criteria in the body.", "optional", JudgeOptions),
     Command("review", "Accept or correct labels, least certain first.", "none", ReviewOptions),
+    Command(
+        "sample", "Draw gold rows by a known design, and open the review on them.", "none", SampleOptions
+    ),
     Command(
         "measure", "The share of each label, corrected by gold rows, with intervals.", "none", MeasureOptions
     ),

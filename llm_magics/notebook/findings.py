@@ -1,4 +1,4 @@
-"""The subcommands that turn labels into findings: ``measure``, ``agreement``."""
+"""The subcommands that turn labels into findings: ``sample``, ``measure``, ``agreement``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,22 @@ from llm_magics.tasks.agreement.agreement import agreed
 from llm_magics.tasks.agreement.options import AgreementOptions
 from llm_magics.tasks.measure.measure import measured
 from llm_magics.tasks.measure.options import MeasureOptions
+from llm_magics.tasks.sample.options import SampleOptions
+from llm_magics.tasks.sample.sample import drawn
+
+
+def sample(cell: Cell) -> Any:
+    """The review of the drawn rows; ``-o`` binds the frame, whose gold labels follow the review."""
+    into = check_result_name(cell.flags.into)
+    data, variable, column = cell.space.data(cell.flags.data)
+    asked = dict(given(SampleOptions, vars(cell.flags)))
+    made = drawn(cell.session, SampleOptions(data=data, column=column, name=variable, **asked))
+    off = cell.session.config.value("widgets") == "off"
+    made.review.interactive = not (cell.flags.static or off)
+    if into is not None:
+        cell.space.bind(into, made.df)
+        made.changed = lambda frame: cell.space.bind(into, frame)
+    return made
 
 
 def measure(cell: Cell) -> Any:

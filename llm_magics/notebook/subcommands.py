@@ -231,6 +231,7 @@ HANDLERS: dict[str, Callable[[Cell], Any]] = {
     "estimate": _estimate,
     "last": _last,
     "review": _review,
+    "sample": findings.sample,
     "measure": findings.measure,
     "agreement": findings.agreement,
     "jobs": _jobs,

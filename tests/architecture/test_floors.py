@@ -29,6 +29,7 @@ FLOORS: tuple[str, ...] = (
     "tasks.embed tasks.generate tasks.extract tasks.judge",
     "tasks.chat tasks.label",
     "tasks.agreement tasks.measure",
+    "tasks.sample",
     "tasks.concepts",
     "testing",
     "bulk",

@@ -50,14 +50,14 @@ def drawn_by(chances: Array, gold: Array, around: Surroundings, *, random: bool)
 
     drawn = ~np.isnan(chances)
     rows = gold & drawn
-    if not rows.any():
+    if not drawn.any():
         raise UsageError(
             f"no gold row of {around.name} was drawn by its design column.",
             hint=_HOW.format(name=around.name, column=around.column),
         )
     weights = _weights(chances[drawn])
     left, missing = int((gold & ~drawn).sum()), int((drawn & ~gold).sum())
-    if missing and not random:
+    if missing and not (random and rows.any()):
         raise UsageError(
             f"{missing:,} of {int(drawn.sum()):,} drawn rows have no gold label yet; those that have one are "
             "no random sample, because a review shows the least certain first.",

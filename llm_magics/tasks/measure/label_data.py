@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llm_magics.core.errors import UsageError
@@ -160,7 +160,7 @@ def read(frame: Frame, asked: Asked) -> Labelled:
     Raises UsageError where a column can't be told, the gold rows are no random sample, or a group's column
     has the name of one of the results; NotFound.
     """
-    column = _column(frame, asked.column)
+    column = labels_column(frame, asked.column)
     values = series(frame, column)
     given = label_column(values)
     true = series(frame, frame.require(asked.truth or f"{column}_gold"))
@@ -170,15 +170,18 @@ def read(frame: Frame, asked: Asked) -> Labelled:
     gold = label_column(kept) if given.sets is None else several_labels(kept)
     names = (*given.names, *(name for name in gold.names if name not in given.names))
     by = (asked.by,) if isinstance(asked.by, str) else tuple(asked.by or ())
-    groups, keys = _groups(frame, by)
+    groups, keys = group_rows(frame, by)
     scores = {
         name: numbers(frame, score) for name in names if (score := f"{column}_score_{name}") in frame.columns
     }
     return Labelled(column, names, given, gold, sample, by, groups, keys, scores)
 
 
-def _column(frame: Frame, asked: str | None) -> str:
-    """The column of labels: the one asked for, or the only one that labelling made."""
+def labels_column(frame: Frame, asked: str | None) -> str:
+    """The column of labels: the one asked for, or the only one that labelling made.
+
+    Raises UsageError where there are several or none, NotFound for a column that there isn't.
+    """
     if asked is not None:
         return frame.require(asked)
     made = [name.removesuffix("_status") for name in frame.columns if name.endswith("_status")]
@@ -207,7 +210,7 @@ def _sample(frame: Frame, column: str, given: LabelColumn, gold: Array, asked: A
     return design.drawn_by(numbers(frame, name), gold, around, random=asked.random)
 
 
-def _groups(frame: Frame, by: tuple[str, ...]) -> tuple[Array, tuple[tuple[Any, ...], ...]]:
+def group_rows(frame: Frame, by: tuple[str, ...]) -> tuple[Array, tuple[tuple[Any, ...], ...]]:
     """The number of each row's group, and the groups' values; without columns one group of all rows."""
     import numpy as np
     import pandas as pd
@@ -224,6 +227,19 @@ def _groups(frame: Frame, by: tuple[str, ...]) -> tuple[Array, tuple[tuple[Any, 
     first = grouped.head(1)
     keys = first.iloc[np.argsort(groups[first.index.to_numpy()])]
     return groups, tuple(keys.itertuples(index=False, name=None))
+
+
+def with_texts(frame: Frame, column: str) -> Frame:
+    """The frame without the rows that had no text: labelling skipped them, and no share is about them."""
+    import numpy as np
+
+    status = f"{column}_status"
+    if status not in frame.columns:
+        return frame
+    kept = (series(frame, status) != "skipped").fillna(True).to_numpy(dtype=bool)
+    if kept.all():
+        return frame
+    return replace(frames.repeat_rows(frame, np.flatnonzero(kept).tolist()), name=frame.name)
 
 
 def read_frame(data: Any, name: str) -> Frame:

@@ -8,7 +8,15 @@ from typing import Any, ParamSpec, Protocol, cast
 from llm_magics.core.errors import UsageError
 from llm_magics.runs.functions import OptionFunction, option_function
 from llm_magics.tasks.measure import result, shares
-from llm_magics.tasks.measure.label_data import Asked, Labelled, numbers, read, read_frame
+from llm_magics.tasks.measure.label_data import (
+    Asked,
+    Labelled,
+    labels_column,
+    numbers,
+    read,
+    read_frame,
+    with_texts,
+)
 from llm_magics.tasks.measure.options import MeasureOptions
 from llm_magics.tasks.measure.regression import regression
 
@@ -26,10 +34,12 @@ def measured(options: MeasureOptions) -> Any:
     if not 0 < options.confidence < 1:
         raise UsageError("confidence is between 0 and 1.", hint="confidence=0.95")
     frame = read_frame(options.data, options.name)
+    column = labels_column(frame, options.column)
+    frame = with_texts(frame, column)
     values = None if options.mean is None else numbers(frame, options.mean)
     if values is not None:
         frame, values = _with_values(frame, values)
-    asked = Asked(options.column, options.truth, options.by, options.weights, options.random)
+    asked = Asked(column, options.truth, options.by, options.weights, options.random)
     data = read(frame, asked)
     lines = (
         shares.shares(data, options.confidence)

@@ -10,7 +10,16 @@ from llm_magics.core.errors import NotFound, UsageError
 from llm_magics.data.frames import Frame, repeat_rows
 from llm_magics.tasks.measure.estimators import Array
 from llm_magics.tasks.measure.intervals import quantile
-from llm_magics.tasks.measure.label_data import Asked, Labelled, numbers, read, read_frame, series
+from llm_magics.tasks.measure.label_data import (
+    Asked,
+    Labelled,
+    labels_column,
+    numbers,
+    read,
+    read_frame,
+    series,
+    with_texts,
+)
 from llm_magics.tasks.measure.moments import Equations, naive, solve, standard_errors
 
 
@@ -62,6 +71,8 @@ def regression(
     import pandas as pd
 
     frame, wanted = read_frame(data, name), [covariates] if isinstance(covariates, str) else list(covariates)
+    column = labels_column(frame, column)
+    frame = with_texts(frame, column)
     for each in [*wanted, *([outcome] if outcome else [])]:
         frame.require(each)
     frame = _complete(frame, [*wanted, *([outcome] if outcome else [])])

@@ -207,6 +207,26 @@ def _text_column(frame: Frame, label: str) -> str:
     raise UsageError(f"which column of {frame.name} holds the text?", hint=hint)
 
 
+def text_column(session: Session, frame: Frame, label: str, on: str | None = None) -> str:
+    """The column of text that goes with a column of labels.
+
+    It is ``on``, the one that a run of this session labelled, or the only one with texts that differ from row
+    to row. Raises UsageError where it can't be told, NotFound where there is no column ``on``.
+    """
+    if on is not None:
+        return frame.require(on)
+    for run in _labellings(session):
+        if _task(run).output == label and _task(run).column in frame.columns:
+            return _task(run).column
+    some = {name: frame.values(name)[:200] for name in frame.columns if not name.startswith(label)}
+    varied = [
+        name
+        for name, values in some.items()
+        if len({value for value in values if isinstance(value, str)}) > len(values) / 2
+    ]
+    return varied[0] if len(varied) == 1 else _text_column(frame, label)
+
+
 def _labels_in(frame: Frame, column: str, cells: Sequence[Any], *, many: bool) -> Sequence[str]:
     """The labels of a column: its categories, else those that occur in it."""
     if many:

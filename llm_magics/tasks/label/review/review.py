@@ -130,6 +130,8 @@ class Review:
         # A relabelling that goes on in the background takes its answers on another thread.
         self._lock = threading.RLock()
         self._remember()
+        self.listeners: list[Callable[[Mapping[int, LabelValue | None]], None]] = []
+        """Each is told the rows that a person has decided, None where a decision was taken back."""
 
     @property
     def label(self) -> str:
@@ -269,6 +271,8 @@ class Review:
                 for row, word in words.items()
             }
             self._store.keep(self._task, packed)
+        for listener in self.listeners:
+            listener(words)
 
     def undo(self) -> tuple[int, ...]:
         """Undo the last decision or relabelling; returns its rows, none where there is nothing to undo."""

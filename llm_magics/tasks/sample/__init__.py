@@ -1,0 +1,1 @@
+"""Gold samples: rows drawn by a known design, for a person to label."""
