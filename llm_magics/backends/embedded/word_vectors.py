@@ -6,6 +6,7 @@ The wheel's files are read without importing its package.
 from __future__ import annotations
 
 import importlib.util
+import math
 import threading
 from collections.abc import Sequence
 from functools import cached_property
@@ -13,14 +14,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_magics.backends.similarity import unit
+from llm_magics.backends.similarity.prototypes import unit
 from llm_magics.core.errors import MissingPackage, ModelLoadError
-
-if TYPE_CHECKING:
-    from numpy import float32
-    from numpy.typing import NDArray
-import math
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -28,6 +23,9 @@ if TYPE_CHECKING:
 
 
 DIMENSIONS = 1024
+UNRELATED = 0.05
+"""The standard deviation of cosines between a text and unrelated choices."""
+
 SPREAD = 0.54
 """Softmax of the cosines over ``SPREAD / sqrt(words of the labels)`` is calibrated.
 
@@ -62,6 +60,8 @@ class LabelTerms:
 
     Fitted on the labels only, never on rows, so that a row's label depends on no other row.
     """
+
+    level, spread, several_views = 0.0, UNRELATED, False
 
     def __init__(self, texts: Sequence[str]) -> None:
         from sklearn.feature_extraction.text import TfidfVectorizer
@@ -136,6 +136,7 @@ class StaticVectors:
     """
 
     temperature = TEMPERATURE
+    level, spread, several_views = 0.0, UNRELATED, False
 
     def __init__(self, tokenizer: Any, weights: NDArray[float32]) -> None:
         self._tokenizer = tokenizer
@@ -150,7 +151,7 @@ class StaticVectors:
         if folder is None:
             raise MissingPackage(
                 "embedded::wordllama needs the package 'wordllama' with its weights.",
-                hint="%llm_config use embedded::tfidf   works without it",
+                hint="%llm_config use embedded::use   or embedded::tfidf   works without it",
             )
         try:
             return cls(*_read(folder))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from llm_magics.backends.gguf.llama.queue import EmbeddingItem
 from llm_magics.backends.gguf.loaded_model import LocalModel
-from llm_magics.backends.similarity import MANY_CUT, Prototypes
+from llm_magics.backends.similarity.prototypes import MANY_CUT, Prototypes
 from llm_magics.core.types import OneOf, Request, Response, Usage
 
 if TYPE_CHECKING:

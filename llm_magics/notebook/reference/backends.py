@@ -58,7 +58,7 @@ ADD: Mapping[str, str] = {
 }
 """One line each that adds a backend of the namespace."""
 
-_MODELS = {"embedded": "wordllama", "openai": "gpt-4.1-mini", "gguf": "model.gguf"}
+_MODELS = {"embedded": "wordllama+use", "openai": "gpt-4.1-mini", "gguf": "model.gguf"}
 
 
 def example(namespace: str, model: str = "") -> Backend:

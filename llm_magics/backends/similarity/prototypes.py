@@ -3,14 +3,16 @@
 How a choice becomes a point
     A bare name is split into words and expanded by the vocabulary's words nearest to it (Rocchio's
     query expansion: Manning, Raghavan, Schütze, Introduction to Information Retrieval, 9.2). A name
-    with a description is the two texts together.
+    with a description is the two texts together. In a space of sentences it is the mean direction of
+    several texts: all of it, the name, and each sentence of the description (``views``).
 How examples count
     Multinomial logistic regression with the points as the mean of a Gaussian prior: a few examples
     move a choice a little, many decide; a counterexample lowers the probability of its choice.
 How nearness becomes probability
-    Softmax of the cosines over one temperature. 0.066 keeps the expected calibration error at or
-    under 0.08 on four labelled sets with 2 to 21 choices, short texts and long, names and
-    descriptions (``tests/benchmarks/embedded.py``); no other number was tuned on a set of its own.
+    Softmax of the cosines over one temperature, which belongs to the space. 0.066 keeps the expected
+    calibration error of word vectors at or under 0.08 on four labelled sets with 2 to 21 choices, short
+    texts and long, names and descriptions (``tests/benchmarks/embedded.py``); no other number was tuned
+    on a set of its own.
 A choice that means "none of these"
     It has the similarity that the best of so many unrelated choices reaches by chance, whatever its
     own words are near to.
@@ -35,11 +37,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Vectors: TypeAlias = NDArray[float32]
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from numpy import float32
-    from numpy.typing import NDArray
 
 
 def unit(vectors: NDArray[float32]) -> NDArray[float32]:
@@ -54,8 +51,6 @@ def unit(vectors: NDArray[float32]) -> NDArray[float32]:
 NEIGHBOURS = 50
 PRIOR = 0.02
 OTHERS = 0.5
-UNRELATED = 0.05
-"""The standard deviation of cosines between a text and unrelated choices."""
 MANY_CUT = 0.3
 _STEPS = 200
 _ONE_THREAD = 2**18
@@ -64,9 +59,17 @@ _NONE_MEANS = re.compile(r"\bnone of (the|these|those|them)\b", re.IGNORECASE)
 
 
 class Space(Protocol):
-    """A vector space of texts: unit vectors, and the temperature that suits their cosines."""
+    """A vector space of texts: unit vectors, and what their cosines mean.
+
+    ``temperature`` makes cosines probabilities. Cosines of unrelated texts have the mean ``level`` and the
+    standard deviation ``spread``. ``several_views`` says that texts are read as sentences, so that a choice
+    is the mean of several of them.
+    """
 
     temperature: float
+    level: float
+    spread: float
+    several_views: bool
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors of shape (n, d); zeros for a text without words."""
@@ -82,6 +85,34 @@ def words(name: str) -> str:
     """A label's name as words: ``card_arrival``, ``cardArrival`` and ``card-arrival`` are equal."""
     apart = re.sub(r"(?<=[^\W\d_])(?<![A-Z])(?=[A-Z])", " ", name)
     return " ".join(re.sub(r"[_/\\\-.:|&]+", " ", apart).split()) or name
+
+
+def views(choice: Choice) -> tuple[str, ...]:
+    """The texts that stand for a choice in a space of sentences.
+
+    All of its own text, its name, and each sentence of its description; for a bare name also a sentence
+    that holds it. On the four sets of ``docs/explanation/how_a_label_is_decided.md`` their mean direction is
+    better than any one of them.
+    """
+    name = words(choice.name)
+    if not choice.description:
+        return (name, f"This is about {name}.")
+    parts = [part for part in _SENTENCE_END.split(choice.description) if part.strip()]
+    return tuple(dict.fromkeys((_whole(choice), name, *parts)))
+
+
+_SENTENCE_END = re.compile(r"(?<=[.;!?])\s+|\n+")
+
+
+def _whole(choice: Choice) -> str:
+    name = words(choice.name)
+    return f"{name}. {choice.description}" if choice.description else name
+
+
+def texts_of(choices: Sequence[Choice]) -> tuple[str, ...]:
+    """Every text that ``Prototypes.of`` embeds in a space of sentences, each once."""
+    shown = (text for choice in choices for text in (*choice.examples, *choice.counterexamples))
+    return tuple(dict.fromkeys((*(view for choice in choices for view in views(choice)), *shown)))
 
 
 def means_none(choice: Choice) -> bool:
@@ -117,43 +148,58 @@ class Prototypes:
 
         none = np.array([means_none(choice) for choice in choices])
         points = np.where(none[:, None], 0, _points(choices, space)) / space.temperature
-        none_level = _greatest_by_chance(len(choices)) / space.temperature
+        none_level = _greatest_by_chance(len(choices), space) / space.temperature
         levels = np.where(none, none_level, 0).astype(np.float32)
         learnt = _learn(points.astype(np.float32), levels, _lessons(choices, space))
         return cls(tuple(choice.name for choice in choices), learnt.T.copy(), levels, none_level)
 
+    def logits(self, vectors: Vectors) -> Vectors:
+        """Shape (n, k); their softmax are probabilities."""
+        logits: Vectors = _product(vectors, self.slopes) + self.levels
+        return logits
+
     def probabilities(self, vectors: Vectors) -> Vectors:
         """Shape (n, k), each row adding up to one."""
-        return _softmax(_product(vectors, self.slopes) + self.levels)
+        return softmax(self.logits(vectors))
 
     def each(self, vectors: Vectors) -> Vectors:
         """Shape (n, k), the probability of each choice where several may hold, or none."""
-        import numpy as np
-
-        logits = _product(vectors, self.slopes) + self.levels
-        top = np.maximum(logits.max(axis=1, keepdims=True), self.none_level)
-        weights = np.exp(logits - top)
-        others = weights.sum(axis=1, keepdims=True) - weights
-        chances: Vectors = weights / (weights + OTHERS * others + np.exp(self.none_level - top))
-        return chances
+        return each_alone(self.logits(vectors), self.none_level)
 
 
-def _greatest_by_chance(k: int) -> float:
+def each_alone(logits: Vectors, none_level: float) -> Vectors:
+    """The probability of each choice where several may hold, or none; ``none_level`` is a logit too."""
+    import numpy as np
+
+    top = np.maximum(logits.max(axis=1, keepdims=True), none_level)
+    weights = np.exp(logits - top)
+    others = weights.sum(axis=1, keepdims=True) - weights
+    chances: Vectors = weights / (weights + OTHERS * others + np.exp(none_level - top))
+    return chances
+
+
+def chosen(names: Sequence[str], chances: Sequence[float], most: int | None) -> list[str]:
+    """The names of choices that are likely enough where several may hold, likeliest first."""
+    likely = sorted((-chance, place) for place, chance in enumerate(chances) if chance >= MANY_CUT)
+    return [names[place] for _, place in likely[:most]]
+
+
+def _greatest_by_chance(k: int, space: Space) -> float:
     """About how near a text is to the nearest of k unrelated choices (extremes of a Gaussian)."""
-    return UNRELATED * math.sqrt(2 * math.log(max(2, k)))
+    return space.level + space.spread * math.sqrt(2 * math.log(max(2, k)))
 
 
 def _points(choices: Sequence[Choice], space: Space) -> Vectors:
     """Unit vectors of the choices' own words, shape (k, d)."""
     import numpy as np
 
-    names = [words(choice.name) for choice in choices]
+    if space.several_views:
+        several = [views(choice) for choice in choices]
+        ends = np.cumsum([0, *map(len, several)])[:-1]
+        flat = space.embed([view for each in several for view in each])
+        return unit(np.add.reduceat(flat, ends, axis=0))
     bare = np.array([not choice.description for choice in choices])
-    said = [
-        f"{name}. {choice.description}" if choice.description else name
-        for name, choice in zip(names, choices, strict=True)
-    ]
-    points = space.embed(said)
+    points = space.embed([_whole(choice) for choice in choices])
     if bare.any():
         points[bare] = unit(points[bare] + space.neighbours(points[bare], NEIGHBOURS))
     return points
@@ -202,7 +248,7 @@ def _learn(prior: Vectors, levels: Vectors, lessons: _Lessons | None) -> Vectors
     with threadpool_limits(limits=1):
         step = 1 / (float(np.linalg.eigvalsh(vectors.T @ vectors)[-1]) + PRIOR)
         for _ in range(_STEPS):
-            chances = _softmax(vectors @ slopes.T + levels)
+            chances = softmax(vectors @ slopes.T + levels)
             pull = np.where(lessons.positive[:, None], chances - target, _away(chances, target))
             slopes -= step * (pull.T @ vectors + PRIOR * (slopes - prior))
     return slopes
@@ -232,7 +278,8 @@ def _product(vectors: Vectors, slopes: Vectors) -> Vectors:
     return np.concatenate(parts) if parts else vectors @ slopes
 
 
-def _softmax(logits: Vectors) -> Vectors:
+def softmax(logits: Vectors) -> Vectors:
+    """Each row's probabilities, shape (n, k)."""
     import numpy as np
 
     logits = logits - logits.max(axis=1, keepdims=True)
