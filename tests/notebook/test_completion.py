@@ -165,7 +165,7 @@ def _complete(kernel: Kernel, code: str) -> dict[str, Any]:
         ("%%llm label reviews --max-l", ["--max-labels"]),
         ("%%llm generate reviews\nHello {sta", ["stars}"]),
         ("%%llm generate reviews\nHello {review b", ["review body}"]),
-        ("%llm_config use embedded::w", ["embedded::wordllama+use", "embedded::wordllama"]),
+        ("%llm_config use embedded::w", ["embedded::wordllama+use"]),
         ("%llm_config key fo", ["forget"]),
         ("%%llm generate reviews\nHello o", []),
         ("%%llm chat\nimport ope", []),

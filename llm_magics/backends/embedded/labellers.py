@@ -80,7 +80,7 @@ class MixedLabeller:
         if len(unsure):
             # What word vectors can't read, such as another script, they leave to the other member.
             known = np.minimum(1, np.linalg.norm(vectors[unsure], axis=1, keepdims=True))
-            chances[unsure] = self._together([texts[row] for row in unsure], logits[unsure], known)
+            chances[unsure] = self._together([texts[row] for row in unsure.tolist()], logits[unsure], known)
         return chances
 
     def _together(self, texts: Sequence[str], logits: Vectors, known: Vectors) -> Vectors:

@@ -69,7 +69,7 @@ TEMPERATURE = 0.05
 class ModelSpace:
     """A model's embeddings as the space of the choices; its calls block, so not for the loop thread."""
 
-    temperature = TEMPERATURE
+    temperature, level, spread, several_views = TEMPERATURE, 0.0, 0.05, True
 
     def __init__(self, model: LocalModel) -> None:
         self._model = model
