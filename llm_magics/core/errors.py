@@ -30,7 +30,8 @@ from __future__ import annotations
 import difflib
 import re
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 # A digit and the start of a word are required: a column called task_description_text is no key.
 _KEY_SHAPES = re.compile(
@@ -231,13 +232,24 @@ class ModelLoadError(LLMError):
 class AnswerError(LLMError):
     """The model's answer can't be used; ``answer`` is its text.
 
-    ``final`` is True where the same would happen again, so that nothing more is sent.
+    ``final`` is True where the same would happen again, so that nothing more is sent. ``valid_part`` has
+    the values by column of an answer of which only a part can't be used; they are kept where asking again
+    doesn't help.
     """
 
-    def __init__(self, message: str, *, answer: str = "", hint: str = "", final: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        answer: str = "",
+        hint: str = "",
+        final: bool = False,
+        valid_part: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(message, hint=hint)
         self.answer = answer
         self.final = final
+        self.valid_part = valid_part
 
 
 class BudgetExceeded(LLMError):

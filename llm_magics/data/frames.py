@@ -225,16 +225,21 @@ def attach(
 ) -> Any:
     """Return a new native frame with the old columns, then the new ones (one value per row).
 
+    Whole numbers of more than 64 bits stay Python's integers in pandas, and become texts elsewhere.
     ``categories`` maps a column to its ordered values, for a categorical dtype in pandas. ``kinds`` maps a
     column to its type (``int float bool str date datetime``), which it has even if all values are null.
     """
+    too_large = {name for name, values in columns.items() if _exceeds_64_bits(values)}
+    kinds = {name: kind for name, kind in (kinds or {}).items() if name not in too_large}
     if _is_pandas(frame.native):
-        return _attach_pandas(frame.native, columns, categories or {}, kinds or {})
+        return _attach_pandas(frame.native, columns, categories or {}, kinds)
     import narwhals as nw
 
+    for name in too_large:
+        columns = {**columns, name: [None if value is None else str(value) for value in columns[name]]}
     narwhal = _narwhal(frame.native)
     backend = narwhal.implementation
-    types = {name: getattr(nw, _NARWHALS_TYPES[kind]) for name, kind in (kinds or {}).items()}
+    types = {name: getattr(nw, _NARWHALS_TYPES[kind]) for name, kind in kinds.items()}
     series = [
         _vector_series(name, values, backend)
         if _is_vectors(values)
@@ -242,6 +247,11 @@ def attach(
         for name, values in columns.items()
     ]
     return narwhal.with_columns(*series).to_native()
+
+
+def _exceeds_64_bits(values: Sequence[Any]) -> bool:
+    """Return whether a value is an integer that no 64-bit column holds."""
+    return any(type(value) is int and not -(2**63) <= value < 2**63 for value in values)
 
 
 def _is_pandas(native: Any) -> bool:
@@ -294,6 +304,8 @@ def _pandas_array(values: Sequence[Any]) -> Any:
     kinds = {type(value) for value in values if value is not None}
     if kinds == {bool}:
         return pd.array(values, dtype="boolean") if None in values else pd.array(values, dtype="bool")
+    if kinds == {int} and _exceeds_64_bits(values):
+        return pd.Series(values, dtype=object).array
     if kinds == {int} and None in values:
         return pd.array(values, dtype="Int64")
     if kinds <= {int, float, str}:

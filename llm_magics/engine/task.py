@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from llm_magics.core.errors import AnswerError
 from llm_magics.core.types import TEXT, Message, Request, Response, ResponseFormat, Result, Status
-from llm_magics.text.json_parsing import parse_json, strip_thinking_and_fences
+from llm_magics.text.json_objects import find_object
+from llm_magics.text.json_parsing import find_json_values, strip_thinking_and_fences
 
 Row: TypeAlias = Mapping[str, Any]
 """One row's values by column name; only the columns that the task reads."""
@@ -118,13 +119,25 @@ def is_retry(request: Request) -> bool:
     return any(message.role == "assistant" for message in request.messages)
 
 
-def answer_json(response: Response) -> Any:
-    """The JSON value of an answer, enforced by the backend or found in the text.
+def answer_values(response: Response) -> list[Any]:
+    """The JSON values of an answer, the likeliest first: the one that the backend enforced, or the text's.
 
-    None where there is none.
+    Raises AnswerError where there is none.
     """
-    return (
-        response.parsed
-        if response.parsed is not None
-        else parse_json(strip_thinking_and_fences(response.text))[1]
-    )
+    if response.parsed is not None:
+        return [response.parsed]
+    values = list(find_json_values(strip_thinking_and_fences(response.text)))
+    if not values:
+        raise AnswerError("the answer holds no JSON", answer=response.text)
+    return values
+
+
+def answer_object(response: Response, names: Sequence[str]) -> dict[str, Any]:
+    """The values that an answer's JSON object has under ``names``, in whatever envelope and spelling.
+
+    Raises AnswerError where there is no such object.
+    """
+    try:
+        return find_object(names, answer_values(response))[0]
+    except ValueError as error:
+        raise AnswerError(str(error), answer=response.text) from error

@@ -52,9 +52,12 @@ class Options:
 
 
 class ActiveRequest:
-    """A pending request while it is answered: its newest response or error, its usage, why it is unusable."""
+    """A pending request while it is answered: its newest response or error, its usage, why it is unusable.
 
-    __slots__ = ("attempts", "fault", "pending", "request", "response", "unusable", "usage")
+    ``partial`` is the newest reason that came with a valid part of an answer.
+    """
+
+    __slots__ = ("attempts", "fault", "partial", "pending", "request", "response", "unusable", "usage")
 
     def __init__(self, pending: PendingRequest) -> None:
         self.pending = pending
@@ -62,6 +65,7 @@ class ActiveRequest:
         self.response: Response | None = pending.stored
         self.fault: Exception | None = None
         self.unusable: AnswerError | None = None
+        self.partial: AnswerError | None = None
         self.attempts = 0
         self.usage = NO_USAGE
 
@@ -168,6 +172,7 @@ class WorkerPool:
             parsed = self.task.parse(case.request, case.response)
         except AnswerError as error:
             case.unusable = explain_unusable(case.request, case.response, error)
+            case.partial = case.partial if error.valid_part is None else error
             return False
         mended = case.request is not case.pending.request and parsed.status == "ok"
         self._finish(case, "repaired" if mended else parsed.status, parsed.values)
@@ -201,7 +206,11 @@ class WorkerPool:
             case.response = found.get(case.request.key) if found else None
 
     def _give_up(self, case: ActiveRequest) -> None:
+        """Deliver the valid part of an unusable answer, or else the task's default, or else a failed row."""
         assert case.unusable is not None
+        if case.partial is not None and case.partial.valid_part is not None:
+            self._finish(case, "repaired", case.partial.valid_part, error=case.partial)
+            return
         default = self.task.default(case.pending.request)
         if default is None:
             self._finish(case, "failed", error=case.unusable)
@@ -211,8 +220,14 @@ class WorkerPool:
             raise case.unusable
 
     def _fail(self, case: ActiveRequest, error: BaseException) -> None:
-        """Deliver a failed row. Raises where the failure stops the run."""
-        self._finish(case, "failed", error=error)
+        """Deliver a failed row. Raises where the failure stops the run.
+
+        A row that was asked again in vain keeps the valid part of its first answer.
+        """
+        if case.partial is None:
+            self._finish(case, "failed", error=error)
+        else:
+            self._give_up(case)
         if isinstance(error, BudgetExceeded) and self.options.on_error == "null":
             return
         if (

@@ -186,7 +186,8 @@ def _merged(task: MergeableTask, index: int, results: Sequence[Result], texts: S
         return Result(index, "skipped", usage=used, attempts=attempts)
     status: Status = "repaired" if any(part.result.status != "ok" for part in parts) else "ok"
     response = parts[0].result.response
-    return Result(index, status, task.merge(parts), response, usage=used, attempts=attempts)
+    error = next((result.error for result in results if result.error is not None), None)
+    return Result(index, status, task.merge(parts), response, "", error, attempts, used)
 
 
 class SplitRows:

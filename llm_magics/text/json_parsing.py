@@ -1,8 +1,9 @@
 """JSON in a model's answer, and answers without thinking blocks and code fences.
 
-The package json-repair is not used because it invents values: of the answers in the tests it turned 40
-without JSON into JSON (``boxed{spam}`` into ``["spam}"]``), it completes truncated answers (``{"label": "po``
-into ``{"label": "po"}``), and of several equal keys it keeps only the last.
+The package json-repair is not used because it invents values: of the 752 texts in the tests it reads the
+same 174 as this module, makes JSON of 19 more that hold none (``Is it {odd}?`` becomes ``["odd}?"]``),
+completes truncated answers (``{"label": "po`` becomes ``{"label": "po"}``), and of equal keys it keeps only
+the last.
 """
 
 from __future__ import annotations

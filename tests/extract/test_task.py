@@ -67,6 +67,32 @@ def test_what_doesnt_fit_is_asked_again_with_the_reason() -> None:
     assert "price is 'cheap'" in again.messages[-1].content
     assert again.key != request.key
     assert extract().default(request) is None
+    assert raised.value.valid_part == {"product": "lamp", "price": None, "tone": "calm"}
+
+
+@pytest.mark.checklist("T14")
+def test_records_that_can_be_read_are_kept() -> None:
+    """Of several records too, wherever the list of them stands."""
+    task = extract(many=True)
+    answer = (
+        '{"Records": [{"product": "a", "price": "cheap"}, {"colour": "red"}, {"product": "b", "price": 1}]}'
+    )
+    with pytest.raises(AnswerError, match=r"records\[0\]\.price is 'cheap'.*records\[1\]") as raised:
+        task.parse(ask(task), Response(text=answer))
+    (kept,) = raised.value.valid_part.values()
+    assert [(one["product"], one["price"]) for one in kept] == [("a", None), ("b", 1.0)]
+    for text in ('{"data": [{"product": "a"}]}', '{"product": "a"}', '[{"Product": "a"}]'):
+        ((one,),) = task.parse(ask(task), Response(text=text)).values.values()
+        assert one["product"] == "a"
+    with pytest.raises(AnswerError, match="none of the keys"):
+        task.parse(ask(task), Response(text='{"records": [{"colour": "red"}]}'))
+
+
+@pytest.mark.checklist("T14")
+def test_the_object_that_has_the_fields_counts() -> None:
+    """Not the last one in the answer, whatever it is."""
+    text = 'Found: {"product": "lamp", "price": 5, "tone": null}. About me: {"confidence": 0.9}'
+    assert extract().parse(ask(extract()), Response(text=text)).values["product"] == "lamp"
 
 
 def test_several_records_a_text() -> None:
@@ -105,6 +131,19 @@ def test_a_pydantic_model_stands_in_for_fields() -> None:
     assert parsed.values == {"number": 3, "parts": [{"name": "lamp", "price": 2.0}]}
     with pytest.raises(AnswerError, match=r"parts\.0\.price.*greater than or equal to 0"):
         task.parse(request, Response(text='{"number": 3, "parts": [{"name": "lamp", "price": -2}]}'))
+
+
+@pytest.mark.checklist("T14")
+def test_what_a_model_refuses_is_null_and_the_rest_is_kept() -> None:
+    """Its validation decides field by field; envelopes and keys are read as for fields of a body."""
+    task = Extract(model_fields(Order), "text", model=Order)
+    with pytest.raises(AnswerError, match=r"number is 'x'.*valid integer") as raised:
+        task.parse(ask(task), Response(text='{"number": "x", "parts": [{"name": "lamp"}]}'))
+    assert raised.value.valid_part == {"number": None, "parts": [{"name": "lamp", "price": None}]}
+    parsed = task.parse(ask(task), Response(text='{"answer": {"Number": 3}}'))
+    assert (parsed.values["number"], parsed.status) == (3, "repaired")
+    with pytest.raises(AnswerError, match="none of the keys"):
+        task.parse(ask(task), Response(text='{"cost": 3}'))
 
 
 class Tone(Enum):

@@ -20,8 +20,15 @@ def test_a_rating_is_a_whole_number_on_the_scale() -> None:
     assert "is it clear?" in request.messages[0].content and "why?" in request.messages[1].content
     parsed = task.parse(request, Response(text='{"reason": "short", "rating": "4"}'))
     assert parsed.values == {"rating": 4, "rating_reason": "short"}
+    for text in (
+        '{"answer": {"Rating": 4, "Reason": "short"}}',
+        '[{"rating": 4, "reason": "short"}]',
+        '{"rating": 4, "reason": "short"} {"confidence": 1}',
+    ):
+        assert task.parse(request, Response(text=text)).values == parsed.values
     for bad in (
         '{"rating": 6}',
+        '{"score": 4}',
         '{"rating": 3.5}',
         '{"rating": true}',
         '{"rating": NaN}',

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llm_magics.text.fields import Field
+from llm_magics.text.fields import Field, Record, quote_value
 
 _KINDS = {"string": "str", "integer": "int", "number": "float", "boolean": "bool"}
 _FORMATS = {"date": "date", "date-time": "datetime"}
@@ -20,6 +20,56 @@ def model_fields(model: Any) -> tuple[Field, ...]:
     """The model's fields in order, by the names that its JSON has (aliases, where it has some)."""
     schema = model.model_json_schema()
     return _fields(schema, schema.get("$defs", {}))
+
+
+def check(model: Any, value: Mapping[str, Any], repaired: bool = False) -> Record:
+    """The values by field name after the model's validation, and what it says of those it refuses.
+
+    A refused value is null, or the field's default. Raises pydantic's ValidationError, which is a
+    ValueError, where no value is left, or where the model as a whole refuses the others.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return Record(checked(model, value), repaired)
+    except ValidationError as error:
+        bad = _fields_at_fault(model, error)
+        record = Record(checked(*_without(model, value, bad)), True, tuple(describe_faults(error)))
+        if not bad or record.is_empty:
+            raise
+        return record
+
+
+def describe_faults(error: Any) -> list[str]:
+    """What pydantic's ValidationError says: field, refused value and reason, without links and types."""
+    return [
+        f"{'.'.join(map(str, fault['loc'])) or 'the answer'} is {quote_value(fault['input'])}: {fault['msg']}"
+        if fault["type"] != "missing"
+        else f"{'.'.join(map(str, fault['loc']))} is missing"
+        for fault in error.errors()
+    ]
+
+
+def _fields_at_fault(model: Any, error: Any) -> set[str]:
+    """The names of the model's fields that an error is about; none where it is about the whole."""
+    named = {str(fault["loc"][0]) if fault["loc"] else "" for fault in error.errors()}
+    aliases = zip(model.model_fields, model_fields(model), strict=True)
+    bad = {name for name, field in aliases if {name, field.name} & named}
+    return bad if "" not in named else set()
+
+
+def _without(model: Any, value: Mapping[str, Any], bad: set[str]) -> tuple[Any, dict[str, Any]]:
+    """The model with these fields null, or at their default, and the value without them."""
+    from pydantic import create_model
+
+    names = {name: field.name for name, field in zip(model.model_fields, model_fields(model), strict=True)}
+    loose: dict[str, Any] = {}
+    for name in bad:
+        known = model.model_fields[name]
+        default = None if known.is_required() else known.get_default(call_default_factory=True)
+        loose[name] = (Any, default)
+    rest = {key: part for key, part in value.items() if key not in bad | {names[name] for name in bad}}
+    return create_model(model.__name__, __base__=model, **loose), rest
 
 
 def checked(model: Any, value: Any) -> dict[str, Any]:

@@ -10,9 +10,17 @@ from typing import Any
 from llm_magics.core.errors import AnswerError
 from llm_magics.core.types import Message, Request, Response, Schema, Status
 from llm_magics.data.templates import cell_text
-from llm_magics.engine.task import Parsed, Part, Row, Target, answer_json, is_retry, retry_request
-from llm_magics.tasks.extract.pydantic_models import checked
-from llm_magics.text.fields import Field, describe_fields, fields_schema, object_schema, read_record
+from llm_magics.engine.task import Parsed, Part, Row, Target, answer_values, is_retry, retry_request
+from llm_magics.tasks.extract.pydantic_models import check, describe_faults
+from llm_magics.text.fields import (
+    Field,
+    Record,
+    describe_fields,
+    fields_schema,
+    object_schema,
+    read_record,
+)
+from llm_magics.text.json_objects import find_list, find_object, match_keys
 from llm_magics.text.label_names import Labels
 from llm_magics.text.spans import locate_spans
 
@@ -34,7 +42,8 @@ class Extract:
 
     ``many``: a list of records in the one column ``records``, for the caller to spread over rows.
     ``model`` is a pydantic model class whose ``fields`` these are: its schema is asked for, and the answer
-    goes through its validation. An answer that doesn't fit is asked for once more, with what was wrong.
+    goes through its validation. An answer that doesn't fit is asked for once more, with what was wrong;
+    then the values that could be read are kept, with the error beside them.
     """
 
     fields: tuple[Field, ...]
@@ -80,19 +89,36 @@ class Extract:
         return _request(self.prefix_messages, self.format, row[self.column], target, sample)
 
     def parse(self, request: Request, response: Response) -> Parsed:
-        """The values by column. Raises AnswerError that names the field at fault."""
-        value = _json(response)
+        """The values by column. Raises AnswerError that names each field at fault, with the valid values."""
+        candidates = answer_values(response)
         try:
-            if self.many:
-                records = [self._record(part) for part in _items(value, RECORDS)]
-                mended = any(changed for _, changed in records)
-                values = {self.columns[0]: [record for record, _ in records]}
-            else:
-                found, mended = self._record(value)
-                values = {self.prefix + name: found[name] for name in self.names}
+            values, repaired, problems = self._many(candidates) if self.many else self._one(candidates)
         except ValueError as error:  # pydantic's ValidationError is one
             raise AnswerError(_short(error), answer=response.text) from error
-        return Parsed(values, "repaired" if mended else "ok")
+        if problems:
+            raise AnswerError("; ".join(problems[:5]), answer=response.text, valid_part=values)
+        return Parsed(values, "repaired" if repaired else "ok")
+
+    def _one(self, candidates: Sequence[Any]) -> Record:
+        record = self._record(*candidates)
+        return record._replace(values={self.prefix + name: record.values[name] for name in self.names})
+
+    def _many(self, candidates: Sequence[Any]) -> Record:
+        """The records that can be read. Raises ValueError where there are some and none can be."""
+        kept, problems, repaired = [], [], False
+        items = find_list(RECORDS, [field.name for field in self.fields], candidates[0])
+        for number, item in enumerate(items):
+            try:
+                record = self._record(item)
+            except ValueError as error:
+                problems.append(f"{RECORDS}[{number}]: {_short(error)}")
+            else:
+                kept.append(record.values)
+                problems += [f"{RECORDS}[{number}].{said}" for said in record.problems]
+                repaired = repaired or record.repaired
+        if problems and not kept:
+            raise ValueError("; ".join(problems[:5]))
+        return Record({self.columns[0]: kept}, repaired, tuple(problems))
 
     def reask(self, request: Request, response: Response, error: AnswerError) -> Request | None:
         """The conversation so far, and what was wrong."""
@@ -119,10 +145,12 @@ class Extract:
             return {self.columns[0]: [record for values in found for record in values[self.columns[0]]]}
         return {name: _first_stated([values[name] for values in found]) for name in self.columns}
 
-    def _record(self, value: Any) -> tuple[dict[str, Any], bool]:
+    def _record(self, *candidates: Any) -> Record:
+        """One record from the first candidate that has a field. Raises ValueError."""
         if self.model is None:
-            return read_record(self.fields, value)
-        return checked(self.model, value), False
+            return read_record(self.fields, *candidates)
+        found, repaired = find_object([field.name for field in self.fields], candidates)
+        return check(self.model, found, repaired)
 
 
 @dataclass(frozen=True)
@@ -181,7 +209,7 @@ class Entities:
     def parse(self, request: Request, response: Response) -> Parsed:
         """The spans. Raises AnswerError, the first time, for a kind not listed and a quote not there."""
         found, strange = [], []
-        for item in _items(_json(response), MENTIONS):
+        for item in _mentions(response):
             label, quote = _mention(item)
             known = self.labels.match(label)
             if known is None:
@@ -234,25 +262,18 @@ def _request(
     return target.request(messages, text, form, sample)
 
 
-def _json(response: Response) -> Any:
-    value = answer_json(response)
-    if value is None:
-        raise AnswerError("the answer holds no JSON", answer=response.text)
-    return value
-
-
-def _items(value: Any, key: str) -> list[Any]:
-    """The list under ``key``, or the bare list that some models give instead."""
-    items = value.get(key) if isinstance(value, Mapping) else value
-    if not isinstance(items, list):
-        raise AnswerError(f'"{key}" is no list')
-    return items
+def _mentions(response: Response) -> list[Any]:
+    try:
+        return find_list(MENTIONS, ("label", "text"), answer_values(response)[0])
+    except ValueError as error:
+        raise AnswerError(str(error), answer=response.text) from error
 
 
 def _mention(item: Any) -> tuple[str, str]:
     if not isinstance(item, Mapping):
         raise AnswerError(f"the entity {item!r} is no object")
-    label, quote = item.get("label"), item.get("text")
+    found = match_keys(("label", "text"), item)
+    label, quote = found.get("label"), found.get("text")
     if not isinstance(label, str) or not isinstance(quote, str) or not quote.strip():
         raise AnswerError(f"the entity {dict(item)!r} lacks its label or its text")
     return label, quote
@@ -265,13 +286,8 @@ def _listed(one: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 
 def _short(error: ValueError) -> str:
-    """The faults of a validation, a few, without links and types."""
-    if not hasattr(error, "errors"):
-        return str(error)
-    faults = (
-        f"{'.'.join(map(str, fault['loc'])) or 'the answer'}: {fault['msg']}" for fault in error.errors()
-    )
-    return "; ".join(list(faults)[:5])
+    """The faults of a validation, at most five."""
+    return "; ".join(describe_faults(error)[:5]) if hasattr(error, "errors") else str(error)
 
 
 def _first_stated(values: Sequence[Any]) -> Any:

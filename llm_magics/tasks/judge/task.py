@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -11,7 +11,7 @@ from typing import Any
 from llm_magics.core.errors import AnswerError
 from llm_magics.core.types import Message, Request, Response, Schema
 from llm_magics.data.templates import cell_text
-from llm_magics.engine.task import Parsed, Row, Target, answer_json, retry_request
+from llm_magics.engine.task import Parsed, Row, Target, answer_object, retry_request
 from llm_magics.text.fields import object_schema
 from llm_magics.text.label_answers import parse_label
 from llm_magics.text.label_names import Labels
@@ -66,7 +66,7 @@ class Rate:
 
     def parse(self, request: Request, response: Response) -> Parsed:
         """The rating and its reason. Raises AnswerError for what is no number on the scale."""
-        answer = _answer(response)
+        answer = answer_object(response, ("reason", "rating"))
         rating: Any = answer.get("rating")
         if isinstance(rating, str) and rating.strip().isdecimal():
             rating = int(rating)
@@ -147,8 +147,11 @@ class Compare:
 
     def parse(self, request: Request, response: Response) -> Parsed:
         """``first``, ``second`` or ``tie``. Raises AnswerError."""
-        said = answer_json(response)
-        if isinstance(said, Mapping) and "better" in said:
+        try:
+            said = answer_object(response, ("reason", "better"))
+        except AnswerError:  # the verdict alone, without JSON
+            said = {}
+        if "better" in said:
             verdict = _VERDICTS.match(said["better"])
             if verdict is None:
                 raise AnswerError(f"{said['better']!r} is no verdict", answer=response.text)
@@ -218,10 +221,3 @@ def _beside(row: Row, context: str | None) -> str:
 def _request(system: str, said: str, subject: str, form: Schema, target: Target, sample: int) -> Request:
     messages = (Message("system", system), Message("user", said))
     return target.request(messages, subject, form, sample)
-
-
-def _answer(response: Response) -> Mapping[str, Any]:
-    value = answer_json(response)
-    if not isinstance(value, Mapping):
-        raise AnswerError("the answer is no JSON object", answer=response.text)
-    return value

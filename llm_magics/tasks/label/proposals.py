@@ -10,7 +10,7 @@ from typing import Any
 from llm_magics.core.errors import AnswerError, UsageError
 from llm_magics.core.types import Choice, Message, Request, Response, Schema
 from llm_magics.data.templates import cell_text
-from llm_magics.engine.task import Parsed, Row, Target, answer_json, retry_request
+from llm_magics.engine.task import Parsed, Row, Target, answer_values, retry_request
 from llm_magics.options.run_options import RowOptions
 from llm_magics.runs import planning
 from llm_magics.runs.execution import execute
@@ -19,6 +19,7 @@ from llm_magics.runs.run import Run
 from llm_magics.runs.session import Session
 from llm_magics.tasks.label.options import LabelOptions
 from llm_magics.text.fields import object_schema
+from llm_magics.text.json_objects import find_list
 from llm_magics.text.label_names import fold_name
 
 COLUMN = "text"
@@ -62,10 +63,12 @@ class Propose:
 
     def parse(self, request: Request, response: Response) -> Parsed:
         """The Choices. Raises AnswerError for fewer than two that can be told apart."""
-        value = answer_json(response)
-        items = value.get("labels") if isinstance(value, dict) else value
+        try:
+            items = find_list("labels", ("name",), answer_values(response)[0])
+        except ValueError as error:
+            raise AnswerError(str(error), answer=response.text) from error
         found: dict[str, Choice] = {}
-        for item in items if isinstance(items, list) else []:
+        for item in items:
             name, about = (item, "") if isinstance(item, str) else _said(item)
             if name and ":" not in name:
                 found.setdefault(fold_name(name), Choice(name, about))

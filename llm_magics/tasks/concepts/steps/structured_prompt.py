@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from llm_magics.core.errors import AnswerError, UsageError
 from llm_magics.core.types import Message, Request, Response, Schema
 from llm_magics.data.templates import Template, cell_text, compile_template
-from llm_magics.engine.task import Parsed, Row, Target, answer_json, is_retry, retry_request
+from llm_magics.engine.task import Parsed, Row, Target, answer_object, is_retry, retry_request
 
 SYSTEM = (
     "You study collections of texts and answer in JSON only. "
@@ -91,9 +91,7 @@ class Structured:
 
     def parse(self, request: Request, response: Response) -> Parsed:
         """The JSON object as values. Raises AnswerError."""
-        answer = answer_json(response)
-        if not isinstance(answer, Mapping):
-            raise AnswerError("the answer is no JSON object", answer=response.text)
+        answer = answer_object(response, list(self.schema()["properties"]))
         return Parsed(self.values(request, answer, is_retry(request)))
 
     def reask(self, request: Request, response: Response, error: AnswerError) -> Request | None:
