@@ -315,6 +315,19 @@ class Run:
             r.key for item in self.plan.work_items() if item.index in bad for r in self.plan.requests(item)
         ]
 
+    def plot(self, kind: str = "labels", **look: Any) -> Any:
+        """A plotly figure to publish: ``labels`` (share of each, 95% intervals) or ``confidence``.
+
+        ``look``: ``size`` (notebook, column, page, slide), ``theme`` (light, dark), ``title``, ``source``.
+        Raises UsageError where the answers have no labels or no confidence.
+        """
+        from llm_magics.runs.figures import Answers, answers_figure
+
+        plan, backend = self.plan, self.plan.backend
+        model = backend.name if backend.name.endswith(backend.model) else f"{backend.name} ({backend.model})"
+        answers = Answers(plan.output, plan.columns, self.row_columns, plan.rows, model)
+        return answers_figure(answers, kind, **look)
+
     def manifest(self) -> dict[str, Any]:
         """What is needed to reproduce the run: backend, model, parameters, prompt hash, versions, times."""
         plan, usage = self.plan, self.usage

@@ -10,7 +10,8 @@ import pytest
 from sklearn.metrics import f1_score
 
 from llm_magics.core.errors import UsageError
-from llm_magics.tasks.label.evaluation.evaluation import evaluate, wilson
+from llm_magics.core.intervals import wilson
+from llm_magics.tasks.label.evaluation.evaluation import evaluate
 from tests.contrast import contrast
 
 

@@ -30,6 +30,16 @@ class ConceptSet(ConceptModel):
         """The explorer that was shown last, or a new one."""
         return self._explorer or self.explore()
 
+    def plot(self, kind: str = "map", slice: str | None = None, **look: Any) -> Any:  # noqa: A002 - the flag's word
+        """A plotly figure to publish: ``map``, ``matrix`` (by the column ``slice``) or ``prevalence``.
+
+        ``look``: ``size`` (notebook, column, page, slide), ``theme`` (light, dark), ``title``, ``source``.
+        Raises UsageError where there is nothing to draw.
+        """
+        from llm_magics.tasks.concepts.explorer.plots import plot
+
+        return plot(self, kind, slice, **look)
+
     def _ipython_display_(self) -> None:
         from IPython.display import display
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from llm_magics.core.errors import UsageError
+from llm_magics.core.intervals import wilson
 from llm_magics.data.templates import is_null
 from llm_magics.tasks.label.calibration import calibration_error, reliability
 from llm_magics.tasks.label.examples import names_in
@@ -139,18 +140,19 @@ class Evaluation:
 
         return page(str(self), self.by_label, self.confusion, self.reliability)
 
-    def plot(self) -> Any:
-        """The confusion matrix as a plotly figure."""
-        from llm_magics.tasks.label.evaluation.report import confusion_figure
+    def plot(self, kind: str = "confusion", **look: Any) -> Any:
+        """A plotly figure to publish: ``confusion`` or ``reliability``.
 
-        return confusion_figure(self.confusion, str(self))
+        ``look``: ``size`` (notebook, column, page, slide), ``theme`` (light, dark), ``title``, ``source``.
+        Raises UsageError for reliability where labels carry no confidence.
+        """
+        from llm_magics.tasks.label.evaluation.figures import figure
 
-    def plot_reliability(self) -> Any:
+        return figure(self, kind, **look)
+
+    def plot_reliability(self, **look: Any) -> Any:
         """Accuracy by confidence as a plotly figure; None where labels carry no confidence."""
-        from llm_magics.tasks.label.evaluation.report import reliability_figure
-
-        table = self.reliability
-        return None if table is None else reliability_figure(table, self.calibration_error)
+        return None if self.reliability is None else self.plot("reliability", **look)
 
 
 def evaluate(
@@ -235,6 +237,15 @@ class MultiEvaluation:
 
         return page(str(self), self.by_label)
 
+    def plot(self, kind: str = "labels", **look: Any) -> Any:
+        """A plotly figure to publish: the F1 of each label with its 95% interval.
+
+        ``look``: ``size`` (notebook, column, page, slide), ``theme`` (light, dark), ``title``, ``source``.
+        """
+        from llm_magics.tasks.label.evaluation.figures import labels_figure
+
+        return labels_figure(self, kind, **look)
+
 
 def _evaluate_many(truth: Sequence[Any], given: Sequence[Any], labels: list[str]) -> MultiEvaluation:
     from sklearn.metrics import f1_score, precision_recall_fscore_support
@@ -305,13 +316,3 @@ def _evaluate(truth: list[str], given: list[str | None], labels: list[str]) -> E
         f1_interval=spread.macro,
         confusion=confusion.reindex(index=seen, columns=across, fill_value=0),
     )
-
-
-def wilson(hits: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """The Wilson score interval of a share (Wilson 1927), 95% by default."""
-    if n == 0:
-        return 0.0, 1.0
-    p, zz = hits / n, z * z / n
-    middle = p + zz / 2
-    spread = z * float(p * (1 - p) / n + zz / (4 * n)) ** 0.5
-    return max(0.0, (middle - spread) / (1 + zz)), min(1.0, (middle + spread) / (1 + zz))

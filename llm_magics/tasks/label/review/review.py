@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from llm_magics.core.errors import NotFound, UsageError
+from llm_magics.core.intervals import wilson
 from llm_magics.data import frames
 from llm_magics.data.frames import Frame
 from llm_magics.data.templates import cell_text, is_null
 from llm_magics.store.gold_labels import GoldLabelStore, task_key
 from llm_magics.tasks.label.columns import LabelColumns, LabelValue, label_cell, label_names
 from llm_magics.tasks.label.evaluation.agreement import Agreement, agreement, overlap
-from llm_magics.tasks.label.evaluation.evaluation import wilson
 
 
 @dataclass(frozen=True)

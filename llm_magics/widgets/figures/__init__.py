@@ -1,0 +1,1 @@
+"""Figures to publish: plotly figures in one template, from plain data."""

@@ -1,0 +1,136 @@
+"""Figures of labels against the truth: confusion and reliability."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llm_magics.widgets.figures.template import Look, blend, finish, readable
+from llm_magics.widgets.figures.text import fitting, lines_of, plain, width_of
+from llm_magics.widgets.theme import colour
+
+RIGHT, WRONG = colour(0), colour(3)
+"""Blue for labels that are right, brown for wrong ones: told apart by every kind of colour vision."""
+
+
+def confusion_figure(counts: Any, look: Look, title: str, source: str) -> Any:
+    """The confusion matrix: true labels down, given ones across, shaded by the share of the true label.
+
+    ``counts`` is a frame. Right answers are blue, wrong ones brown; the numbers stand in the cells.
+    """
+    import numpy as np
+    import plotly.graph_objects as go
+
+    room, colours = look.room, look.palette
+    values = counts.to_numpy()
+    shares = values / np.maximum(values.sum(axis=1, keepdims=True), 1)
+    right = np.array([[true == given for given in counts.columns] for true in counts.index])
+    figure = go.Figure()
+    for where, ink in ((right, RIGHT), (~right, WRONG)):
+        figure.add_heatmap(
+            z=np.where(where, shares, np.nan),
+            zmin=0,
+            zmax=1,
+            colorscale=[[0, colours.ground], [1, ink]],
+            showscale=False,
+            xgap=1,
+            ygap=1,
+            hoverongaps=False,
+            customdata=values,
+            hovertemplate="true %{y}, given %{x}<br>%{customdata} rows, %{z:.0%}<extra></extra>",
+        )
+    rows, columns = [str(name) for name in counts.index], [str(name) for name in counts.columns]
+    most = room.width * 0.34
+    down = [fitting(name, most, room.small) for name in rows]
+    left = max(width_of(name, room.small) for name in down) + room.text * 2.6
+    plot = room.width - left - 1.8 * room.text
+    cell = plot / len(columns)
+    step = max(min(cell, room.text * 4.2), room.small * 1.5)
+    _cells(figure, values, shares, right, cell, look)
+    turned = any(len(lines_of(name, cell * 0.95, room.small)) > 2 for name in columns) or any(
+        width_of(word, room.small) > cell * 0.95 for name in columns for word in name.split()
+    )
+    across = [fitting(name, most, room.small) for name in columns]
+    if not turned:
+        across = ["<br>".join(map(plain, lines_of(name, cell * 0.95, room.small))) for name in columns]
+    figure.update_xaxes(
+        tickvals=list(range(len(columns))),
+        ticktext=across if not turned else [plain(name) for name in across],
+        tickangle=-90 if turned else 0,
+        tickfont={"color": colours.ink},
+        title_text="given",
+        showgrid=False,
+    )
+    figure.update_yaxes(
+        tickvals=list(range(len(rows))),
+        ticktext=[plain(name) + " " for name in down],
+        tickfont={"color": colours.ink},
+        title_text="true",
+        range=[len(rows) - 0.5, -0.5],
+        showgrid=False,
+    )
+    long = max(width_of(name, room.small) for name in map(str, across)) if turned else 2 * room.small * 1.3
+    height = len(rows) * step
+    return finish(figure, look, title, source, height=height, left=left, below=long + room.text * 2.6)
+
+
+def _cells(figure: Any, values: Any, shares: Any, right: Any, cell: float, look: Look) -> None:
+    """The counts in the cells, where they fit; what is zero stays empty."""
+    room, colours = look.room, look.palette
+    size = min(room.small, cell * 0.42)
+    if size < 5:
+        return
+    for row, line in enumerate(values):
+        for at, count in enumerate(line):
+            if count:
+                cell_colour = RIGHT if right[row][at] else WRONG
+                ink = readable(blend(cell_colour, colours.ground, float(shares[row][at])), colours)
+                font = {"size": size, "color": ink}
+                figure.add_annotation(x=at, y=row, text=f"{int(count):,}", showarrow=False, font=font)
+
+
+def reliability_figure(table: Any, error: float | None, look: Look, title: str, source: str) -> Any:
+    """Accuracy by confidence: a point a bin with its 95% interval, its area the share of rows.
+
+    ``table`` has the columns confidence, accuracy, low, high, rows. Points on the dotted line are calibrated.
+    """
+    import plotly.graph_objects as go
+
+    room, colours = look.room, look.palette
+    share = table["rows"] / table["rows"].sum()
+    figure = go.Figure()
+    line = {"dash": "dot", "color": colours.edge, "width": max(1, room.text * 0.1)}
+    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=line, hoverinfo="skip")
+    figure.add_scatter(
+        x=table["confidence"],
+        y=table["accuracy"],
+        mode="lines+markers",
+        cliponaxis=False,
+        line={"color": RIGHT, "width": room.text * 0.12},
+        marker={"size": room.text * (0.5 + 1.6 * share**0.5), "color": RIGHT, "opacity": 1},
+        error_y={
+            "type": "data",
+            "symmetric": False,
+            "array": table["high"] - table["accuracy"],
+            "arrayminus": table["accuracy"] - table["low"],
+            "color": RIGHT,
+            "thickness": room.text * 0.1,
+            "width": room.text * 0.25,
+        },
+        text=table["rows"],
+        hovertemplate="confidence %{x:.2f}<br>right %{y:.2f}<br>%{text} rows<extra></extra>",
+    )
+    if error is not None:
+        figure.add_annotation(
+            x=0.02,
+            y=0.99,
+            xanchor="left",
+            yanchor="top",
+            text=f"calibration error {error:.3f}",
+            showarrow=False,
+            font={"size": room.small, "color": colours.ink},
+        )
+    side = min(room.height * 0.72, room.width * 0.8)
+    figure.update_xaxes(title_text="confidence", range=[0, 1.0], dtick=0.2)
+    figure.update_yaxes(title_text="share that is right", range=[0, 1.02], dtick=0.2)
+    left, below = room.text * 4, room.text * 3.6
+    return finish(figure, look, title, source, height=side, left=left, below=below)
