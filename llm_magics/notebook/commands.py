@@ -167,7 +167,13 @@ _TABLE: Sequence[Command] = (
         argument=Argument("rest", "SUB ...", "any subcommand with its flags, on one line", count="..."),
         data=False,
     ),
-    Command("last", "The last run: rows, usage, failures, prompts.", "none", data=False),
+    Command(
+        "last",
+        "The last run: rows, usage, failures, prompts; its methods paragraph.",
+        "none",
+        argument=Argument("what", "methods", "what a paper has to report of it"),
+        data=False,
+    ),
     Command("jobs", "The background jobs.", "none", data=False),
     Command(
         "stop",

@@ -149,6 +149,15 @@ def _last(cell: Cell) -> Run:
     return cell.session.last
 
 
+def _last_or_methods(cell: Cell) -> Any:
+    """The last run, or what a paper has to report of it."""
+    what = cell.flags.what
+    if what not in (None, "methods"):
+        raise NotFound.among("part of the last run", what, ["methods"], hint="%llm last shows the run.")
+    run = _last(cell)
+    return run if what is None else run.methods()
+
+
 def _review(cell: Cell) -> Any:
     """The labels of the last run, or of ``FRAME.COLUMN``, in the review grid."""
     flags = cell.flags
@@ -229,7 +238,7 @@ HANDLERS: dict[str, Callable[[Cell], Any]] = {
     "concepts": _concepts,
     "chat": _chat,
     "estimate": _estimate,
-    "last": _last,
+    "last": _last_or_methods,
     "review": _review,
     "sample": findings.sample,
     "measure": findings.measure,

@@ -22,6 +22,7 @@ from llm_magics.engine.engine import Engine
 from llm_magics.engine.progress import Meter
 from llm_magics.engine.task import Row, Target, Task
 from llm_magics.engine.worker_pool import Options
+from llm_magics.runs.methods import Methods, methods
 from llm_magics.runs.results import ResultColumns, error_text
 
 
@@ -166,7 +167,7 @@ class Run:
         return next((hint.splitlines()[0] for hint in hints if hint), "")
 
     def __repr__(self) -> str:
-        return f"{self.report()}\n.df .outputs .failures .usage .prompts() .manifest() .evaluation"
+        return f"{self.report()}\n.df .outputs .failures .usage .prompts() .manifest() .methods() .evaluation"
 
     @property
     def usage(self) -> Usage:
@@ -354,6 +355,26 @@ class Run:
             "versions": versions(),
             **self.details,
         }
+
+    def methods(self) -> Methods:
+        """The paragraphs that a paper has to report of this run, as Markdown and LaTeX.
+
+        Model, host, date, parameters, rows, failures, cost; and, where they are known of these rows, the
+        codebook's version, the gold sample, the accuracy, the correction and the agreement. The prompt, with
+        ``{name}`` in place of a row's text, is its appendix.
+        """
+        return methods(self.manifest(), self.evaluation, _prompt_shown(self.plan))
+
+
+def _prompt_shown(plan: Plan) -> str:
+    """The prompt of a row whose texts are the names of their columns; empty where the backend reads none."""
+    if not plan.backend.capabilities.text:
+        return ""
+    request = plan.task.request({name: f"{{{name}}}" for name in plan.inputs}, plan.target)
+    prompt = None if request is None else join_prompts([prompt_of(request)])
+    if prompt is None or isinstance(prompt, str):
+        return prompt or ""
+    return "\n\n".join(f"[{message['role']}]\n{message['content']}" for message in prompt)
 
 
 def _prompt_hash(plan: Plan) -> str:

@@ -16,6 +16,8 @@ from llm_magics.backends.in_kernel.model_cache import cache
 from llm_magics.backends.namespaces import nested_backend
 from llm_magics.backends.registry import Registry
 from llm_magics.core.types import Message
+from llm_magics.data.frames import Frame
+from llm_magics.data.templates import cell_text
 from llm_magics.engine.engine import Engine
 from llm_magics.engine.jobs import Job
 from llm_magics.engine.loop import LoopThread
@@ -26,6 +28,10 @@ from llm_magics.store.responses import LIMIT, ResponseStore
 
 REMEMBERED = 2_000_000
 """Results of earlier runs that are kept in memory, besides those of the last two runs."""
+
+
+_COMPARED = 500
+"""Rows of a frame that are compared with those of a run."""
 
 
 class Session:
@@ -106,6 +112,26 @@ class Session:
         self.runs.append(run)
         while len(self.runs) > 2 and sum(len(each.plan) for each in self.runs) > REMEMBERED:
             self.runs.popleft()
+
+    def run_of(self, frame: Frame, column: str) -> Run | None:
+        """The newest run that made this column of this very frame, as far as its texts tell."""
+        for run in reversed(self.runs):
+            plan = run.plan
+            if plan.output != column or not plan.inputs or plan.frame.dask_frame is not None:
+                continue
+            if len(plan.frame) != len(frame) or not set(plan.inputs) <= set(frame.columns):
+                continue
+            some = range(0, len(frame), max(1, len(frame) // _COMPARED))
+            ours, theirs = (one.values(plan.inputs[0]) for one in (frame, plan.frame))
+            if all(cell_text(ours[row]) == cell_text(theirs[row]) for row in some):
+                return run
+        return None
+
+    def note(self, frame: Frame, column: str, name: str, found: Mapping[str, Any]) -> None:
+        """Add what was found out about the labels of a frame to the manifest of the run that made them."""
+        run = self.run_of(frame, column)
+        if run is not None:
+            run.details[name] = dict(found)
 
     def submit(self, run: Run, work: Coroutine[Any, Any, Any]) -> Job:
         """Run ``work`` in the background as the next numbered job."""

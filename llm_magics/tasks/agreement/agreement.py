@@ -8,6 +8,7 @@ from typing import Any
 from llm_magics.core.errors import UsageError
 from llm_magics.data.frames import Frame
 from llm_magics.runs.functions import option_function
+from llm_magics.runs.session import current
 from llm_magics.tasks.agreement import coefficients
 from llm_magics.tasks.agreement.coefficients import Coefficient, Counted, mean_of_pairs, resampled
 from llm_magics.tasks.agreement.options import AgreementOptions
@@ -58,14 +59,24 @@ def agreed(options: AgreementOptions) -> Any:
         order = order_of(frame, columns, options.ordinal) if ordinal else None
         lines = _lines_of_one(one_label(cells, order), among, options, ordinal=ordinal)
     result = pd.DataFrame(list(lines))
-    result.attrs[ATTRIBUTE] = {
+    model = _model(frame, columns, options.model)
+    about = {
         "columns": columns,
-        "model": _model(frame, columns, options.model),
+        "model": model,
         "ordinal": ordinal,
         "resamples": options.resamples,
         "confidence": options.confidence,
     }
+    result.attrs[ATTRIBUTE] = about
+    if model is not None:
+        current().note(frame, model, "agreement", {**about, "values": _of_all(result)})
     return result
+
+
+def _of_all(result: Any) -> list[dict[str, Any]]:
+    """The coefficients of all annotators together, with several labels a row their means."""
+    lines = result[result["among"] == "all"].to_dict("records")
+    return [line for line in lines if line.get("label") in (None, "(mean)")]
 
 
 def _model(frame: Frame, columns: Sequence[str], asked: str | None) -> str | None:

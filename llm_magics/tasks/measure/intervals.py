@@ -74,8 +74,8 @@ def _post_stratified(cell: GoldCell, confidence: float) -> Interval:
     given = cell.label > 0.5
     inside = cell.labelled.total / cell.labelled.rows
     whole = float((cell.weights * cell.truth).sum() / cell.weights.sum())
-    one = _binomial(cell.truth[given], cell.weights[given], whole, confidence)
-    other = _binomial(cell.truth[~given], cell.weights[~given], whole, confidence)
+    one = weighted_share(cell.truth[given], cell.weights[given], whole, confidence)
+    other = weighted_share(cell.truth[~given], cell.weights[~given], whole, confidence)
     value = inside * one.value + (1 - inside) * other.value
     # The rows are a sample themselves: their share of the model's label varies too.
     of_rows = (
@@ -86,7 +86,7 @@ def _post_stratified(cell: GoldCell, confidence: float) -> Interval:
     return _within(value, value - math.sqrt(below + of_rows), value + math.sqrt(above + of_rows))
 
 
-def _binomial(truth: Array, weights: Array, default: float, confidence: float) -> Interval:
+def weighted_share(truth: Array, weights: Array, default: float, confidence: float) -> Interval:
     """The share of a stratum by its weights, with Jeffreys' interval at its effective number of rows.
 
     A stratum without gold rows has ``default`` for its share and every share in its interval.

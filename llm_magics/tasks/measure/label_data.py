@@ -59,6 +59,14 @@ class Labelled:
     keys: tuple[tuple[Any, ...], ...]
     scores: dict[str, Array]
 
+    def correct(self) -> Array:
+        """1 for each gold row whose labels by the model are the gold ones, else 0."""
+        import numpy as np
+
+        rows = self.sample.rows
+        same = [self.given.has(name)[rows] == self.gold.has(name) for name in self.names]
+        return np.asarray(np.all(same, axis=0), dtype=float)
+
     def predicted(self, name: str, label: Array) -> Array:
         """What predicts a label: its probabilities, and the label itself where a row has none."""
         import numpy as np

@@ -7,7 +7,9 @@ from typing import Any, ParamSpec, Protocol, cast
 
 from llm_magics.core.errors import UsageError
 from llm_magics.runs.functions import OptionFunction, option_function
+from llm_magics.runs.session import current
 from llm_magics.tasks.measure import result, shares
+from llm_magics.tasks.measure.intervals import weighted_share
 from llm_magics.tasks.measure.label_data import (
     Asked,
     Labelled,
@@ -33,9 +35,9 @@ def measured(options: MeasureOptions) -> Any:
     """The result of ``measure`` for a record of options."""
     if not 0 < options.confidence < 1:
         raise UsageError("confidence is between 0 and 1.", hint="confidence=0.95")
-    frame = read_frame(options.data, options.name)
-    column = labels_column(frame, options.column)
-    frame = with_texts(frame, column)
+    whole = read_frame(options.data, options.name)
+    column = labels_column(whole, options.column)
+    frame = with_texts(whole, column)
     values = None if options.mean is None else numbers(frame, options.mean)
     if values is not None:
         frame, values = _with_values(frame, values)
@@ -47,7 +49,10 @@ def measured(options: MeasureOptions) -> Any:
         else shares.means(data, values, options.confidence)
     )
     value = "share" if values is None else "mean"
-    return result.table(list(lines), data.column, data.by, value, _about(data, options, len(frame)))
+    about = _about(data, options, len(frame))
+    made = result.table(list(lines), data.column, data.by, value, about)
+    current().note(whole, column, "measured", about)
+    return made
 
 
 def _with_values(frame: Any, values: Any) -> tuple[Any, Any]:
@@ -64,7 +69,9 @@ def _with_values(frame: Any, values: Any) -> tuple[Any, Any]:
 
 def _about(data: Labelled, options: MeasureOptions, rows: int) -> dict[str, Any]:
     """How the result was measured, for its caption and for ``methods()``."""
+    right = weighted_share(data.correct(), data.sample.weights, 0.0, options.confidence)
     return {
+        "accuracy": {"accuracy": right.value, "low": right.low, "high": right.high},
         "confidence": options.confidence,
         "gold": int(data.sample.rows.sum()),
         "rows": rows,

@@ -137,8 +137,18 @@ def drawn(session: Session, options: SampleOptions) -> Sample:
         for row, chance in zip(found.rows.tolist(), found.chances.tolist(), strict=True):
             chances[row] = chance
         native = frames.attach(frame, {column + SUFFIX: chances}, None, {column + SUFFIX: "float"})
+        session.note(frame, column, "sample", _described(options, len(found.rows), len(frame)))
         frame, rows = replace(frame, native=native), found.rows.tolist()
     return Sample(frame, column, rows, _review(session, frame, column, text, rows, options))
+
+
+def _described(options: SampleOptions, rows: int, of: int) -> dict[str, Any]:
+    """The design of a sample, for ``methods()``."""
+    by = options.by if isinstance(options.by, str) else ", ".join(options.by or ())
+    design = f"equally from each group of {by}" if by else "at random"
+    if options.lean:
+        design += ", with more rows where the model was unsure"
+    return {"rows": rows, "of": of, "design": design, "seed": options.random_state, "blind": options.blind}
 
 
 def _drawn_before(frame: Frame, column: str, options: SampleOptions) -> list[int]:
