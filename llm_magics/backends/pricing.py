@@ -8,12 +8,13 @@ before all of them. An unknown name has no price: None, no guess. Nothing here u
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from llm_magics.core.types import FREE, Price, Usage
+from llm_magics.core.types import FREE, NO_USAGE, Price, Usage
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo
@@ -187,6 +188,30 @@ def total_usage(several: Iterable[Usage]) -> Usage:
         cost=None if None in costs else sum(c for c in costs if c is not None),
         estimated=any(usage.estimated for usage in several),
     )
+
+
+def split_usage(usage: Usage, weights: Sequence[int]) -> list[Usage]:
+    """``usage`` in parts proportional to ``weights``; the parts add up to the whole."""
+    if len(weights) == 1 or usage is NO_USAGE:
+        return [usage] * len(weights)
+    total = sum(weights) or len(weights)
+    upto = list(itertools.accumulate(weights)) if sum(weights) else list(range(1, len(weights) + 1))
+    given, made, cached = (
+        _parts(whole, upto, total)
+        for whole in (usage.input_tokens, usage.output_tokens, usage.cached_input_tokens)
+    )
+    before = [0, *upto[:-1]]
+    costs = [
+        None if usage.cost is None else usage.cost * (b - a) / total
+        for a, b in zip(before, upto, strict=True)
+    ]
+    return [Usage(*parts, usage.estimated) for parts in zip(given, made, cached, costs, strict=True)]
+
+
+def _parts(whole: int, upto: Sequence[int], total: int) -> list[int]:
+    """Integers that add up to ``whole``, by the running sums ``upto`` of ``total``."""
+    marks = [0, *(round(whole * mark / total) for mark in upto)]
+    return [b - a for a, b in itertools.pairwise(marks)]
 
 
 def context_window(namespace: str, model: str) -> int | None:

@@ -18,10 +18,11 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
+from llm_magics.backends.pricing import split_usage
 from llm_magics.backends.pricing import total_usage as summed
 from llm_magics.core.errors import BadRequest
 from llm_magics.core.types import NO_USAGE, Message, OneOf, Request, Response, ResponseFormat, Schema, Usage
-from llm_magics.engine.retries import OnOutcomes, Outcome, Reply, Retrier, split_usage
+from llm_magics.engine.retries import OnOutcomes, Outcome, Reply, Retrier
 from llm_magics.text.json_parsing import parse_json, strip_thinking_and_fences
 
 RULE = (

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import copy
 import dataclasses
-import itertools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
 from llm_magics.backends.base import Backend
-from llm_magics.backends.pricing import priced
+from llm_magics.backends.pricing import priced, split_usage
 from llm_magics.core.errors import BadRequest, BudgetExceeded, LLMError, MalformedAnswer, RateLimited, Timeout
 from llm_magics.core.limits import DEFAULT_LIMITS, LONGEST_PAUSE, Permit, RateLimiter, backoff_seconds
 from llm_magics.core.types import NO_USAGE, Embedding, Limits, Request, Response, Usage, Vector
@@ -197,30 +196,6 @@ def embedding_responses(embedding: Embedding, requests: Sequence[Request]) -> li
         Response(vector=vector, usage=usage, model=embedding.model, notes=embedding.notes)
         for vector, usage in zip(embedding.vectors, shares, strict=True)
     ]
-
-
-def split_usage(usage: Usage, weights: Sequence[int]) -> list[Usage]:
-    """``usage`` in parts proportional to ``weights``; the parts add up to the whole."""
-    if len(weights) == 1 or usage is NO_USAGE:
-        return [usage] * len(weights)
-    total = sum(weights) or len(weights)
-    upto = list(itertools.accumulate(weights)) if sum(weights) else list(range(1, len(weights) + 1))
-    given, made, cached = (
-        _parts(whole, upto, total)
-        for whole in (usage.input_tokens, usage.output_tokens, usage.cached_input_tokens)
-    )
-    before = [0, *upto[:-1]]
-    costs = [
-        None if usage.cost is None else usage.cost * (b - a) / total
-        for a, b in zip(before, upto, strict=True)
-    ]
-    return [Usage(*parts, usage.estimated) for parts in zip(given, made, cached, costs, strict=True)]
-
-
-def _parts(whole: int, upto: Sequence[int], total: int) -> list[int]:
-    """Integers that add up to ``whole``, by the running sums ``upto`` of ``total``."""
-    marks = [0, *(round(whole * mark / total) for mark in upto)]
-    return [b - a for a, b in itertools.pairwise(marks)]
 
 
 def _refused_whole(outcomes: Sequence[Outcome]) -> bool:

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_magics.backends.base import Backend
+from llm_magics.backends.pricing import split_usage
 from llm_magics.core.errors import (
     AnswerError,
     AuthError,
@@ -47,7 +48,6 @@ from llm_magics.core.types import (
 )
 from llm_magics.engine.deduplication import WorkItem
 from llm_magics.engine.engine import Engine
-from llm_magics.engine.retries import split_usage
 from llm_magics.engine.task import Parsed, Target
 from llm_magics.engine.worker_pool import ALIKE, EarlyFailures, Options
 from llm_magics.store.responses import ResponseStore

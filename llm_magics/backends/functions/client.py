@@ -15,6 +15,7 @@ from llm_magics.backends.base import BatchBackend, Secrets
 from llm_magics.backends.error_mapping import from_exception
 from llm_magics.backends.functions.calling import Caller, Shape, copy_import
 from llm_magics.backends.openai import parsing
+from llm_magics.backends.similarity.labels import SimilarityLabels
 from llm_magics.backends.threads import in_thread
 from llm_magics.core.errors import (
     LLMError,
@@ -82,6 +83,7 @@ class CustomBackend(BatchBackend):
         self.target: Any = options.get("target") or Handle(spec.model)
         self._call = Caller(self.fn, self.name) if self.fn else None
         self._embed = Caller(self.embed_fn, self.name) if self.embed_fn else None
+        self._labels = SimilarityLabels(self.name, self.embed)
         self._ready = self.setup_fn is None
         self._setting_up = threading.Lock()
         self._notes: tuple[str, ...] = ()
@@ -91,9 +93,10 @@ class CustomBackend(BatchBackend):
         batch = int(options.get("batch_size") or BATCH)
         return Capabilities(
             text=self.fn is not None,
+            one_of=self.fn is None,
             embed=self.embed_fn is not None,
             max_concurrency=self.limits.concurrency or 64,
-            batch_size=batch if self.shape.argument == "prompts" else 1,
+            batch_size=batch if self.fn is None or self.shape.argument == "prompts" else 1,
             embed_batch=batch,
             context_window=options.get("context_window"),
             parameters=self.shape.names,
@@ -104,9 +107,12 @@ class CustomBackend(BatchBackend):
         await self._set_up()
 
     async def complete_many(self, requests: Sequence[Request]) -> list[Response | LLMError]:
-        """One call for a function of ``prompts``, calls side by side for any other."""
+        """One call for a function of ``prompts``, calls side by side for any other.
+
+        Where there is only a function of vectors, labels come from those.
+        """
         if self._call is None:
-            raise Unsupported(f"{self.name} gives no text.", hint="%llm_config add NAME --call FN")
+            return await self._labels.complete_many(requests)
         try:
             await self._set_up()
         except LLMError as error:

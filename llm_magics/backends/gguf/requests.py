@@ -52,7 +52,7 @@ async def answer(model: LocalModel, request: Request) -> Response:
     wanted = request.response_format
     if not model.writes:
         if isinstance(wanted, OneOf):
-            return await label_by_nearness(model, request, wanted)
+            return await label_by_nearness(model, request)
         raise Unsupported(
             f"{model.path.name} only embeds.", hint="It can embed, label and find concepts; not write."
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from llm_magics.backends.base import Listener, Secrets, listener
 from llm_magics.backends.google import wire
 from llm_magics.backends.google.errors import SIGN_IN, fault
 from llm_magics.backends.sdk import SDKBackend
+from llm_magics.backends.similarity.labels import SimilarityLabels
 from llm_magics.backends.threads import in_thread
 from llm_magics.core.errors import ConnectionLost, LLMError, MalformedAnswer, MissingKey, MissingPackage
 from llm_magics.core.types import BackendSpec, Capabilities, Embedding, Request, Response, Usage
@@ -22,13 +24,16 @@ LOCATION = "global"
 GEMINI_BATCH = 100
 """Texts the Gemini API embeds in one call."""
 
+_EMBEDS = re.compile(r"embed", re.IGNORECASE)
+
 
 class GoogleBackend(SDKBackend):
     """Gemini models: ``gemini::`` with an API key, ``vertex::`` with a project and its credentials.
 
     ``spec.options``: ``project`` and ``location`` (Vertex), ``credentials`` (an object of google-auth;
     without it the application-default credentials), ``api_version``, ``task_type`` of embeddings
-    (``CLUSTERING``, ``SEMANTIC_SIMILARITY``, ...). Labels are served as an enum, with probabilities
+    (``CLUSTERING``, ``SEMANTIC_SIMILARITY``, ...), ``embeddings`` (True for a model that only embeds, where
+    its name doesn't tell). Labels are served as an enum, with probabilities
     where the model gives log-probabilities; schemas by ``response_json_schema``. Parameters that the
     API has under its own name (``thinking_config``, ``safety_settings``) are passed on.
     """
@@ -47,6 +52,12 @@ class GoogleBackend(SDKBackend):
     def __init__(self, spec: BackendSpec, secrets: Secrets | None = None) -> None:
         super().__init__(spec, secrets)
         self.is_vertex = spec.namespace == "vertex"
+        self.embeds = bool(spec.options.get("embeddings", _EMBEDS.search(spec.model)))
+        if self.embeds:
+            self.capabilities = Capabilities(
+                text=False, one_of=True, embed=True, embed_batch=GEMINI_BATCH, batch_size=GEMINI_BATCH
+            )
+        self._labels = SimilarityLabels(self.name, self.embed)
         self._fields: frozenset[str] = frozenset()
         if self.is_vertex:
             self.base_url = spec.base_url or f"vertex:{self._project()}/{self._location()}"
@@ -57,6 +68,8 @@ class GoogleBackend(SDKBackend):
 
     async def complete(self, request: Request) -> Response:
         """One response. Fields that the model refuses are left out from then on, with a note."""
+        if self.embeds:
+            return await self._labels.complete(request)
         client = await self._open()
         began = time.perf_counter()
         for _ in range(len(wire.LESSONS) + 1):
@@ -77,6 +90,12 @@ class GoogleBackend(SDKBackend):
             for name in wire.unsupported(request.parameters, self._fields)
         )
         return replace(made, latency=time.perf_counter() - began, notes=notes)
+
+    async def complete_many(self, requests: Sequence[Request]) -> list[Response | LLMError]:
+        """Responses in order; the labels of an embedding model come from few requests to the API."""
+        if self.embeds:
+            return await self._labels.complete_many(requests)
+        return await super().complete_many(requests)
 
     def _learn(self, error: Exception, config: dict[str, Any]) -> bool:
         """Learn from the refusal of a field; False where it is no such refusal."""

@@ -20,6 +20,7 @@ from llm_magics.backends.huggingface.generation import PARAMETERS
 from llm_magics.backends.in_kernel.label_trie import LINE_END, as_continued, over_half, question
 from llm_magics.backends.in_kernel.model_cache import Key, cache
 from llm_magics.backends.in_kernel.truncation import with_truncation
+from llm_magics.backends.similarity.labels import SimilarityLabels
 from llm_magics.backends.threads import in_thread
 from llm_magics.core.errors import ContextOverflow, LLMError, NotFound, Overloaded, Unsupported
 from llm_magics.core.prompt_formats import is_completion
@@ -82,6 +83,7 @@ class TransformersBackend(BatchBackend):
         self.batch = int(spec.options.get("batch_size") or BATCH)
         self.limits = _patient(spec.limits, self.batch)
         self.capabilities = _capabilities(self.embeds, self.batch)
+        self._labels = SimilarityLabels(self.name, self.embed)
         self._tries: dict[Any, Any] = {}
         self._continues = _without_template(Path(self.model).expanduser())
 
@@ -100,7 +102,7 @@ class TransformersBackend(BatchBackend):
     async def complete_many(self, requests: Sequence[Request]) -> list[Response | LLMError]:
         """Responses in order; rows with the same format and parameters share a batch."""
         if self.embeds:
-            raise Unsupported(f"{self.name} only embeds.", hint="Name a text model for this task.")
+            return await self._labels.complete_many(requests)
         began = time.perf_counter()
         outcomes: list[Response | LLMError] = await self._with_model(
             lambda model, stopped: self._answers(model, requests, stopped)
@@ -362,7 +364,10 @@ def _is_embedder(spec: BackendSpec) -> bool:
 
 def _capabilities(embeds: bool, batch: int) -> Capabilities:
     if embeds:
-        return Capabilities(text=False, embed=True, embed_batch=max(64, batch), max_concurrency=1)
+        size = max(64, batch)
+        return Capabilities(
+            text=False, one_of=True, embed=True, embed_batch=size, batch_size=size, max_concurrency=1
+        )
     names = PARAMETERS | {"prompt_format", "prompt_formatting_fn"}
     return Capabilities(one_of=True, logprobs=True, max_concurrency=2, batch_size=batch, parameters=names)
 

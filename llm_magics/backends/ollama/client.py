@@ -16,6 +16,7 @@ from llm_magics.backends.openai.authentication import Authentication
 from llm_magics.backends.openai.client import OpenAIBackend
 from llm_magics.backends.openai.presets import endpoint
 from llm_magics.backends.openai.wire import encode
+from llm_magics.backends.similarity.labels import SimilarityLabels
 from llm_magics.core.errors import ConnectionLost, LLMError, MalformedAnswer, ModelLoadError, ModelNotFound
 from llm_magics.core.types import FREE, BackendSpec, Capabilities, Embedding, Request, Response, Usage
 
@@ -54,6 +55,7 @@ class OllamaBackend(Backend):
         self.price = spec.price or FREE
         self.batch = int(spec.options.get("batch_size") or EMBED_BATCH)
         self.capabilities = _capabilities(spec.model, self.batch)
+        self._labels = SimilarityLabels(self.name, self.embed)
         self._pulling: asyncio.Task[None] | None = None
         self._progress = ""
 
@@ -69,12 +71,20 @@ class OllamaBackend(Backend):
 
     async def complete(self, request: Request) -> Response:
         """One response; raises ModelNotFound with the pull command where the server lacks the model."""
+        if not self.capabilities.text:
+            return await self._labels.complete(request)
         began = time.perf_counter()
         route, body, notes = wire.body(request, self.model, self.name)
         heard = listener(request)
         pieces = OllamaPieces(heard, self.endpoint.host) if heard is not None else None
         whole = await self._post(route, {**body, "stream": pieces is not None}, pieces)
         return wire.response(request, whole, self.endpoint.host, time.perf_counter() - began, notes)
+
+    async def complete_many(self, requests: Sequence[Request]) -> list[Response | LLMError]:
+        """Responses in order; the labels of an embedding model come from few requests to the server."""
+        if not self.capabilities.text:
+            return await self._labels.complete_many(requests)
+        return await super().complete_many(requests)
 
     async def embed(self, texts: Sequence[str]) -> Embedding:
         """The vectors; a text that is too long is refused, not truncated."""
@@ -192,7 +202,7 @@ class OllamaBackend(Backend):
 def _capabilities(model: str, batch: int) -> Capabilities:
     """An embedding model is known by its name."""
     if any(word in model.lower() for word in _EMBEDDERS):
-        return Capabilities(text=False, embed=True, embed_batch=batch)
+        return Capabilities(text=False, one_of=True, embed=True, embed_batch=batch, batch_size=batch)
     names = frozenset(wire.WORDS) | wire.OPTIONS | wire.BESIDE | wire.OURS
     return Capabilities(
         one_of=True,

@@ -17,6 +17,7 @@ from llm_magics.backends.openai.authentication import Authentication
 from llm_magics.backends.openai.capabilities import LearnedCapabilities, not_sent
 from llm_magics.backends.openai.presets import PRESETS, Endpoint, endpoint, endpoint_of
 from llm_magics.backends.openai.rate_limit_headers import rate_limits
+from llm_magics.backends.similarity.labels import SimilarityLabels
 from llm_magics.core.errors import BadRequest, LLMError
 from llm_magics.core.prompt_formats import prompt_of
 from llm_magics.core.types import (
@@ -63,8 +64,9 @@ class OpenAIBackend(Backend):
         self.batch = int(spec.options.get("batch_size") or self.endpoint.preset.batch)
         self.embeds = bool(spec.options.get("embeddings", _EMBEDS.search(spec.model)))
         self.capabilities = (
-            Capabilities(text=False, embed=True, batch_size=self.batch) if self.embeds else _TEXT
+            Capabilities(text=False, one_of=True, embed=True, batch_size=self.batch) if self.embeds else _TEXT
         )
+        self._labels = SimilarityLabels(self.name, self.embed)
         self._headers: Mapping[str, str] = EMPTY
         self._facts: Mapping[str, float] | None = EMPTY
         self._unsupported: tuple[Mapping[str, Any], int, tuple[str, ...]] = (EMPTY, -1, ())
@@ -78,6 +80,8 @@ class OpenAIBackend(Backend):
         """The model's answer to ``request``; raises MissingKey and every kind of BackendError."""
         if isinstance(request.response_format, Vector):
             return await self._vector(request)
+        if self.embeds:
+            return await self._labels.complete(request)
         started = time.perf_counter()
         prompt = prompt_of(request)
         heard = listener(request)
@@ -91,6 +95,12 @@ class OpenAIBackend(Backend):
         reply, learnt = await self._ask(route, body, fields, request.response_format.canonical, pieces)
         notes = tuple(dict.fromkeys(learnt + self.unsupported(request.parameters)))
         return self._read(request, reply, time.perf_counter() - started, notes)
+
+    async def complete_many(self, requests: Sequence[Request]) -> list[Response | LLMError]:
+        """Responses in order; the labels of an embedding model come from few requests to the host."""
+        if self.embeds:
+            return await self._labels.complete_many(requests)
+        return await super().complete_many(requests)
 
     async def embed(self, texts: Sequence[str]) -> Embedding:
         """Vectors of the texts, each in full, in as few requests as ``batch_size`` allows."""

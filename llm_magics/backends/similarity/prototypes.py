@@ -147,10 +147,10 @@ class Prototypes:
         import numpy as np
 
         none = np.array([means_none(choice) for choice in choices])
-        points = np.where(none[:, None], 0, _points(choices, space)) / space.temperature
+        own = np.where(none[:, None], 0, points(choices, space)) / space.temperature
         none_level = _greatest_by_chance(len(choices), space) / space.temperature
         levels = np.where(none, none_level, 0).astype(np.float32)
-        learnt = _learn(points.astype(np.float32), levels, _lessons(choices, space))
+        learnt = _learn(own.astype(np.float32), levels, _lessons(choices, space))
         return cls(tuple(choice.name for choice in choices), learnt.T.copy(), levels, none_level)
 
     def logits(self, vectors: Vectors) -> Vectors:
@@ -189,7 +189,7 @@ def _greatest_by_chance(k: int, space: Space) -> float:
     return space.level + space.spread * math.sqrt(2 * math.log(max(2, k)))
 
 
-def _points(choices: Sequence[Choice], space: Space) -> Vectors:
+def points(choices: Sequence[Choice], space: Space) -> Vectors:
     """Unit vectors of the choices' own words, shape (k, d)."""
     import numpy as np
 
@@ -199,10 +199,10 @@ def _points(choices: Sequence[Choice], space: Space) -> Vectors:
         flat = space.embed([view for each in several for view in each])
         return unit(np.add.reduceat(flat, ends, axis=0))
     bare = np.array([not choice.description for choice in choices])
-    points = space.embed([_whole(choice) for choice in choices])
+    made = space.embed([_whole(choice) for choice in choices])
     if bare.any():
-        points[bare] = unit(points[bare] + space.neighbours(points[bare], NEIGHBOURS))
-    return points
+        made[bare] = unit(made[bare] + space.neighbours(made[bare], NEIGHBOURS))
+    return made
 
 
 @dataclass(frozen=True)
