@@ -83,7 +83,7 @@ class TransformersBackend(BatchBackend):
         self.batch = int(spec.options.get("batch_size") or BATCH)
         self.limits = _patient(spec.limits, self.batch)
         self.capabilities = _capabilities(self.embeds, self.batch)
-        self._labels = SimilarityLabels(self.name, self.embed)
+        self._by_similarity = SimilarityLabels(self.name, self.embed)
         self._tries: dict[Any, Any] = {}
         self._continues = _without_template(Path(self.model).expanduser())
 
@@ -102,7 +102,7 @@ class TransformersBackend(BatchBackend):
     async def complete_many(self, requests: Sequence[Request]) -> list[Response | LLMError]:
         """Responses in order; rows with the same format and parameters share a batch."""
         if self.embeds:
-            return await self._labels.complete_many(requests)
+            return await self._by_similarity.complete_many(requests)
         began = time.perf_counter()
         outcomes: list[Response | LLMError] = await self._with_model(
             lambda model, stopped: self._answers(model, requests, stopped)

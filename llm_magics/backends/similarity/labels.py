@@ -80,7 +80,8 @@ class SimilarityLabels:
         if key in self._ready:
             return self._ready[key], NO_USAGE
         making = self._making.get(key)
-        if making is not None and making.get_loop() is asyncio.get_running_loop():
+        here = asyncio.get_running_loop()
+        if making is not None and not making.done() and making.get_loop() is here:
             return (await asyncio.shield(making))[0], NO_USAGE
         self._making[key] = making = asyncio.create_task(self._made(form))
         try:

@@ -59,17 +59,23 @@ _NONE_MEANS = re.compile(r"\bnone of (the|these|those|them)\b", re.IGNORECASE)
 
 
 class Space(Protocol):
-    """A vector space of texts: unit vectors, and what their cosines mean.
+    """A vector space of texts: unit vectors, and what their cosines mean."""
 
-    ``temperature`` makes cosines probabilities. Cosines of unrelated texts have the mean ``level`` and the
-    standard deviation ``spread``. ``several_views`` says that texts are read as sentences, so that a choice
-    is the mean of several of them.
-    """
+    @property
+    def temperature(self) -> float:
+        """What cosines are divided by before the softmax makes them probabilities."""
 
-    temperature: float
-    level: float
-    spread: float
-    several_views: bool
+    @property
+    def level(self) -> float:
+        """The mean cosine of unrelated texts."""
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation of the cosines of unrelated texts."""
+
+    @property
+    def several_views(self) -> bool:
+        """Whether texts are read as sentences, so that a choice is the mean of several texts."""
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors of shape (n, d); zeros for a text without words."""
