@@ -83,9 +83,39 @@ async def test_labels_are_scored_exactly(writer, folder, scoring):
         assert sum(out[0].scores.values()) == pytest.approx(1.0)
 
 
-def _naive(model, words, text, *, joint):
+async def test_shared_instructions_are_evaluated_once_and_change_no_score(writer, folder):
+    """Long instructions, two batches; the second finds the keys and values of the first."""
+    model, words = plain(folder)
+    rules = "Label the text. The service is down, the box was broken, refund the invoice. " * 3
+    rows = [ask(text, LABELS, system=rules) for text in (*TEXTS, "refund")]
+    first, second = await writer.complete_many(rows[:4]), await writer.complete_many(rows[4:])
+    with cache().use(writer._key(), writer._load) as loaded:
+        tokens, kept = loaded.beginning
+        assert kept.get_seq_length() == len(tokens) > 40
+    for text, answer in zip((*TEXTS, "refund"), (*first, *second), strict=True):
+        assert answer.scores == pytest.approx(
+            _naive(model, words, text, joint=False, system=rules), rel=1e-3, abs=1e-6
+        )
+
+
+async def test_a_model_with_a_sliding_window_is_scored_in_full(tmp_path, model_cache):
+    """Padding would count as text there, so that nothing is shared; every score is exact."""
+    from tests.backends.torch_models import build_windowed
+
+    folder = build_windowed(tmp_path / "windowed")
+    backend = TransformersBackend(BackendSpec("transformers", str(folder)))
+    model, words = plain(folder)
+    for text, answer in zip(
+        TEXTS, await backend.complete_many([ask(text, LABELS) for text in TEXTS]), strict=True
+    ):
+        assert answer.scores == pytest.approx(_naive(model, words, text, joint=False), rel=1e-3, abs=1e-6)
+    with cache().use(backend._key(), backend._load) as loaded:
+        assert loaded.beginning is None
+
+
+def _naive(model, words, text, *, joint, system="Label the text."):
     """One forward pass a label, over its whole text."""
-    turns = [{"role": "system", "content": "Label the text."}, {"role": "user", "content": text}]
+    turns = [{"role": "system", "content": system}, {"role": "user", "content": text}]
     prompt = words.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
     start = words(prompt, add_special_tokens=False).input_ids
     paths = {n: [*words(prompt + n, add_special_tokens=False).input_ids[len(start) :], words.eos_token_id]

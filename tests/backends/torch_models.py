@@ -57,6 +57,32 @@ def build_writer(folder: Path, context: int = 512) -> Path:
     return folder
 
 
+def build_windowed(folder: Path) -> Path:
+    """A Mistral of two layers that looks back at 24 tokens."""
+    import torch
+    from transformers import MistralConfig, MistralForCausalLM
+
+    torch.manual_seed(0)
+    words = tokenizer()
+    config = MistralConfig(
+        vocab_size=len(words),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        sliding_window=24,
+        initializer_range=0.5,
+        eos_token_id=words.eos_token_id,
+        pad_token_id=words.pad_token_id,
+        bos_token_id=None,
+    )
+    MistralForCausalLM(config).save_pretrained(folder)
+    words.save_pretrained(folder)
+    return folder
+
+
 def build_embedder(folder: Path, longest: int = 32) -> Path:
     """A sentence-transformers model: a BERT of one layer with mean pooling."""
     import torch

@@ -58,6 +58,8 @@ class Writer:
             self.model: Any = model.from_pretrained(name, dtype=options.dtype or "auto", **hub)
         self.model.to(device).eval()
         self.device = self.model.device
+        self.beginning: tuple[list[int], Any] | None = None
+        """The tokens that the newest prompts began with, and their keys and values."""
 
     @property
     def context(self) -> int:
@@ -72,7 +74,7 @@ class Writer:
     def close(self) -> None:
         """Wait for the running call, then free the weights."""
         with self.lock:
-            self.model = None
+            self.model = self.beginning = None
         free(self.torch)
 
 

@@ -1,9 +1,13 @@
-"""Exact label scores: every path of the label trie behind every prompt, in one padded batch."""
+"""Exact label scores: the paths of the label trie behind every prompt, in padded batches.
+
+Where the model's memory can branch, the beginning that all prompts share is evaluated once and kept for the
+next batch, and each row's text once for all its labels. Else every path is evaluated in full.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,22 +49,30 @@ class Labels:
 
 def scores(writer: Writer, prompts: Sequence[Prompt], labels: Labels) -> list[list[float]]:
     """Each prompt's label probabilities, in the labels' order."""
+    from llm_magics.backends.huggingface import shared_prefix
+
+    read = shared_prefix.node_logits if shared_prefix.can_branch(writer) else _in_full
+    found: list[dict[int, Any]] = [{} for _ in prompts]
+    for row, output, logits in read(writer, prompts, labels.branches):
+        node = labels.branches.order[output]
+        found[row][node] = labels.trie.read(node, logits, labels.joint)
+    return [[math.exp(total) for total in labels.trie.totals(each)] for each in found]
+
+
+def _in_full(writer: Writer, prompts: Sequence[Prompt], branches: Branches) -> Iterator[tuple[int, int, Any]]:
+    """The logits at each prompt's nodes, every path behind its whole prompt: (row, output, logits)."""
     import numpy as np
 
     sequences: list[tuple[Any, dict[int, int]]] = []
     owner: list[int] = []
     for row, prompt in enumerate(prompts):
-        for found in paths(labels.branches.behind(np.asarray(prompt.ids, np.int32))):
+        for found in paths(branches.behind(np.asarray(prompt.ids, np.int32))):
             if found[1] or not sequences:
                 sequences.append(found)
                 owner.append(row)
-    pieces: list[dict[int, Any]] = [{} for _ in prompts]
     for number, logits in _evaluate(writer, sequences):
         for place, row_logits in logits.items():
-            output = sequences[number][1][place]
-            node = labels.branches.order[output]
-            pieces[owner[number]][node] = labels.trie.read(node, row_logits, labels.joint)
-    return [[math.exp(total) for total in labels.trie.totals(each)] for each in pieces]
+            yield owner[number], sequences[number][1][place], row_logits
 
 
 def odds(writer: Writer, prompts: Sequence[Prompt], yes: list[int], no: list[int]) -> list[float]:

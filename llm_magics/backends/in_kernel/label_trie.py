@@ -244,8 +244,6 @@ def paths(tree: Tree) -> list[tuple[NDArray[Any], dict[int, int]]]:
     """Every leaf's whole path of tokens, with the outputs it computes: output number by place in the path.
 
     For models whose memory can't branch; an output on a shared stretch is computed by its first path.
-
-    For models whose memory can't branch; an output on a shared stretch is computed by its first path.
     """
     import numpy as np
 
