@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from llm_magics.tasks.agreement.agreement import agreement as agreement
     from llm_magics.tasks.chat.plan import chat as chat
     from llm_magics.tasks.chat.plan import chat_async as chat_async
+    from llm_magics.tasks.codebook.codebook import Codebook as Codebook
+    from llm_magics.tasks.codebook.codebook import codebook as codebook
     from llm_magics.tasks.concepts.concept_set import ConceptSet as ConceptSet
     from llm_magics.tasks.concepts.pipeline import concepts as concepts
     from llm_magics.tasks.embed.plan import embed as embed
@@ -119,6 +121,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "llm_magics.tasks.label.evaluation.evaluation": ("evaluate",),
     "llm_magics.tasks.measure.measure": ("measure",),
     "llm_magics.tasks.sample.sample": ("sample",),
+    "llm_magics.tasks.codebook.codebook": ("Codebook", "codebook"),
     "llm_magics.tasks.agreement.agreement": ("agreement",),
 }
 """Module -> the public names it has; a module is imported when one of its names is first asked for."""

@@ -16,6 +16,7 @@ from llm_magics.options.option import add_flags
 from llm_magics.options.run_options import RunOptions
 from llm_magics.tasks.agreement.options import AgreementOptions
 from llm_magics.tasks.chat.options import ChatOptions
+from llm_magics.tasks.codebook.options import CodebookOptions
 from llm_magics.tasks.concepts.options import ConceptsOptions
 from llm_magics.tasks.embed.options import EmbedOptions
 from llm_magics.tasks.extract.options import ExtractOptions
@@ -151,6 +152,14 @@ _TABLE: Sequence[Command] = (
     ),
     Command(
         "measure", "The share of each label, corrected by gold rows, with intervals.", "none", MeasureOptions
+    ),
+    Command(
+        "codebook",
+        "Label definitions as versions, with the accuracy of each.",
+        "none",
+        CodebookOptions,
+        argument=Argument("words", "VERB ...", "show | diff A B | improve | use V | save FILE", count="*"),
+        data=False,
     ),
     Command(
         "agreement",

@@ -155,7 +155,10 @@ def _last_or_methods(cell: Cell) -> Any:
     if what not in (None, "methods"):
         raise NotFound.among("part of the last run", what, ["methods"], hint="%llm last shows the run.")
     run = _last(cell)
-    return run if what is None else run.methods()
+    if what is None:
+        return run
+    findings.note_codebooks(cell.session)
+    return run.methods()
 
 
 def _review(cell: Cell) -> Any:
@@ -242,6 +245,7 @@ HANDLERS: dict[str, Callable[[Cell], Any]] = {
     "review": _review,
     "sample": findings.sample,
     "measure": findings.measure,
+    "codebook": findings.codebook,
     "agreement": findings.agreement,
     "jobs": _jobs,
     "stop": _stop,

@@ -28,7 +28,7 @@ FLOORS: tuple[str, ...] = (
     "runs",
     "tasks.embed tasks.generate tasks.extract tasks.judge",
     "tasks.chat tasks.label",
-    "tasks.agreement tasks.measure",
+    "tasks.agreement tasks.measure tasks.codebook",
     "tasks.sample",
     "tasks.concepts",
     "testing",
