@@ -56,17 +56,22 @@ def line(text: Any, *, dim: bool = False) -> str:
     return f"<div{' class=dim' if dim else ''}>{escape(text)}</div>"
 
 
-def marked(text: str, quote: str, most: int = 1500) -> str:
-    """The text with the quote in it marked, cut around the quote where it is long."""
+def parts_of(text: str, quote: str, most: int = 1500) -> list[str]:
+    """The text cut to ``most`` characters, as [before, quote, after] where the quote stands in it."""
     start = text.casefold().find(quote.casefold()) if quote.strip() else -1
     if start < 0 or len(text.casefold()) != len(text):
-        return escape(cut(text, most))
+        return [cut(text, most)]
     end = start + len(quote)
     first = max(0, start - max(0, (most - len(quote)) // 2))
     last = min(len(text), max(end, first + most))
     before = ("…" if first else "") + text[first:start]
-    behind = text[end:last] + ("…" if last < len(text) else "")
-    return f"{escape(before)}<mark>{escape(text[start:end])}</mark>{escape(behind)}"
+    return [before, text[start:end], text[end:last] + ("…" if last < len(text) else "")]
+
+
+def marked(text: str, quote: str, most: int = 1500) -> str:
+    """The text with the quote in it marked, cut around the quote where it is long."""
+    before, *rest = map(escape, parts_of(text, quote, most))
+    return f"{before}<mark>{rest[0]}</mark>{rest[1]}" if rest else before
 
 
 def table(heads: Sequence[Any], rows: Iterable[Sequence[Any]], *, caption: str = "", numbers: int = 1) -> str:

@@ -1,8 +1,6 @@
-"""Colours for light and dark, each with a symbol beside it; and a probe that tells which theme is on."""
+"""Colours for light and dark, each with a symbol beside it."""
 
 from __future__ import annotations
-
-from typing import Any
 
 COLOURS: tuple[str, ...] = (
     "#0066aa",
@@ -33,46 +31,13 @@ def colour(n: int) -> str:
 
 
 def shape(n: int) -> int:
-    """Which of the shapes the n-th concept has; colour and shape together tell 64 concepts apart."""
-    return 0 if n < 0 else (n + n // len(SYMBOLS)) % len(SYMBOLS)
+    """Which of the shapes the n-th concept has; colour and shape together tell 64 concepts apart.
+
+    The first eight are circles: on a map their names stand beside them, and one shape is calmer than eight.
+    """
+    return 0 if n < 0 else n // len(SYMBOLS) % len(SYMBOLS)
 
 
 def glyph(n: int) -> str:
     """That symbol as a character."""
     return "·" if n < 0 else GLYPHS[shape(n)]
-
-
-_PROBE = """
-export default { render({ model, el }) {
-  el.style.display = "none";
-  const tell = () => {
-    const body = document.body, data = body.dataset;
-    let dark = matchMedia("(prefers-color-scheme: dark)").matches;
-    if (data.jpThemeLight !== undefined) dark = data.jpThemeLight === "false";
-    else if (data.vscodeThemeKind) dark = data.vscodeThemeKind.includes("dark");
-    else if (document.documentElement.getAttribute("theme")) {
-      dark = document.documentElement.getAttribute("theme") === "dark";
-    }
-    model.set("theme", dark ? "dark" : "light"); model.save_changes();
-  };
-  const watch = new MutationObserver(tell);
-  watch.observe(document.body, { attributes: true });
-  watch.observe(document.documentElement, { attributes: true });
-  tell();
-  return () => watch.disconnect();
-} };
-"""
-
-
-def probe() -> Any:
-    """An invisible widget whose ``theme`` is ``light`` or ``dark`` and follows the front end."""
-    import anywidget
-    import traitlets
-
-    class ThemeProbe(anywidget.AnyWidget):
-        """Tells the theme of JupyterLab, Notebook, VS Code, Colab, or else of the system."""
-
-        _esm = _PROBE
-        theme = traitlets.Unicode("light").tag(sync=True)
-
-    return ThemeProbe()

@@ -25,156 +25,264 @@ mine = {name: f"Is the text about {words}?" for name, words in topics.items()}
 CELLS = (PREPARE.strip(), "%llm concepts reviews.text --slice shop --concepts mine -o themes")
 
 
+FRAME = ".llmx-root .llmx-x-frame"
+DRAWN = "return document.querySelector('.js-plotly-plot')?.data?.[1]?.x?.length"
+"""How many documents the map draws."""
+
+
 def drag(page: Lab, spots: list[tuple[float, float]]) -> None:
-    """Press, move and release over the chart; spots are shares of its size from the middle."""
+    """Press, move and release over the map; spots are shares of its size from the middle."""
     from selenium.webdriver.common.action_chains import ActionChains
 
-    chart = page.find(".js-plotly-plot .nsewdrag")[0]
-    size = chart.rect
+    frame = page.find(FRAME)[0]
+    size = frame.rect
     moves = ActionChains(page.driver, duration=60)
     for i, (x, y) in enumerate(spots):
-        moves.move_to_element_with_offset(chart, int(x * size["width"]), int(y * size["height"]))
+        moves.move_to_element_with_offset(frame, int(x * size["width"]), int(y * size["height"]))
         if i == 0:
             moves.click_and_hold()
     moves.release().perform()
 
 
-def click_at(page: Lab, x: float, y: float) -> None:
-    """Click on a place in data coordinates."""
+def spot(page: Lab, row: int) -> tuple[int, int]:
+    """Where a document is on the map, from the middle of the frame."""
+    x, y = page.js(
+        "const plot = document.querySelector('.js-plotly-plot'), {x, y} = plot.data[1], l = plot._fullLayout;"
+        "return [l.xaxis.d2p(x[arguments[0]]) - l.width / 2, l.yaxis.d2p(y[arguments[0]]) - l.height / 2]",
+        row,
+    )
+    return int(x), int(y)
+
+
+def point_at(page: Lab, row: int, *, click: bool) -> None:
+    """Move the mouse to a document on the map, and click it."""
     from selenium.webdriver.common.action_chains import ActionChains
 
-    chart = page.find(".js-plotly-plot .nsewdrag")[0]
-    spot = page.js(
-        "const layout = document.querySelector('.js-plotly-plot')._fullLayout;"
-        "return [layout.xaxis.d2p(arguments[0]), layout.yaxis.d2p(arguments[1])]",
-        x,
-        y,
-    )
-    left, top = (int(at - chart.rect[side] / 2) for at, side in zip(spot, ("width", "height"), strict=True))
-    moves = ActionChains(page.driver)
-    moves.move_to_element_with_offset(chart, left - 2, top).pause(0.2).move_by_offset(2, 0).pause(0.3).click()
-    moves.perform()
+    page.js("document.querySelector('.llmx-x-names').style.visibility = 'hidden'")
+    x, y = spot(page, row)
+    moves = ActionChains(page.driver).move_to_element_with_offset(page.find(FRAME)[0], x - 3, y)
+    moves = moves.pause(0.2).move_by_offset(3, 0).pause(0.4)
+    (moves.click() if click else moves).perform()
+    page.js("document.querySelector('.llmx-x-names').style.visibility = ''")
 
 
-def choose(page: Lab, *numbers: int) -> None:
-    """Entries of the concept list."""
-    code = (
-        "const list = document.querySelector('.llmx-list select');"
-        "[...list.options].forEach((o, i) => { o.selected = arguments[0].includes(i); });"
-        "list.dispatchEvent(new Event('input', {bubbles: true}));"
-        "list.dispatchEvent(new Event('change', {bubbles: true}));"
-    )
-    page.js(code, list(numbers))
+def name_button(page: Lab, name: str) -> Any:
+    """A concept's row, by its name."""
+    return page.until(lambda: next((one for one in page.find(".llmx-x-name") if name in one.text), None))
 
 
-def type_in(page: Lab, selector: str, text: str) -> None:
-    page.find(selector)[0].send_keys(text)
+def act(page: Lab, label: str) -> None:
+    """A button of the explorer by its text or name."""
+
+    def button() -> Any:
+        return next(
+            (
+                one
+                for one in page.find(".llmx-root button")
+                if one.is_displayed() and label in (one.text.strip(), one.accessible_name)
+            ),
+            None,
+        )
+
+    page.js("arguments[0].click()", page.until(button))
 
 
-def the_page_is_loaded_again(page: Lab) -> None:
-    """With its kernel alive: map, theme and list are as they were; all has a name; nothing sends a chart away."""
-    page.open()
-    shown = "return document.querySelector('.js-plotly-plot')?.data?.[0]?.x?.length"
-    page.until(lambda: page.find(".llmx-list select") and page.js(shown) == 36)
-    assert page.js("return document.querySelector('.js-plotly-plot').layout.paper_bgcolor") == "rgba(0,0,0,0)"
-    assert page.find(".llmx-list select")[0].accessible_name == "Concepts"
-    bare = [
-        e.tag_name for e in page.find(".jupyter-widgets :is(select, input, button)") if not e.accessible_name
-    ]
-    assert not bare
-    titles = [button.get_attribute("data-title") for button in page.find(".modebar-btn")]
-    assert titles and not [title for title in titles if "hare" in title or "loud" in title]
+def field(page: Lab, label: str) -> Any:
+    """An input, select or text area by its name."""
+    found = ".llmx-root :is(input, select, textarea)"
+    return page.until(lambda: next((one for one in page.find(found) if one.accessible_name == label), None))
+
+
+def choose_option(page: Lab, label: str, text: str) -> None:
+    from selenium.webdriver.support.ui import Select
+
+    Select(field(page, label)).select_by_visible_text(text)
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.checklist("W1", "W2", "W5", "W6", "X10")
+@pytest.mark.checklist("W1", "W2", "W5", "W6", "W11", "X10")
 def test_a_person_explores_edits_exports_and_comes_back(tmp_path: Path) -> None:
-    """Open, lasso, click, merge, rename, add, score, undo, export, dark theme, reopen without a kernel."""
+    """By mouse: lasso, click, matrix, merge by dragging, rename, add, score, undo, export, dark, reopen."""
     with lab(tmp_path, CELLS) as page:
         page.run()
-        page.until(lambda: page.find(".llmx-list select") and page.find(".js-plotly-plot canvas"))
-        page.show(".llmx-list")
+        page.until(lambda: page.js(DRAWN) == 36 and page.find(".llmx-x-mapname"))
+        page.js("document.querySelector('.llmx-root').scrollIntoView({block: 'start'})")
         page.expect("len(themes)", "3")
-        name_box = ".widget-text input:not([placeholder='search'])"
+        assert "3 concepts in 36 documents" in page.text()
+        assert page.text().count("Is the text about parcel") == 1, "one thing once: the twin is out of sight"
 
-        page.press("Lasso")
-        page.expect("themes.explorer.figure.layout.dragmode", "lasso")
-        page.until(
-            lambda: (
-                page.js("return document.querySelector('.js-plotly-plot')._fullLayout.dragmode") == "lasso"
-            )
-        )
-        drag(page, [(-0.49, -0.48), (0.49, -0.48), (0.49, 0.48), (-0.49, 0.48), (-0.49, -0.46)])
-        page.expect("len(themes.explorer.rows) > 20", "True")
-        page.picture("lasso")
-
-        page.command("apputils:change-theme", {"theme": "JupyterLab Dark"})
-        page.expect("themes.explorer.theme, len(themes.explorer.rows) > 20", "dark True")
-        page.command("apputils:change-theme", {"theme": "JupyterLab Light"})
-
-        page.press("Click")
-        page.until(
-            lambda: (
-                page.js("return document.querySelector('.js-plotly-plot')._fullLayout.hovermode") == "closest"
-            )
-        )
-        x, y = map(float, page.ask("*themes.places[9]").split())
-        click_at(page, x, y)
-        page.expect("themes.explorer.rows == [9]", "True")
-
-        page.press("Matrix")
-        page.expect("themes.explorer.view", "Matrix")
-        page.until(lambda: "shop" in page.text() and page.find(".js-plotly-plot .xtick text"))
-        click_at(page, 2, 1)
-        page.expect("themes.explorer.concept.name == themes.names[1], themes.explorer.group", "True B")
-        page.picture("matrix")
-        page.press("Map")
-
-        before = page.ask("themes.names")
-        choose(page, 0, 1)
-        page.expect("len(themes.explorer.chosen)", "2")
-        page.press("Merge")
-        page.expect("len(themes)", "2")
-        type_in(page, name_box, "ours <b>now</b>")
-        page.expect("themes.explorer.controls.name.value", "ours <b>now</b>")
-        page.press("Rename")
-        page.expect("themes.names[0]", "ours <b>now</b>")
-        type_in(page, name_box, "couriers")
-        type_in(page, ".widget-textarea textarea", "Is the text about a parcel or a courier?")
-        page.expect("themes.explorer.controls.criterion.value", "Is the text about a parcel or a courier?")
-        page.press("Add")
-        page.expect("themes.names[-1]", "couriers")
-        page.press("Score")
-        page.expect("themes.explorer.status", "Scored.")
-        page.expect("len(themes.rows('couriers')) > 0", "True")
-        for _ in range(3):
-            page.press("Undo")
-        page.expect("themes.names", before)
-        page.press("Export")
+        the_map_is_used(page)
+        matrix_and_prevalence_are_read(page)
+        concepts_are_edited(page)
+        act(page, "More actions")
+        act(page, "Export concepts.json and .html")
         page.until(lambda: (tmp_path / "concepts.html").exists() and (tmp_path / "concepts.json").exists())
-
-        page.command("apputils:change-theme", {"theme": "JupyterLab Dark"})
-        page.expect("themes.explorer.theme", "dark")
-        grounds = page.js(
-            "return [...document.querySelectorAll('.js-plotly-plot .main-svg')]"
-            ".map(e => getComputedStyle(e).backgroundColor)"
-        )
-        assert all("rgba(0, 0, 0, 0)" in ground for ground in grounds)
-        page.picture("dark")
         assert page.js("return window.pwned") is None
+        bare = [
+            e.tag_name
+            for e in page.find(".llmx-root :is(select, input, button, textarea)")
+            if not e.accessible_name
+        ]
+        assert not bare
 
         page.command("docmanager:save")
         saved = tmp_path / "n.ipynb"
         page.until(lambda: "concepts in 36 documents" in saved.read_text())
         assert saved.stat().st_size < 1_000_000
-        the_page_is_loaded_again(page)
+        page.open()  # with its kernel alive
+        page.until(lambda: page.js(DRAWN) == 36 and len(page.find(".llmx-x-row")) == 3)
         page.command("kernelmenu:shutdown")
         page.open()
         page.until(lambda: "3 concepts in 36 documents" in page.text())
+        assert not page.find(".llmx-root") and "model not found" not in page.text()
         assert page.js("return window.pwned") is None
         page.driver.get((tmp_path / "concepts.html").as_uri())
         assert page.js("return document.querySelectorAll('use').length") == 36
         assert page.js("return window.pwned") is None
+
+
+def the_map_is_used(page: Lab) -> None:
+    """Lasso, the card beside the pointer, a click, search, colours, both themes."""
+    act(page, "Draw around documents to select them")
+    page.until(
+        lambda: page.js("return document.querySelector('.js-plotly-plot')._fullLayout.dragmode") == "lasso"
+    )
+    drag(page, [(-0.48, -0.4), (0.48, -0.4), (0.48, 0.48), (-0.48, 0.48), (-0.48, -0.38)])
+    page.expect("len(themes.explorer.rows) > 20", "True")
+    page.until(lambda: "selected" in page.find(".llmx-x-lit")[0].text)
+    page.picture("lasso")
+    act(page, "Let no document stand out")
+    page.expect("themes.explorer.rows", "[]")
+
+    act(page, "Move the map; click opens a document")
+    page.until(
+        lambda: page.js("return document.querySelector('.js-plotly-plot')._fullLayout.dragmode") == "pan"
+    )
+    point_at(page, 3, click=False)
+    page.until(
+        lambda: (
+            "<script>" in page.find(".llmx-x-card")[0].text or "document" in page.find(".llmx-x-card")[0].text
+        )
+    )
+    point_at(page, 9, click=True)
+    page.expect("themes.explorer.rows == [9]", "True")
+    page.until(lambda: "Document 9" in page.text() and page.find(".llmx-x-ring")[0].is_displayed())
+    act(page, "Back to the concept")
+
+    field(page, "Search the documents").send_keys("COURIER")
+    page.expect("len(themes.explorer.found)", "12")
+    page.until(lambda: "12 documents contain" in page.find(".llmx-x-lit")[0].text)
+    assert page.find(".llmx-x-text mark")[0].text == "courier"
+    act(page, "Let no document stand out")
+    choose_option(page, "Colour", "shop")
+    page.expect("themes.explorer.colour", "slice:shop")
+    page.until(lambda: "shop" in page.find(".llmx-x-legend")[0].text)
+    choose_option(page, "Colour", "concept")
+
+    page.command("apputils:change-theme", {"theme": "JupyterLab Dark"})
+    page.until(lambda: page.find(".llmx-root[data-theme='dark']"))
+    grounds = page.js(
+        "return [...document.querySelectorAll('.js-plotly-plot .main-svg')].map(e => getComputedStyle(e).backgroundColor)"
+    )
+    assert all("rgba(0, 0, 0, 0)" in ground for ground in grounds)
+    page.picture("dark")
+    page.command("apputils:change-theme", {"theme": "JupyterLab Light"})
+
+
+def matrix_and_prevalence_are_read(page: Lab) -> None:
+    """A cell opens its concept and slice; the shares have their intervals."""
+    act(page, "Matrix")
+    page.expect("themes.explorer.view", "Matrix")
+    cells = page.until(lambda: page.find(".llmx-x-cell"))
+    assert [cell.text.splitlines()[0] for cell in cells] == [
+        str(n) for line in ([12, 6, 6],) * 3 for n in line
+    ]
+    page.js("arguments[0].click()", cells[5])
+    page.expect("themes.explorer.concept.name == themes.names[1], themes.explorer.group", "True B")
+    page.picture("matrix")
+    act(page, "Prevalence")
+    page.until(lambda: len(page.find(".llmx-x-line")) == 3 and "33%" in page.find(".llmx-x-line")[0].text)
+    act(page, "Map")
+
+
+def concepts_are_edited(page: Lab) -> None:
+    """One row dragged onto another; renamed in place; added, scored; all taken back by the key."""
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    before = page.ask("themes.names")
+    one, two = name_button(page, "delivery"), name_button(page, "price")
+    ActionChains(page.driver).click_and_hold(two).move_by_offset(0, -12).move_to_element(one).pause(
+        0.2
+    ).release().perform()
+    page.expect("themes.names", "['delivery', 'taste']")
+    ActionChains(page.driver).double_click(name_button(page, "delivery")).perform()
+    page.until(lambda: page.find(".llmx-x-rename"))
+    page.keys("ours <b>now</b>", Keys.ENTER)
+    page.expect("themes.names[0]", "ours <b>now</b>")
+    act(page, "Add a concept")
+    field(page, "Name of the new concept").send_keys("couriers")
+    field(page, "Criterion of the new concept").send_keys("Is the text about a parcel or a courier?")
+    act(page, "Add concept")
+    page.expect("themes.names[-1]", "couriers")
+    act(page, "Score 1")
+    page.expect("themes.explorer.status", "Scored.")
+    page.expect("len(themes.rows('couriers')) > 0", "True")
+    page.until(lambda: "Undo add" in page.text())
+    for names in ("['ours <b>now</b>', 'taste']", "['delivery', 'taste']", before):
+        name_button(page, "taste").send_keys(Keys.CONTROL, "z")
+        page.expect("themes.names", names)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.checklist("W1", "W11")
+def test_everything_goes_by_keyboard(tmp_path: Path) -> None:
+    """Rows, several of them, merge, rename, delete, menu, matrix and map, with no mouse."""
+    from selenium.webdriver.common.keys import Keys
+
+    with lab(tmp_path, CELLS) as page:
+        page.run()
+        page.until(lambda: page.js(DRAWN) == 36)
+        page.js("document.querySelector('.llmx-x-name').focus()")
+        page.keys(Keys.ARROW_DOWN, Keys.ENTER)
+        page.expect("themes.explorer.concept.name", "price")
+        page.keys(Keys.F2)
+        page.until(lambda: page.find(".llmx-x-rename"))
+        page.keys("money", Keys.ENTER)
+        page.expect("themes.names", "['delivery', 'money', 'taste']")
+        page.until(lambda: name_button(page, "money").is_displayed())
+        page.js("document.querySelectorAll('.llmx-x-name')[0].focus()")
+        page.keys(Keys.ENTER)
+        page.expect("themes.explorer.concept.name", "delivery")
+        from selenium.webdriver.common.action_chains import ActionChains
+
+        ActionChains(page.driver).key_down(Keys.SHIFT).send_keys(Keys.ARROW_DOWN).key_up(Keys.SHIFT).perform()
+        page.expect("len(themes.explorer.chosen)", "2")
+        page.keys("m")
+        page.expect("themes.names", "['delivery', 'taste']")
+        ActionChains(page.driver).key_down(Keys.CONTROL).send_keys("z").key_up(Keys.CONTROL).perform()
+        page.expect("themes.names", "['delivery', 'money', 'taste']")
+        page.js("document.querySelectorAll('.llmx-x-name')[2].focus()")
+        page.keys(Keys.DELETE)
+        page.expect("themes.names", "['delivery', 'money']")
+        page.js("document.querySelectorAll('.llmx-x-name')[0].focus()")
+        ActionChains(page.driver).key_down(Keys.SHIFT).send_keys(Keys.F10).key_up(Keys.SHIFT).perform()
+        page.until(lambda: page.find(".llmx-menu"))
+        page.keys(Keys.END, Keys.ARROW_UP, Keys.ARROW_UP, Keys.ENTER)  # Delete, Untick, Lock
+        page.expect("themes['delivery'].locked", "True")
+        before = page.js("return document.querySelector('.js-plotly-plot').layout.xaxis.range")
+        page.js("document.querySelector('.llmx-x-frame').focus()")
+        page.keys("+", Keys.ARROW_RIGHT)
+        page.until(
+            lambda: page.js("return document.querySelector('.js-plotly-plot').layout.xaxis.range") != before
+        )
+        page.js("document.querySelector('.llmx-segment').focus()")
+        page.keys(Keys.ARROW_RIGHT)
+        page.expect("themes.explorer.view", "Matrix")
+        page.until(lambda: page.find(".llmx-x-cell"))
+        page.js("document.querySelector('.llmx-x-cell').focus()")
+        page.keys(Keys.ARROW_DOWN, Keys.ARROW_RIGHT, Keys.ENTER)
+        page.expect("themes.explorer.concept.name, themes.explorer.group", "money A")
 
 
 def test_the_saved_summary_survives_nbconvert(tmp_path: Path) -> None:

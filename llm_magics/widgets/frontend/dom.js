@@ -24,7 +24,7 @@ export function set(element, properties) {
     if (name.startsWith("on") && (typeof value === "function" || value === null)) element[name] = value;
     else if (name === "text") { if (element.textContent !== String(value)) element.textContent = value; }
     else if (name === "style") Object.entries(value).forEach(([key, one]) => element.style.setProperty(key, one));
-    else if (name === "value" || name === "checked" || name === "indeterminate") { if (element[name] !== value) element[name] = value; }
+    else if ((name === "value" && element.tagName !== "OPTION") || name === "checked" || name === "indeterminate") { if (element[name] !== value) element[name] = value; }
     else if (value === null || value === undefined || value === false) element.removeAttribute(name);
     else if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value === true ? "" : value);
   }

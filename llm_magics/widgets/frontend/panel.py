@@ -49,21 +49,27 @@ class Panel:
         self.lock = threading.RLock()
         self._versions: dict[str, tuple[int, bytes]] = {}
         self._version = 0
+        self._acting = False
         self.widget = _widget(bundle(entry), style(*filter(None, [sheet])), label)
         self.widget.on_msg(self._received)
 
     # --- to the page --------------------------------------------------------------------------------
 
     def update(self, *names: str) -> None:
-        """Send the parts of these ``names``, by default all, as far as they changed since they were sent."""
+        """Send the parts of these ``names``, by default all, as far as they changed since they were sent.
+
+        Within an intent there is nothing to do: what changed is sent when it is done.
+        """
         with self.lock:
-            self._send(names or tuple(self.parts))
+            if not self._acting:
+                self._send(names or tuple(self.parts))
 
     def say(self, text: str) -> None:
         """Show a sentence in the status line; screen readers read it out."""
         with self.lock:
             self.status = text
-            self._send(())
+            if not self._acting:
+                self._send(())
 
     def _send(self, names: tuple[str, ...], *, all_of_them: bool = False, **more: Any) -> None:
         buffers: list[Any] = []
@@ -107,13 +113,19 @@ class Panel:
         act = self.intents.get(name)
         with self.lock:
             if act is not None:
-                try:
-                    act(**values)
-                except LLMError as error:
-                    self.status = error.message
-                except Exception as error:  # noqa: BLE001 - a full disk too
-                    self.status = f"{type(error).__name__}: {error}"
+                self._attempt(act, values)
             self._send(tuple(self.parts), **(done or {}))
+
+    def _attempt(self, act: Act, values: Mapping[str, Any]) -> None:
+        self._acting = True
+        try:
+            act(**values)
+        except LLMError as error:
+            self.status = error.message
+        except Exception as error:  # noqa: BLE001 - a full disk too
+            self.status = f"{type(error).__name__}: {error}"
+        finally:
+            self._acting = False
 
     def close(self) -> None:
         """Take the widget from the page and the kernel."""

@@ -1,8 +1,8 @@
-"""What the explorer's buttons do: the set's own methods, and jobs whose cost is shown first."""
+"""What the explorer's buttons do to concepts: the set's own methods, and jobs whose cost is shown first."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from llm_magics.core.errors import UsageError
@@ -15,7 +15,6 @@ class Explorable(Protocol):
 
     concepts: ConceptModel
     chosen: tuple[str, ...]
-    controls: Any
 
     @property
     def rows(self) -> Sequence[int]:
@@ -27,7 +26,7 @@ class Explorable(Protocol):
     def say(self, text: str) -> None:
         """Show a sentence in the status line."""
 
-    def refresh(self) -> None:
+    def changed(self) -> None:
         """Draw everything anew."""
 
     def to_html(self, path: Any = None) -> str:
@@ -35,7 +34,7 @@ class Explorable(Protocol):
 
 
 class Actions:
-    """One method a button, by its key."""
+    """One method a button. Concepts are given by id or name; by default the chosen ones."""
 
     def __init__(self, explorer: Explorable) -> None:
         self.explorer = explorer
@@ -43,103 +42,130 @@ class Actions:
         self._asked: str | None = None
 
     @property
-    def _names(self) -> list[str]:
-        """The chosen concepts; an error where there is none."""
-        names = [self.explorer.concepts[key].name for key in self.explorer.chosen]
+    def intents(self) -> dict[str, Callable[..., object]]:
+        """The buttons' names on the page."""
+        return {
+            "undo": self.undo,
+            "redo": self.redo,
+            "tick": self.tick,
+            "all": self.all,
+            "none": self.none,
+            "lock": self.lock,
+            "delete": self.delete,
+            "merge": self.merge,
+            "split": self.split,
+            "rename": self.rename,
+            "edit": self.edit,
+            "add": self.add,
+            "rescore": self.rescore,
+            "export": self.export,
+        }
+
+    @property
+    def _concepts(self) -> ConceptModel:
+        return self.explorer.concepts
+
+    def _names(self, keys: Sequence[str] = ()) -> list[str]:
+        """Names of these concepts, or of the chosen; an error where there is none."""
+        names = [self._concepts[key].name for key in keys or self.explorer.chosen]
         if not names:
             raise UsageError("choose a concept in the list first.")
         return names
 
-    def _typed(self, what: str) -> str:
-        ui = self.explorer.controls
-        return str(getattr(ui, what).value).strip() if ui is not None else ""
-
-    def _clear(self) -> None:
-        ui = self.explorer.controls
-        if ui is not None:
-            ui.name.value = ui.criterion.value = ""
-
     def undo(self) -> None:
         """Take the last edit back."""
-        self.explorer.concepts.undo()
+        self._concepts.undo()
         self.explorer.say("Undone.")
 
     def redo(self) -> None:
         """Make it again."""
-        self.explorer.concepts.redo()
+        self._concepts.redo()
         self.explorer.say("Done again.")
 
-    def tick(self) -> None:
-        """Tick the chosen, or untick them where all are ticked."""
-        concepts = self.explorer.concepts
-        on = all(concepts[name].selected for name in self._names)
-        (concepts.deselect if on else concepts.select)(*self._names)
+    def tick(self, keys: Sequence[str] = ()) -> None:
+        """Tick these, or untick them where all are ticked."""
+        names = self._names(keys)
+        on = all(self._concepts[name].selected for name in names)
+        (self._concepts.deselect if on else self._concepts.select)(*names)
 
     def all(self) -> None:
         """Tick all."""
-        self.explorer.concepts.select()
+        self._concepts.select()
 
     def none(self) -> None:
         """Untick all."""
-        self.explorer.concepts.deselect()
+        self._concepts.deselect()
 
-    def lock(self) -> None:
-        """Lock the chosen, or unlock them where all are locked."""
-        concepts = self.explorer.concepts
-        on = all(concepts[name].locked for name in self._names)
-        (concepts.unlock if on else concepts.lock)(*self._names)
+    def lock(self, keys: Sequence[str] = ()) -> None:
+        """Lock these, or unlock them where all are locked."""
+        names = self._names(keys)
+        on = all(self._concepts[name].locked for name in names)
+        (self._concepts.unlock if on else self._concepts.lock)(*names)
 
-    def delete(self) -> None:
-        """Delete the chosen."""
-        names = self._names
-        self.explorer.concepts.delete(*names)
+    def delete(self, keys: Sequence[str] = ()) -> None:
+        """Delete these."""
+        names = self._names(keys)
+        self._concepts.delete(*names)
         self.explorer.say(f"Deleted {', '.join(names)}. Undo brings them back.")
 
-    def merge(self) -> None:
-        """Merge the chosen; name and criterion as typed, else the first one's name and either criterion."""
-        names, typed = self._names, {"name": self._typed("name"), "criterion": self._typed("criterion")}
-        made = self.explorer.concepts.merge(*names, **{key: value for key, value in typed.items() if value})
-        self._clear()
+    def merge(self, keys: Sequence[str] = (), name: str = "", criterion: str = "") -> None:
+        """Merge these; without a name the first one's, without a criterion either one's holds."""
+        given = {key: value for key, value in (("name", name), ("criterion", criterion)) if value.strip()}
+        made = self._concepts.merge(*self._names(keys), **given)
         self.explorer.choose(made.id)
         self.explorer.say(f"Merged into {made.name}.")
 
-    def split(self) -> None:
-        """Split the chosen one by its matches."""
-        made = self.explorer.concepts.split(self._names[0])
+    def split(self, key: str = "") -> None:
+        """Split one by its matches."""
+        made = self._concepts.split(self._names([key] if key else ())[0])
         self.explorer.choose(*(concept.id for concept in made))
         self.explorer.say(f"Split into {' and '.join(c.name for c in made)}. Score brings their scores.")
 
-    def rename(self) -> None:
-        """Rename the chosen one as typed."""
-        made = self.explorer.concepts.rename(self._names[0], self._typed("name"))
-        self._clear()
+    def rename(self, name: str, key: str = "") -> None:
+        """Rename one."""
+        made = self._concepts.rename(self._names([key] if key else ())[0], name.strip())
         self.explorer.say(f"It is {made.name} now; the scores stay.")
 
-    def edit(self) -> None:
-        """Another criterion for the chosen one."""
-        name = self._names[0]
-        self.explorer.concepts.edit(name, criterion=self._typed("criterion"))
-        self._clear()
+    def edit(self, criterion: str, key: str = "") -> None:
+        """Another criterion for one."""
+        name = self._names([key] if key else ())[0]
+        self._concepts.edit(name, criterion=criterion.strip())
         self.explorer.say(f"{name} has a new criterion. Score brings its scores.")
 
-    def add(self) -> None:
-        """Add a concept as typed; with nothing typed, one from the selected documents' words."""
-        name, criterion = self._typed("name"), self._typed("criterion")
-        rows = self.explorer.rows
-        concepts = self.explorer.concepts
+    def add(self, name: str = "", criterion: str = "") -> None:
+        """Add a concept; without a name, one from the selected documents' words."""
+        name, criterion, rows = name.strip(), criterion.strip(), self.explorer.rows
         if not name and rows:
-            name, suggested = concepts.suggest(rows)
+            name, suggested = self._concepts.suggest(rows)
             criterion = criterion or suggested
         fields = {"examples": tuple(rows[:8])} if rows else {}
-        made = concepts.add(name, criterion, **fields)
-        self._clear()
+        made = self._concepts.add(name, criterion, **fields)
         self.explorer.choose(made.id)
         self.explorer.say(f"Added {made.name}. Score brings its scores.")
 
+    # --- scoring ------------------------------------------------------------------------------------
+
+    @property
+    def running(self) -> bool:
+        """Whether a job is under way."""
+        return self.job is not None and self.job.status == "running"
+
+    @property
+    def scoring(self) -> dict[str, Any]:
+        """What the score button says, and how many concepts lack scores."""
+        stale = len(self._concepts.stale)
+        text = "Stop" if self.running else "Score now" if self._asked else "Score"
+        return {
+            "text": text,
+            "stale": stale,
+            "running": self.running,
+            "can": self._concepts.scorer is not None,
+        }
+
     def rescore(self) -> None:
-        """Show what scoring would cost; pressed again, score."""
-        concepts, explorer = self.explorer.concepts, self.explorer
-        if self.job is not None and self.job.status == "running":
+        """Show what scoring would cost; pressed again, score. While it runs: stop."""
+        concepts, explorer = self._concepts, self.explorer
+        if self.running:
             self.job.cancel()
             explorer.say("Stopping. What was answered is kept.")
             return
@@ -157,17 +183,17 @@ class Actions:
 
         def going(progress: str) -> None:
             if self.job is job:
-                self.explorer.say(f"{progress} (Score stops it)")
+                self.explorer.say(f"{progress} (Stop ends it)")
 
         def ended(_result: Any, wrong: str | None) -> None:
             if self.job is job:
-                self.explorer.refresh()
+                self.explorer.changed()
                 self.explorer.say(wrong or "Scored.")
 
         follow(job, going, ended)
 
     def export(self) -> None:
         """Write ``concepts.json`` and ``concepts.html`` into the working folder."""
-        self.explorer.concepts.save("concepts.json")
+        self._concepts.save("concepts.json")
         self.explorer.to_html("concepts.html")
         self.explorer.say("Wrote concepts.json and concepts.html beside the notebook.")

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
-from llm_magics.core.errors import LLMError
+from llm_magics.core.errors import UsageError
 from llm_magics.core.types import Concept
-from llm_magics.tasks.concepts.explorer import controls, detail, figures, static
+from llm_magics.tasks.concepts.explorer import detail, figures, static
 from llm_magics.tasks.concepts.explorer.actions import Actions
+from llm_magics.tasks.concepts.explorer.page_parts import PageParts
 from llm_magics.tasks.concepts.model.concept_model import ConceptModel
-from llm_magics.widgets import chart, theme
 from llm_magics.widgets.frontend.twin import display_with_widget
-from llm_magics.widgets.html import block, line
 
 VIEWS = ("Map", "Matrix", "Prevalence")
-DRAGS = ("Click", "Lasso")
+HERE = Path(__file__).parent / "page"
 
 
 class Explorer:
     """A widget over a set of concepts; every button calls the method of the set that code would call.
 
     State lives here: ``chosen`` concepts (the first is open), the view, the slice, the page, and the
-    ``selection`` (lassoed or clicked documents). The widget is made when it is first shown; without one
-    the same state gives the static summary and ``to_html``. Edits from code show at once.
+    ``selection`` (documents drawn around or clicked). The widget is made when it is first shown; without
+    one the same state gives the static summary and ``to_html``. Edits from code show at once.
     """
 
     def __init__(
@@ -43,24 +43,23 @@ class Explorer:
         self.interactive = interactive
         self.chosen: tuple[str, ...] = tuple(c.id for c in concepts.selected[:1])
         self.view = VIEWS[0]
-        self.drag = DRAGS[0]
         self.by: str | None = None
+        self.colour = "concept"
         self.group: str | None = None
         self.mode = detail.MODES[0]
         self.page = 0
-        self.shown: Callable[[], str] | None = None
-        self.theme = "light"
-        self.status = ""
-        self.controls: Any = None
-        self.figure: Any = None
-        self._lock = threading.RLock()
+        self.query = ""
+        self.emphasised = False
+        self.documents: str | None = None
+        """What the detail lists instead of a concept: "selection", "search", "document", or None."""
+        self.found: tuple[int, ...] = ()
+        """Rows of the documents with the text looked for."""
+        self.panel: Any = None
         self._selected: list[int] = []
-        self._picture: figures.Picture | None = None
-        self._filling = False
-        self._emphasised = False
-        self._drawn = ""
-        self._outlined = False
+        self._status = "Click a concept or a document; draw around documents to select them."
         self.actions = Actions(self)
+        self._parts = PageParts(self)
+        concepts.watch(self.changed)
 
     # --- what code asks -----------------------------------------------------------------------------
 
@@ -89,6 +88,11 @@ class Explorer:
         """The edits so far."""
         return self.concepts.history
 
+    @property
+    def status(self) -> str:
+        """The sentence in the status line."""
+        return self.panel.status if self.panel is not None else self._status
+
     def to_code(self, variable: str = "themes") -> str:
         """Python that replays the edits."""
         return self.concepts.to_code(variable)
@@ -97,225 +101,200 @@ class Explorer:
         """A page that needs nothing but a browser; written to ``path`` where one is given."""
         page = static.page(self.concepts, self.column)
         if path is not None:
-            from pathlib import Path
-
             Path(path).write_text(page, encoding="utf-8")
         return page
 
-    # --- what code and controls do --------------------------------------------------------------------
+    def detail(self) -> dict[str, Any]:
+        """The right side as plain data: facts of a concept, a page of documents."""
+        return self._parts.detail()
 
-    def choose(self, *names: str) -> None:
-        """Open the first of these concepts and stand the others beside it."""
-        with self._lock:
-            self.chosen = tuple(dict.fromkeys(self.concepts[name].id for name in names))
-            self.page, self.shown = 0, None
-            self.refresh()
-
-    def pick(self, keys: Sequence[str]) -> None:
-        """The list's choice: the map shows the chosen concepts alone."""
-        with self._lock:
-            self._emphasised = bool(keys)
-            self.choose(*keys)
-
-    def narrow(self, group: str | None) -> None:
-        """Only one group of the slices in the detail."""
-        with self._lock:
-            self.group, self.page, self.shown = group, 0, None
-            self.refresh(picture=False)
-
-    def list_mode(self, mode: str) -> None:
-        """Matches, non-matches, failed, or not asked."""
-        with self._lock:
-            self.mode, self.page, self.shown = mode, 0, None
-            self.refresh(picture=False)
-
-    def drag_to(self, mode: str) -> None:
-        """``Click`` opens what is clicked, ``Lasso`` selects what is encircled."""
-        with self._lock:
-            self.drag = mode
-            self.refresh(picture=False)
-            self._gesture(anew=True)
-
-    def open(self, concept: str, group: str | None = None) -> None:
-        """A concept's detail, within one group of the slices if that is said."""
-        with self._lock:
-            self.group = group
-            self.choose(concept)
-
-    def show(self, view: str, by: str | None = None) -> None:
-        """``Map``, ``Matrix`` (counts, or shares ``by`` "concept" or "slice") or ``Prevalence``."""
-        with self._lock:
-            self.view, self.by = view.title(), by
-            self.refresh()
-
-    def slice_by(self, column: str | None, **how: Any) -> None:
-        """Slices by another column; ``bins`` or ``bounds`` for numbers."""
-        with self._lock:
-            if column is not None:
-                self.concepts.slice(column, **how)
-            self.column, self.group = column, None
-            self.refresh()
-
-    def select(self, rows: Sequence[int]) -> None:
-        """Select documents by row number, as the lasso does, and list them."""
-        with self._lock:
-            self._selected = sorted({int(row) for row in rows})
-            self._outlined = True
-            self.page = 0
-            chosen = self._selected
-            what = f"{len(chosen):,} documents selected"
-            self.shown = (
-                (lambda: detail.selection_pane(self.concepts, chosen, self.page, what)) if chosen else None
-            )
-            self.refresh(picture=False)
-
-    def look_at(self, row: int) -> None:
-        """One document and all its scores."""
-        with self._lock:
-            self._selected = [int(row)]
-            self.shown = lambda: detail.document_pane(self.concepts, int(row))
-            self.refresh(picture=False)
-
-    def turn(self, pages: int) -> None:
-        """Some pages on, or back."""
-        with self._lock:
-            last = max(0, (self._length() - 1) // detail.PAGE)
-            self.page = min(max(0, self.page + pages), last)
-            self.refresh(picture=False)
-
-    def say(self, text: str) -> None:
-        """A line of status, read out by screen readers."""
-        self.status = text
-        if self.controls is not None:
-            self.controls.status.value = block(line(text), role="status")
-
-    def attempt(self, work: Callable[[], Any]) -> None:
-        """Do it; what can't be done is said in the status line, never raised into the page."""
-        try:
-            with self._lock:
-                work()
-        except LLMError as error:
-            self.say(error.message)
-
-    # --- drawing ----------------------------------------------------------------------------------
-
-    def _rows_shown(self) -> list[int]:
+    def listed(self) -> list[int]:
+        """Rows of the documents that the detail lists, all pages of them."""
+        if self.documents in ("selection", "document"):
+            return self._selected
+        if self.documents == "search":
+            return list(self.found)
         concept = self.concept
         if concept is None:
             return self.concepts.uncovered
         group = (self.column, self.group) if self.column and self.group else None
         return detail.rows_of(self.concepts, concept, self.mode, group)
 
-    def _length(self) -> int:
-        return len(self._selected) if self.shown is not None else len(self._rows_shown())
+    # --- what code and controls do --------------------------------------------------------------------
 
-    def detail(self) -> str:
-        """The right side as HTML."""
-        if self.shown is not None:
-            return self.shown()
-        rows, concept = self._rows_shown(), self.concept
-        if concept is None:
-            what = "Documents that no ticked concept matches"
-            return detail.selection_pane(self.concepts, rows, self.page, what)
-        where = f" in {self.column} = {self.group}" if self.column and self.group else ""
-        return detail.concept_pane(self.concepts, concept, rows, self.page, self.mode, where)
+    def choose(self, *names: str) -> None:
+        """Open the first of these concepts and stand the others beside it; none: what no concept matches."""
+        with self._locked:
+            self.chosen = tuple(dict.fromkeys(self.concepts[name].id for name in names))
+            self.page, self.documents = 0, None
+            self.refresh()
 
-    def picture(self) -> figures.Picture:
-        """What the figure shows."""
-        if self.view == "Matrix":
-            return figures.matrix_picture(self.concepts, self.column, self.by)
-        if self.view == "Prevalence":
-            return figures.prevalence_picture(self.concepts)
-        known = [key for key in self.chosen if key in self.concepts]
-        emphasis = known if len(known) > 1 or self._emphasised else ()
-        return figures.map_picture(self.concepts, emphasis, self.max_points)
+    def pick(self, keys: Sequence[str]) -> None:
+        """The list's choice: on the map the chosen concepts stand out."""
+        with self._locked:
+            self.emphasised = True
+            self.choose(*keys)
 
-    def refresh(self, *, picture: bool = True) -> None:
+    def all_alike(self) -> None:
+        """On the map no document stands out any longer: no search, no selection, no concept."""
+        with self._locked:
+            self.emphasised, self.query, self.found = False, "", ()
+            self._selected, self.documents, self.page = [], None, 0
+            self.refresh()
+
+    def narrow(self, group: str | None) -> None:
+        """Only one group of the slices in the detail."""
+        with self._locked:
+            self.group, self.page, self.documents = group or None, 0, None
+            self.refresh()
+
+    def list_mode(self, mode: str) -> None:
+        """Matches, near misses, non-matches, failed, or not asked. Raises UsageError for others."""
+        if mode not in detail.MODES:
+            raise UsageError(f"{mode!r} is no list of documents.", hint=f"one of {', '.join(detail.MODES)}")
+        with self._locked:
+            self.mode, self.page, self.documents = mode, 0, None
+            self.refresh()
+
+    def open(self, concept: str, group: str | None = None) -> None:
+        """A concept's detail, within one group of the slices if that is said."""
+        with self._locked:
+            self.group = group or None
+            self.mode = detail.MODES[0]
+            self.choose(concept)
+
+    def show(self, view: str, by: str | None = None) -> None:
+        """``Map``, ``Matrix`` (counts, or shares ``by`` "concept" or "slice") or ``Prevalence``."""
+        if view.title() not in VIEWS:
+            raise UsageError(f"{view!r} is no view.", hint=f"one of {', '.join(VIEWS)}")
+        with self._locked:
+            self.view, self.by = view.title(), by or None
+            self.refresh()
+
+    def slice_by(self, column: str | None, **how: Any) -> None:
+        """Slices by another column; ``bins`` or ``bounds`` for numbers."""
+        with self._locked:
+            if column:
+                self.concepts.slice(column, **how)
+            self.column, self.group = column or None, None
+            self.refresh()
+
+    def colour_by(self, colour: str) -> None:
+        """Colour the map by "concept", by "score" of the open concept, or by "slice:COLUMN"."""
+        with self._locked:
+            if colour.startswith("slice:"):
+                self.concepts.slice(colour.removeprefix("slice:"))
+            elif colour not in ("concept", "score"):
+                raise UsageError(f"{colour!r} is no colour.", hint='"concept", "score" or "slice:COLUMN"')
+            self.colour = colour
+            self.refresh()
+
+    def search(self, query: str) -> None:
+        """Light up the documents that contain a text, whatever its case, and list them."""
+        with self._locked:
+            self.query, self.page = query.strip(), 0
+            wanted = self.query.casefold()
+            self.found = tuple(
+                row for row, text in enumerate(self._parts.folded) if wanted and wanted in text
+            )
+            self.documents = "search" if wanted else None
+            self.refresh()
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Select documents by row number, as the lasso does, and list them."""
+        with self._locked:
+            self._selected = sorted({int(row) for row in rows})
+            self.page = 0
+            self.documents = "selection" if self._selected else None
+            self.refresh()
+
+    def look_at(self, row: int) -> None:
+        """One document and all its scores."""
+        with self._locked:
+            self._selected = [int(row)]
+            self.documents = "document"
+            self.refresh()
+
+    def turn(self, pages: int) -> None:
+        """Some pages on, or back."""
+        with self._locked:
+            last = max(0, (len(self.listed()) - 1) // detail.PAGE)
+            self.page = min(max(0, self.page + pages), last)
+            self.refresh()
+
+    def say(self, text: str) -> None:
+        """A line of status, read out by screen readers."""
+        self._status = text
+        if self.panel is not None:
+            self.panel.say(text)
+
+    def refresh(self) -> None:
         """Bring the widget up to the state; does nothing before it is shown."""
-        with self._lock:
+        with self._locked:
             kept = tuple(key for key in self.chosen if key in self.concepts)
             self.chosen = kept or (tuple(c.id for c in self.concepts.selected[:1]) if self.chosen else ())
-            if self.controls is None or self._filling:
-                return
-            self._filling = True
-            try:
-                self._fill(picture)
-            finally:
-                self._filling = False
+            if self.panel is not None:
+                self.panel.update()
 
-    def _fill(self, picture: bool) -> None:
-        ui = self.controls
-        entries = detail.entries(self.concepts, self.column, ui.search.value)
-        if tuple(ui.listing.options) != tuple(entries):
-            ui.listing.options = entries
-        ui.listing.value = tuple(key for key in self.chosen if key in {key for _, key in entries})
-        groups = [
-            ("all", ""),
-            *((g, g) for g in (self.concepts.slice(self.column).groups if self.column else ())),
-        ]
-        if tuple(ui.group.options) != tuple(groups):
-            ui.group.options = groups
-        # A dropdown shows nothing at all for None, so that "none" is the empty text there.
-        ui.group.value, ui.column.value, ui.by.value = self.group or "", self.column or "", self.by or ""
-        ui.view.value, ui.drag.value, ui.mode.value = self.view, self.drag, self.mode
-        ui.buttons["undo"].disabled = not self.concepts.can_undo
-        ui.buttons["redo"].disabled = not self.concepts.can_redo
-        ui.detail.value = self.detail()
-        last = (self._length() - 1) // detail.PAGE
-        ui.back.disabled, ui.forth.disabled = self.page <= 0, self.page >= last
-        if picture:
-            self._draw()
-
-    def _draw(self) -> None:
-        """The one trace takes another picture."""
-        made = self._picture = self.picture()
-        layout = figures.painted({**made.layout, **self.gestures}, self.theme)
-        # One message with what changed. Assigning to the trace would check each of 20,000 symbols by itself.
-        trace = {path: [value] for path, value in figures.paths(made.trace)}
-        self.figure.plotly_update(trace, dict(figures.paths(layout)), [0])
-        self._gesture(anew=self.view != self._drawn)
-        self._drawn = self.view
-        self.controls.legend.value = detail.legend(made.legend, made.notice)
+    def changed(self) -> None:
+        """Concepts or scores are others now."""
+        with self._locked:
+            self._parts.forget()
+            self.refresh()
 
     @property
-    def gestures(self) -> dict[str, Any]:
-        """What a drag and a click mean.
-
-        A hover on the way would overwrite a lasso's event, since plotly sends both through one trait;
-        and without hover plotly tells of no click.
-        """
-        lasso = self.drag == "Lasso" and self.view == "Map"
-        return {"dragmode": "lasso" if lasso else "pan", "hovermode": False if lasso else "closest"}
-
-    def paint(self, theme: str) -> None:
-        """The colours of another theme; points and selection stay as they are."""
-        with self._lock:
-            self.theme = theme
-            if self._picture is not None:
-                layout = figures.painted({**self._picture.layout, **self.gestures}, theme)
-                self.figure.plotly_relayout(dict(figures.paths(layout)))
-
-    def _gesture(self, *, anew: bool) -> None:
-        """Let a drag and a click mean what the controls say; ``anew`` takes a drawn lasso away."""
-        if self.figure is not None:
-            chart.gesture(self.figure, self.gestures, outline=not anew, selected=anew and self._outlined)
-            self._outlined = self._outlined and not anew
+    def _locked(self) -> Any:
+        return self.panel.lock if self.panel is not None else nullcontext()
 
     # --- showing ----------------------------------------------------------------------------------
 
     @property
     def widget(self) -> Any:
         """The widget, made on first use. Raises ImportError without ipywidgets or anywidget."""
-        if self.controls is None:
-            _wire(self)
-        return self.controls.box
+        if self.panel is None:
+            self.panel = self._made()
+        return self.panel.widget
+
+    def _made(self) -> Any:
+        from llm_magics.widgets.frontend.panel import Panel
+
+        panel = Panel(
+            HERE / "explorer.js",
+            self._parts.parts,
+            {**self._intents, **self.actions.intents},
+            label="Concept explorer",
+            sheet=HERE / "explorer.css",
+            answers={"document": self._parts.hovered, "code": self.to_code},
+        )
+        panel.status = self._status
+        return panel
+
+    @property
+    def _intents(self) -> dict[str, Callable[..., object]]:
+        """What the page asks for that changes no concept."""
+        return {
+            "choose": self.pick,
+            "alike": self.all_alike,
+            "narrow": self.narrow,
+            "mode": self.list_mode,
+            "open": lambda concept, group: self.open(concept, None if group == "all" else group),
+            "show": lambda view: self.show(view, self.by),
+            "by": lambda by: self.show(self.view, by),
+            "slice": self.slice_by,
+            "colour": self.colour_by,
+            "search": self.search,
+            "select": self.select,
+            "look": self.look_at,
+            "turn": self.turn,
+        }
 
     def close(self) -> None:
         """Take the widget away and stop following the set."""
-        self.concepts.unwatch(self.refresh)
-        if self.controls is not None:
-            self.controls.close()
-            self.controls = self.figure = None
+        self.concepts.unwatch(self.changed)
+        if self.panel is not None:
+            self._status = self.panel.status
+            self.panel.close()
+            self.panel = None
 
     def _ipython_display_(self) -> None:
         """The summary as an output of its own, which every saved notebook keeps, then the widget."""
@@ -326,71 +305,3 @@ class Explorer:
 
     def __repr__(self) -> str:
         return static.text(self.concepts)
-
-
-def _wire(explorer: Explorer) -> None:
-    """Make the widget of an explorer and fill it."""
-    explorer.figure = chart.chart()
-    ui = controls.build(explorer.figure, theme.probe(), explorer.concepts.sliceable)
-    explorer.controls = ui
-    _buttons(explorer, ui)
-    _inputs(explorer, ui)
-    _points(explorer)
-    explorer.concepts.watch(explorer.refresh)
-    explorer.refresh()
-    explorer.say(explorer.status or "Choose a concept, or draw a lasso around documents.")
-
-
-def _buttons(explorer: Explorer, ui: controls.Controls) -> None:
-    for key, button in ui.buttons.items():
-        action: Callable[[], Any] = getattr(explorer.actions, key)
-        button.on_click(lambda _, action=action: explorer.attempt(action))
-    ui.back.on_click(lambda _: explorer.attempt(lambda: explorer.turn(-1)))
-    ui.forth.on_click(lambda _: explorer.attempt(lambda: explorer.turn(1)))
-
-
-def _inputs(explorer: Explorer, ui: controls.Controls) -> None:
-    def on(widget: Any, act: Callable[[Any], object]) -> None:
-        def changed(change: Any) -> None:
-            # What the explorer writes itself comes back as a change too, and is none.
-            if not explorer._filling:  # noqa: SLF001
-                explorer.attempt(lambda: act(change["new"]))
-
-        widget.observe(changed, "value")
-
-    on(ui.listing, explorer.pick)
-    on(ui.search, lambda _: explorer.refresh(picture=False))
-    on(ui.view, lambda view: explorer.show(view, explorer.by))
-    on(ui.drag, explorer.drag_to)
-    on(ui.by, lambda by: explorer.show(explorer.view, by or None))
-    on(ui.column, lambda column: explorer.slice_by(column or None))
-    on(ui.group, lambda group: explorer.narrow(group or None))
-    on(ui.mode, explorer.list_mode)
-
-    ui.probe.observe(lambda change: explorer.attempt(lambda: explorer.paint(change["new"])), "theme")
-
-
-def _points(explorer: Explorer) -> None:
-    """Clicks and lassos, by the picture that is on."""
-    trace = explorer.figure.data[0]
-
-    def key(index: int) -> Any:
-        return explorer._picture.keys[index]  # type: ignore[union-attr] # noqa: SLF001
-
-    def clicked(_trace: Any, points: Any, _state: Any) -> None:
-        if not points.point_inds:
-            return
-        spot = key(points.point_inds[0])
-        if explorer.view == "Map":
-            explorer.attempt(lambda: explorer.look_at(int(spot)))
-        else:
-            name, group = spot
-            explorer.attempt(lambda: explorer.open(name, None if group == "all" else group))
-
-    def lassoed(_trace: Any, points: Any, _selector: Any) -> None:
-        if explorer.view == "Map":
-            explorer.attempt(lambda: explorer.select([int(key(i)) for i in points.point_inds]))
-
-    trace.on_click(clicked)
-    trace.on_selection(lassoed)
-    trace.on_deselect(lambda *_: explorer.attempt(lambda: explorer.select([])))

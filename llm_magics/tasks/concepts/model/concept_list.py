@@ -133,6 +133,16 @@ class ConceptList:
         """Whether there is an edit to redo."""
         return bool(self._future)
 
+    @property
+    def last_edit(self) -> Edit | None:
+        """The edit that ``undo`` would undo."""
+        return self._past[-1][1] if self._past else None
+
+    @property
+    def next_edit(self) -> Edit | None:
+        """The edit that ``redo`` would make again."""
+        return self._future[-1][1] if self._future else None
+
     def undo(self) -> None:
         """Undo the last edit; earlier scores are still there. Raises UsageError where there is none."""
         if not self._past:

@@ -1,0 +1,269 @@
+// The map: density, points by Plotly's scattergl, names at their documents, a card beside the pointer.
+import { button, h, set } from "../../../../widgets/frontend/dom.js";
+import { COLOURS, NONE, SYMBOLS, count, shape, swatch } from "./palette.js";
+import { placeNames } from "./names.js";
+
+const CLEAR = "rgba(0,0,0,0)";
+const SHADES = { light: ["rgba(70,96,140,0)", "rgba(70,96,140,.15)"], dark: ["rgba(150,180,230,0)", "rgba(150,180,230,.17)"] };
+const SCORES = { light: ["#d3dbe5", "#7ea6d6", "#0a4ea8"], dark: ["#39424f", "#4f7fc0", "#b9d6ff"] };
+const ZOOM = 1.35, MARGIN = 0.06;
+
+export function documentMap(page) {
+  const chart = h("div", { class: "llmx-x-chart" });
+  const names = h("div", { class: "llmx-x-names" });
+  const ring = h("div", { class: "llmx-x-ring", hidden: true });
+  const card = h("div", { class: "llmx-x-card", hidden: true, "aria-hidden": "true" });
+  const lit = h("div", { class: "llmx-x-lit", hidden: true });
+  const legend = h("div", { class: "llmx-x-legend" });
+  const notice = h("div", { class: "llmx-x-notice llmx-dim" });
+  const frame = h("div", {
+    class: "llmx-x-frame", tabindex: 0, role: "group",
+    "aria-label": "Map of the documents. Arrow keys move it, plus and minus zoom, 0 shows all. The documents are listed beside it.",
+  }, chart, names, ring, card);
+  const tools = h("div", { class: "llmx-x-float" });
+  const element = h("div", { class: "llmx-x-map" }, frame, tools, lit, h("div", { class: "llmx-x-under" }, legend, notice));
+  const view = new View(page, { chart, names, ring, card, lit, legend, notice, frame, element });
+  tools.append(view.gestures());
+  return { element, draw: (value) => view.draw(value), light: (value) => view.light(value), shown: () => view.fit() };
+}
+
+class View {
+  constructor(page, parts) {
+    Object.assign(this, parts, { page, data: null, mask: { mask: null, here: null }, box: null, range: null, size: [0, 0], mode: "pan", cards: new Map() });
+    new ResizeObserver(() => this.fit()).observe(this.frame);
+    this.frame.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
+    this.frame.addEventListener("keydown", (event) => this.key(event));
+    this.frame.addEventListener("dblclick", () => this.move(this.box));
+    page.onTheme(() => this.data && this.paint());
+    page.onEnd(() => this.plotly?.purge(this.chart));
+  }
+
+  gestures() {
+    const modes = [["pan", "move", "Move the map; click opens a document"], ["lasso", "lasso", "Draw around documents to select them"], ["select", "box", "Draw a box to select documents"]];
+    const buttons = modes.map(([mode, icon, title]) => button({ icon, title, kind: "plain", "data-mode": mode, "aria-pressed": String(mode === "pan") }, () => {
+      this.mode = mode;
+      buttons.forEach((one) => set(one, { "aria-pressed": String(one.dataset.mode === mode) }));
+      if (this.plotly) this.plotly.relayout(this.chart, { dragmode: mode });
+    }));
+    const zooms = [["minus", "Zoom out", () => this.zoom(ZOOM)], ["plus", "Zoom in", () => this.zoom(1 / ZOOM)], ["home", "Show the whole map", () => this.move(this.box)]];
+    return h("div", { class: "llmx-row llmx-x-gestures", role: "group", "aria-label": "Map tools" }, buttons,
+      h("span", { class: "llmx-x-gap" }), zooms.map(([icon, title, act]) => button({ icon, title, kind: "plain" }, act)));
+  }
+
+  async draw(data) {
+    const first = !this.data;
+    this.data = data;
+    this.cards.clear();
+    this.box = bounds(data);
+    this.range ??= this.box;
+    this.legends();
+    if (first) this.plotly = await this.page.plotly();
+    if (!this.plotly || !this.frame.isConnected) return;
+    await this.paint();
+    this.fit();
+  }
+
+  /** All of the chart anew. */
+  async paint() {
+    if (!this.plotly) return;
+    this.size = [this.frame.clientWidth, this.frame.clientHeight];
+    const fresh = !this.chart.data;
+    await this.plotly.react(this.chart, [this.shading(), this.points()], this.layout(), { displayModeBar: false, doubleClick: false, responsive: false, showTips: false });
+    if (fresh) this.listen();
+    this.place();
+  }
+
+  layout() {
+    const axis = (range) => ({ visible: false, range: [...range], autorange: false, zeroline: false, showgrid: false });
+    return {
+      width: Math.max(this.size[0], 50), height: Math.max(this.size[1], 50), margin: { l: 0, r: 0, t: 0, b: 0 },
+      xaxis: axis(this.range.x), yaxis: axis(this.range.y), dragmode: this.mode, hovermode: "closest", hoverdistance: 12,
+      showlegend: false, paper_bgcolor: CLEAR, plot_bgcolor: CLEAR,
+      newselection: { line: { color: COLOURS[0], width: 2, dash: "solid" } },
+    };
+  }
+
+  shading() {
+    const { z, size, x, y } = this.data.density;
+    const rows = Array.from({ length: size }, (_, i) => Array.from(z.subarray(i * size, (i + 1) * size)));
+    const step = (range) => (range[1] - range[0]) / Math.max(1, size);
+    const [low, high] = SHADES[this.page.theme];
+    return {
+      type: "contour", z: rows, x0: x[0] + step(x) / 2, dx: step(x), y0: y[0] + step(y) / 2, dy: step(y), showscale: false, hoverinfo: "skip",
+      autocontour: false, contours: { coloring: "fill", start: 0.2, end: 0.95, size: 0.125, showlines: false }, line: { width: 0, smoothing: 1.3 },
+      colorscale: [[0, low], [1, high]], zmin: 0.1, zmax: 1,
+    };
+  }
+
+  points() {
+    const { x, y, values, codes } = this.data;
+    const score = Boolean(values);
+    const flat = [NONE, ...COLOURS];
+    const steps = flat.flatMap((one, i) => [[i / flat.length, one], [(i + 1) / flat.length, one]]);
+    const scale = SCORES[this.page.theme].map((one, i, all) => [i / (all.length - 1), one]);
+    const shapes = score ? null : Array.from(codes, (n) => shape(n));
+    const symbol = shapes?.some(Boolean) ? shapes.map((n) => SYMBOLS[n]) : "circle";
+    return {
+      type: "scattergl", mode: "markers", x, y, hoverinfo: "none",
+      marker: {
+        color: score ? values : Float32Array.from(codes, (n) => (n < 0 ? 0 : (n % 8) + 1)), colorscale: score ? scale : steps,
+        cmin: score ? 0 : -0.5, cmax: score ? 1 : 8.5, symbol, line: { width: 0 }, ...this.look(),
+      },
+    };
+  }
+
+  /** Sizes and opacities: what is lit stands out, what has no colour steps back. */
+  look() {
+    const { x, codes, values } = this.data;
+    const mask = this.mask.mask?.length === x.length ? this.mask.mask : null;
+    const size = x.length > 8000 ? 4.5 : x.length > 2500 ? 6 : 8;
+    const none = (i) => (values ? values[i] < 0 : codes[i] < 0);
+    return {
+      size: Float32Array.from(x, (_, i) => (mask?.[i] ? size + 1.5 : none(i) ? size - 2 : size)),
+      opacity: Float32Array.from(x, (_, i) => (mask ? (mask[i] ? 0.95 : 0.1) : none(i) ? 0.45 : 0.82)),
+    };
+  }
+
+  light(mask) {
+    this.mask = mask;
+    this.lit.hidden = !mask.why;
+    if (mask.why) {
+      const said = `${count(mask.count)} ${mask.count === 1 ? "document" : "documents"} ${mask.count === 1 ? mask.why.replace(/^match$/, "matches").replace(/^contain /, "contains ") : mask.why}`;
+      this.lit.replaceChildren(h("span", { text: said }), button({ icon: "close", kind: "plain", title: "Let no document stand out" }, () => this.page.send("alike")));
+    }
+    if (!this.plotly || !this.chart.data) return;
+    const { size, opacity } = this.look();
+    this.plotly.restyle(this.chart, { "marker.size": [size], "marker.opacity": [opacity] }, [1]);
+    this.place();
+  }
+
+  legends() {
+    const { groups, values, title, threshold, rows, of } = this.data;
+    const entry = (name, i) => h("span", { class: "llmx-x-entry" }, swatch(i), name);
+    if (values) {
+      const stops = SCORES[this.page.theme].join(", ");
+      this.legend.replaceChildren(h("span", { text: `score of ${title}` }), h("span", { text: "0" }),
+        h("span", { class: "llmx-x-scale", style: { background: `linear-gradient(90deg, ${stops})` } }), h("span", { text: "1" }), h("span", { class: "llmx-dim", text: `matches above ${threshold}` }));
+    } else if (groups.length) this.legend.replaceChildren(h("span", { class: "llmx-dim", text: title }), ...groups.map(entry));
+    else this.legend.replaceChildren(h("span", { class: "llmx-x-entry" }, swatch(-1), h("span", { class: "llmx-dim", text: "no concept" })));
+    set(this.notice, { text: rows.length < of ? `showing ${count(rows.length)} of ${count(of)} documents` : "" });
+  }
+
+  // --- what a person does ---------------------------------------------------------------------------
+
+  listen() {
+    const { chart, page } = this;
+    chart.on("plotly_relayouting", (change) => this.moved(change, false));
+    chart.on("plotly_relayout", (change) => this.moved(change, true));
+    chart.on("plotly_click", ({ points }) => { const point = points.find((one) => one.curveNumber === 1); if (point) page.send("look", { row: this.data.rows[point.pointNumber] }); });
+    chart.on("plotly_selected", (event) => {
+      if (!event) return;
+      const rows = event.points.filter((one) => one.curveNumber === 1).map((one) => this.data.rows[one.pointNumber]);
+      this.plotly.update(chart, { selectedpoints: [null] }, { selections: [] }, [1]);
+      page.send("select", { rows });
+    });
+    chart.on("plotly_hover", ({ points }) => { const point = points.find((one) => one.curveNumber === 1); if (point) this.hover(point.pointNumber); });
+    chart.on("plotly_unhover", () => { this.hovered = null; this.card.hidden = true; });
+  }
+
+  moved(change, ended) {
+    const read = (axis) => change[`${axis}axis.range`] ?? (change[`${axis}axis.range[0]`] !== undefined ? [change[`${axis}axis.range[0]`], change[`${axis}axis.range[1]`]] : this.range[axis]);
+    this.range = { x: [...read("x")], y: [...read("y")] };
+    this.card.hidden = true;
+    this.place(!ended);
+  }
+
+  move(range) {
+    this.range = range;
+    if (!this.plotly || this.moving) return;
+    this.moving = requestAnimationFrame(() => {
+      this.moving = null;
+      this.plotly.relayout(this.chart, { "xaxis.range": [...this.range.x], "yaxis.range": [...this.range.y] });
+    });
+  }
+
+  zoom(factor, at = [0.5, 0.5]) {
+    const around = ([low, high], share) => { const middle = low + (high - low) * share; return [middle - (middle - low) * factor, middle + (high - middle) * factor]; };
+    this.move({ x: around(this.range.x, at[0]), y: around(this.range.y, 1 - at[1]) });
+  }
+
+  /** The wheel zooms with Ctrl or a pinch, or while the map has the focus; else the page scrolls. */
+  wheel(event) {
+    if (!(event.ctrlKey || event.metaKey || this.frame.contains(document.activeElement))) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const box = this.frame.getBoundingClientRect();
+    this.zoom(Math.exp(Math.max(-60, Math.min(60, event.deltaY)) * 0.004), [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height]);
+  }
+
+  key(event) {
+    const by = (axis, share) => { const [low, high] = this.range[axis]; const step = (high - low) * share; this.move({ ...this.range, [axis]: [low + step, high + step] }); };
+    const acts = {
+      ArrowLeft: () => by("x", -0.1), ArrowRight: () => by("x", 0.1), ArrowUp: () => by("y", 0.1), ArrowDown: () => by("y", -0.1),
+      "+": () => this.zoom(1 / ZOOM), "=": () => this.zoom(1 / ZOOM), "-": () => this.zoom(ZOOM), 0: () => this.move(this.box),
+      Escape: () => this.page.send("alike"),
+    };
+    if (!acts[event.key] || event.ctrlKey || event.metaKey) return;
+    acts[event.key]();
+    event.preventDefault();
+  }
+
+  // --- what lies over the chart ---------------------------------------------------------------------
+
+  /** Where a place of the map is in the frame, in pixels. */
+  at(x, y) {
+    const share = (value, [low, high]) => (value - low) / (high - low);
+    return [share(x, this.range.x) * this.size[0], (1 - share(y, this.range.y)) * this.size[1]];
+  }
+
+  place(quickly = false) {
+    if (!this.data || !this.plotly) return;
+    placeNames(this, quickly);
+    const { here } = this.mask;
+    this.ring.hidden = here === null || here === undefined;
+    if (!this.ring.hidden) {
+      const [left, top] = this.at(this.data.x[here], this.data.y[here]);
+      this.ring.style.transform = `translate(${left}px, ${top}px)`;
+    }
+  }
+
+  fit() {
+    const size = [this.frame.clientWidth, this.frame.clientHeight];
+    if (!size[0] || !size[1] || !this.plotly || !this.chart.data || (size[0] === this.size[0] && size[1] === this.size[1])) return;
+    this.size = size;
+    this.plotly.relayout(this.chart, { width: size[0], height: size[1] }).then(() => this.place());
+  }
+
+  async hover(number) {
+    this.hovered = number;
+    const row = this.data.rows[number];
+    await new Promise((resolve) => setTimeout(resolve, this.cards.has(row) ? 0 : 60));
+    if (this.hovered !== number) return;
+    if (!this.cards.has(row)) this.cards.set(row, await this.page.ask("document", { row }));
+    if (this.hovered === number) this.show(number, this.cards.get(row));
+  }
+
+  show(number, { label, text, concepts, group }) {
+    const head = concepts.length ? concepts.map((one) => h("div", { class: "llmx-x-cardname" }, swatch(one.number), one.name)) : [h("div", { class: "llmx-dim", text: "no concept" })];
+    this.card.replaceChildren(...head, h("p", { text }), h("div", { class: "llmx-dim llmx-small", text: [`document ${label}`, group].filter(Boolean).join(" · ") }));
+    this.card.hidden = false;
+    const [left, top] = this.at(this.data.x[number], this.data.y[number]);
+    const { offsetWidth: width, offsetHeight: height } = this.card;
+    const right = left + 14 + width < this.size[0];
+    const below = top + 14 + height < this.size[1];
+    this.card.style.left = `${Math.max(4, right ? left + 14 : left - width - 14)}px`;
+    this.card.style.top = `${Math.max(4, below ? top + 14 : top - height - 14)}px`;
+  }
+}
+
+/** The whole map with a margin. */
+function bounds({ x, y }) {
+  const range = (values) => {
+    let low = Infinity, high = -Infinity;
+    for (const value of values) { if (value < low) low = value; if (value > high) high = value; }
+    const margin = (high - low || 1) * MARGIN;
+    return [low - margin, high + margin];
+  };
+  return x.length ? { x: range(x), y: range(y) } : { x: [0, 1], y: [0, 1] };
+}
+
