@@ -55,7 +55,7 @@ def spot(page: Lab, row: int) -> tuple[int, int]:
 
 
 def point_at(page: Lab, row: int, *, click: bool) -> None:
-    """Move the mouse to a document on the map, and click it."""
+    """Move the mouse to a document on the map, whose names are out of sight then, and click it."""
     from selenium.webdriver.common.action_chains import ActionChains
 
     page.js("document.querySelector('.llmx-x-names').style.visibility = 'hidden'")
@@ -63,7 +63,6 @@ def point_at(page: Lab, row: int, *, click: bool) -> None:
     moves = ActionChains(page.driver).move_to_element_with_offset(page.find(FRAME)[0], x - 3, y)
     moves = moves.pause(0.2).move_by_offset(3, 0).pause(0.4)
     (moves.click() if click else moves).perform()
-    page.js("document.querySelector('.llmx-x-names').style.visibility = ''")
 
 
 def name_button(page: Lab, name: str) -> Any:
@@ -161,7 +160,7 @@ def the_map_is_used(page: Lab) -> None:
     point_at(page, 3, click=False)
     page.until(
         lambda: (
-            "<script>" in page.find(".llmx-x-card")[0].text or "document" in page.find(".llmx-x-card")[0].text
+            "document 3" in page.find(".llmx-x-card")[0].text
         )
     )
     point_at(page, 9, click=True)
@@ -220,7 +219,7 @@ def concepts_are_edited(page: Lab) -> None:
     page.until(lambda: page.find(".llmx-x-rename"))
     page.keys("ours <b>now</b>", Keys.ENTER)
     page.expect("themes.names[0]", "ours <b>now</b>")
-    act(page, "Add a concept")
+    act(page, "Add")
     field(page, "Name of the new concept").send_keys("couriers")
     field(page, "Criterion of the new concept").send_keys("Is the text about a parcel or a courier?")
     act(page, "Add concept")

@@ -6,7 +6,7 @@ import { placeNames } from "./names.js";
 const CLEAR = "rgba(0,0,0,0)";
 const SHADES = { light: ["rgba(70,96,140,0)", "rgba(70,96,140,.15)"], dark: ["rgba(150,180,230,0)", "rgba(150,180,230,.17)"] };
 const SCORES = { light: ["#d3dbe5", "#7ea6d6", "#0a4ea8"], dark: ["#39424f", "#4f7fc0", "#b9d6ff"] };
-const ZOOM = 1.35, MARGIN = 0.06;
+const ZOOM = 1.35, MARGIN = 0.06, ABOVE = 0.13; // above the documents stand the map's tools
 
 export function documentMap(page) {
   const chart = h("div", { class: "llmx-x-chart" });
@@ -258,12 +258,12 @@ class View {
 
 /** The whole map with a margin. */
 function bounds({ x, y }) {
-  const range = (values) => {
+  const range = (values, above = MARGIN) => {
     let low = Infinity, high = -Infinity;
     for (const value of values) { if (value < low) low = value; if (value > high) high = value; }
-    const margin = (high - low || 1) * MARGIN;
-    return [low - margin, high + margin];
+    const size = high - low || 1;
+    return [low - size * MARGIN, high + size * above];
   };
-  return x.length ? { x: range(x), y: range(y) } : { x: [0, 1], y: [0, 1] };
+  return x.length ? { x: range(x), y: range(y, ABOVE) } : { x: [0, 1], y: [0, 1] };
 }
 

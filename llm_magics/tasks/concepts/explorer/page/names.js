@@ -28,7 +28,20 @@ function fill(element, one) {
   element.dataset.said = said;
   delete element.dataset.size;
   set(element, { title: `Open ${one.name}` });
+  element.style.width = "";
   element.replaceChildren(swatch(one.number), h("span", { text: one.name }));
+}
+
+/** The size of a name; a name on two lines is as wide as the longer of them, not as it may be at most. */
+function measured(element) {
+  if (!element.dataset.size && element.offsetWidth) {
+    const text = document.createRange();
+    text.selectNodeContents(element.lastChild);
+    const slack = element.lastChild.offsetWidth - text.getBoundingClientRect().width;
+    if (slack > 2) element.style.width = `${Math.ceil(element.offsetWidth - slack + 1)}px`;
+    element.dataset.size = JSON.stringify([element.offsetWidth, element.offsetHeight]);
+  }
+  return JSON.parse(element.dataset.size ?? "[0, 0]");
 }
 
 /** Where each name belongs: its densest place, or the middle of what is in sight of it. */
@@ -57,8 +70,7 @@ function median(values) { return values.sort((a, b) => a - b)[values.length >> 1
 /** The first place around `home` where the name covers no other, or null. */
 function free(view, home, element, taken) {
   const [x, y] = view.at(...home);
-  if (!element.dataset.size) element.dataset.size = JSON.stringify([element.offsetWidth, element.offsetHeight]);
-  const [width, height] = JSON.parse(element.dataset.size);
+  const [width, height] = measured(element);
   const [across, down] = view.size;
   for (const [dx, dy] of [[0, 0], [0, -0.8], [0, 0.8], [0.35, -0.9], [-0.35, -0.9], [0.35, 0.9], [-0.35, 0.9], [0.6, 0], [-0.6, 0], [0, -1.7], [0, 1.7], [0.5, -1.7], [-0.5, 1.7]]) {
     const left = clamp(x - width / 2 + dx * width, 4, across - width - 4);
