@@ -120,19 +120,18 @@ def pipeline(folder: Path) -> None:
 def explorer() -> None:
     """A scored set of 5,000 documents x 20 concepts x 5 slices: time to build, bytes, click to detail."""
     sys.path.insert(0, str(HERE.parents[2]))
-    from tests.widgets.test_explorer import lasso, payload, scored
+    from tests.widgets.test_explorer import payload, press, ready, scored
 
     scored(50, 2).explore().widget  # noqa: B018 - imports out of the way
     themes = scored(5000, 20, 5, "a document of some length, " * 20)
     made, build = timed(lambda: themes.explore(slice="slice0"))
-    _, drawn = timed(lambda: made.widget)
-    _, click = timed(lambda: lasso(made, [17], "plotly_click"))
-    _, pick = timed(lambda: made.pick([themes.concepts[3].id]))
-    _, matrix = timed(lambda: made.show("Matrix"))
+    _, drawn = timed(lambda: ready(made))
+    size = payload(made)
+    _, click = timed(lambda: press(made, "look", row=17))
+    _, pick = timed(lambda: press(made, "choose", keys=[themes.concepts[3].id]))
+    _, matrix = timed(lambda: press(made, "show", view="Matrix"))
     page, html = timed(made.to_html)
-    print(
-        f"\nexplorer of 5,000 x 20 x 5: built in {build + drawn:.2f} s, payload {payload(made.widget) / 1e6:.2f} MB"
-    )
+    print(f"\nexplorer of 5,000 x 20 x 5: built in {build + drawn:.2f} s, {size / 1e6:.2f} MB with Plotly")
     print(
         f"click to detail {click * 1000:.0f} ms, concept {pick * 1000:.0f} ms, matrix {matrix * 1000:.0f} ms"
     )

@@ -158,11 +158,7 @@ def the_map_is_used(page: Lab) -> None:
         lambda: page.js("return document.querySelector('.js-plotly-plot')._fullLayout.dragmode") == "pan"
     )
     point_at(page, 3, click=False)
-    page.until(
-        lambda: (
-            "document 3" in page.find(".llmx-x-card")[0].text
-        )
-    )
+    page.until(lambda: "document 3" in page.find(".llmx-x-card")[0].text)
     point_at(page, 9, click=True)
     page.expect("themes.explorer.rows == [9]", "True")
     page.until(lambda: "Document 9" in page.text() and page.find(".llmx-x-ring")[0].is_displayed())
