@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import permutations
 
-from llm_magics.tasks.concepts.model.concept_model import ConceptModel
 from llm_magics.core.intervals import wilson
+from llm_magics.tasks.concepts.model.concept_model import ConceptModel
 
 FEWEST = 5
 """A slice of fewer documents is not compared: nearly any share of it is possible."""

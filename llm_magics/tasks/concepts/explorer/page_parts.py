@@ -142,14 +142,19 @@ class PageParts:
         if state.documents == "selection":
             return lit_part(drawn["rows"], state.rows, "selected", here)
         if state.emphasised or len(state.chosen) > 1:
-            return lit_part(drawn["rows"], self._emphasised(), "match", here)
+            return lit_part(drawn["rows"], *self._emphasised(), here)
         return lit_part(drawn["rows"], None, "", here)
 
-    def _emphasised(self) -> list[int]:
-        concepts, chosen = self.state.concepts, self.state.chosen
+    def _emphasised(self) -> tuple[list[int], str]:
+        concepts, chosen = (
+            self.state.concepts,
+            [key for key in self.state.chosen if key in self.state.concepts],
+        )
         if not chosen:
-            return concepts.uncovered
-        return [row for key in chosen if key in concepts for row in concepts.rows(key)]
+            return concepts.uncovered, "match no concept"
+        rows = {row for key in chosen for row in concepts.rows(key)}
+        names = f"“{concepts[chosen[0]].name}”" if len(chosen) == 1 else f"one of {len(chosen)} concepts"
+        return sorted(rows), f"match {names}"
 
     def matrix(self) -> Any:
         """Concepts by slice."""

@@ -70,7 +70,7 @@ function topBar(page) {
     element,
     draw(value) {
       head = value;
-      const [count, ...rest] = value.title.split(", ");
+      const [count, ...rest] = value.title.split(", ").filter((part) => !part.startsWith("0 "));
       title.replaceChildren(count, ...(rest.length ? [h("span", { class: "llmx-dim llmx-x-rest", text: rest.join(", ") })] : []));
       fill(undo, "Undo", "Ctrl+Z", value.undo);
       fill(redo, "Redo", "Ctrl+Shift+Z", value.redo);

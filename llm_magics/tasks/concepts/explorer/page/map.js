@@ -5,7 +5,7 @@ import { placeNames } from "./names.js";
 
 const CLEAR = "rgba(0,0,0,0)";
 const SHADES = { light: ["rgba(70,96,140,0)", "rgba(70,96,140,.15)"], dark: ["rgba(150,180,230,0)", "rgba(150,180,230,.17)"] };
-const SCORES = { light: ["#d3dbe5", "#7ea6d6", "#0a4ea8"], dark: ["#39424f", "#4f7fc0", "#b9d6ff"] };
+const SCORES = { light: ["#bcc7d4", "#6f9bd0", "#0a4ea8"], dark: ["#39424f", "#4f7fc0", "#b9d6ff"] };
 const ZOOM = 1.35, MARGIN = 0.06, ABOVE = 0.13; // above the documents stand the map's tools
 
 export function documentMap(page) {
@@ -128,7 +128,8 @@ class View {
     this.mask = mask;
     this.lit.hidden = !mask.why;
     if (mask.why) {
-      const said = `${count(mask.count)} ${mask.count === 1 ? "document" : "documents"} ${mask.count === 1 ? mask.why.replace(/^match$/, "matches").replace(/^contain /, "contains ") : mask.why}`;
+      const one = mask.count === 1;
+      const said = `${count(mask.count)} ${one ? "document" : "documents"} ${one ? mask.why.replace(/^(match|contain)/, (word) => `${word}${word === "match" ? "es" : "s"}`) : mask.why}`;
       this.lit.replaceChildren(h("span", { text: said }), button({ icon: "close", kind: "plain", title: "Let no document stand out" }, () => this.page.send("alike")));
     }
     if (!this.plotly || !this.chart.data) return;
@@ -139,6 +140,7 @@ class View {
 
   legends() {
     const { groups, values, title, threshold, rows, of } = this.data;
+    this.names.classList.toggle("llmx-x-plainnames", Boolean(values || groups.length)); // its colours mean something else
     const entry = (name, i) => h("span", { class: "llmx-x-entry" }, swatch(i), name);
     if (values) {
       const stops = SCORES[this.page.theme].join(", ");
