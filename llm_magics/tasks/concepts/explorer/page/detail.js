@@ -1,6 +1,6 @@
 // What the documents say: a concept with its matches and near misses, a page of documents, or one document.
 import { button, h, marked, segments, select, set } from "../../../../widgets/frontend/dom.js";
-import { count, percent, swatch } from "./palette.js";
+import { count, interval, percent, swatch } from "./palette.js";
 
 const NAMES = { matches: "Matches", "near misses": "Near misses", "non-matches": "Others", failed: "Failed", "not asked": "Not asked" };
 
@@ -50,7 +50,7 @@ const heads = {
     return [
       h("h3", { class: "llmx-title llmx-x-dtitle" }, swatch(value.number), h("span", { text: value.name })),
       editing ? criterionForm(page, value) : criterion(page, value),
-      h("p", { class: "llmx-x-facts" }, h("b", { text: `${count(n)} of ${count(whole)}` }), ` documents match, ${percent(share)} `, h("span", { class: "llmx-dim", text: `(95%: ${percent(low).replace("%", "")}–${percent(high)})` }), state.length ? h("span", { class: "llmx-chip", text: state.join(", ") }) : null),
+      h("p", { class: "llmx-x-facts" }, h("b", { text: `${count(n)} of ${count(whole)}` }), ` documents match, ${percent(share)} `, h("span", { class: "llmx-dim", text: `(95%: ${interval(low, high)})` }), state.length ? h("span", { class: "llmx-chip", text: state.join(", ") }) : null),
       value.difference ? h("p", { class: "llmx-dim", text: value.difference.replace(`“${value.name}” differs`, "It differs") }) : null,
       value.summary ? h("p", { text: value.summary }) : null,
       value.keywords.length ? h("p", { class: "llmx-x-words" }, value.keywords.map((word) => h("span", { class: "llmx-chip", text: word }))) : null,

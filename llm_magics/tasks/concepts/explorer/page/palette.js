@@ -20,5 +20,11 @@ export function swatch(n) {
 /** 0.123 as 12%. */
 export function percent(share) { return `${Math.round(share * 100)}%`; }
 
+/** An interval of shares as 9–15%, with decimals where its ends would look the same. */
+export function interval(low, high) {
+  const digits = high - low < 0.015 ? 1 : 0;
+  return `${(low * 100).toFixed(digits)}–${(high * 100).toFixed(digits)}%`;
+}
+
 /** 1234 as 1,234. */
 export function count(n) { return n.toLocaleString("en-US"); }

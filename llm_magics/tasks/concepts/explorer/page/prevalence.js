@@ -1,6 +1,6 @@
 // How many documents show each concept: a dot at the share, a line over its 95% interval, in all or by slice.
 import { h, set } from "../../../../widgets/frontend/dom.js";
-import { colour, count, percent, swatch } from "./palette.js";
+import { colour, count, interval, percent, swatch } from "./palette.js";
 
 export function prevalence(page) {
   const sentence = h("p", { class: "llmx-x-sentence" });
@@ -35,7 +35,7 @@ function line(page, row, groups, sliced, top) {
   return h("div", { class: "llmx-x-line", role: "listitem" },
     h("button", { type: "button", class: "llmx-x-rowname", "aria-label": `${row.name}. ${words.join(". ")}`, onclick: () => page.send("open", { concept: row.id, group: "all" }) }, swatch(row.number), h("span", { text: row.name })),
     h("span", { class: "llmx-x-lane", "aria-hidden": "true" }, ticks(top).map((tick) => h("span", { class: "llmx-x-grid", style: { left: at(tick) } })), h("span", { class: "llmx-x-marks" }, marks)),
-    h("span", { class: "llmx-number llmx-x-value" }, h("b", { text: percent(share) }), h("span", { class: "llmx-dim", text: ` ${percent(low).replace("%", "")}–${percent(high)}` }), h("span", { class: "llmx-dim llmx-x-n", text: count(n) })));
+    h("span", { class: "llmx-number llmx-x-value" }, h("b", { text: percent(share) }), h("span", { class: "llmx-dim", text: ` ${interval(low, high)}` }), h("span", { class: "llmx-dim llmx-x-n", text: count(n) })));
 }
 
 function ceiling(share) { return [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1].find((top) => share <= top) ?? 1; }
