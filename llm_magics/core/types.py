@@ -256,7 +256,8 @@ class Capabilities:
     ``max_concurrency`` is the upper end of adaptive concurrency. With ``batch_size`` > 1 the engine passes
     that many requests at once to ``complete_many``; ``embed_batch`` is the number of texts per ``embed``.
     ``context_window`` is in tokens. ``stored`` is False where computing an answer again is cheaper than
-    storing it. ``parameters`` are the names that the backend takes; None passes all of them on.
+    storing it. ``exact_scores``: every single label comes with a probability of each choice, at no cost.
+    ``parameters`` are the names that the backend takes; None passes all of them on.
     """
 
     text: bool = True
@@ -269,6 +270,7 @@ class Capabilities:
     embed_batch: int = 64
     context_window: int | None = None
     stored: bool = True
+    exact_scores: bool = False
     parameters: frozenset[str] | None = None
 
 

@@ -22,6 +22,7 @@ class Meter:
     """Counts the results of a run of ``total`` work items, ``samples`` a row; readable from any thread.
 
     ``cost`` is in US dollars, of what this run paid for; ``unpriced`` is True where a price is unknown.
+    ``remarks`` are further parts of the line, such as ``bias removed (32 rows)``.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Meter:
         self.cost = 0.0
         self.unpriced = False
         self.estimated = False
+        self.remarks: list[str] = []
         self._clock = clock
         self._started = clock()
         self._stopped: float | None = None
@@ -113,6 +115,7 @@ class Meter:
         left = self.eta if self._stopped is None and self.done else None
         if left is not None:
             parts.append(f"about {seconds(left)} left")
+        parts += self.remarks
         if self.backend:
             parts.append(self.backend)
         return ", ".join(parts)

@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from textwrap import shorten
 from typing import Any, Protocol, TypeAlias
 
@@ -23,6 +23,7 @@ from llm_magics.engine.progress import Meter
 from llm_magics.engine.task import Row, Target, Task
 from llm_magics.engine.worker_pool import Options
 from llm_magics.runs.methods import Methods, methods
+from llm_magics.runs.preparation import Preparation
 from llm_magics.runs.results import ResultColumns, error_text
 
 
@@ -37,6 +38,8 @@ class Plan:
     sent at all). ``gather`` merges the generations' values (by column, a list a row) into one value a
     row; ``shape`` makes the result from the run, ``df`` by default; ``evaluate`` compares a finished run
     with the column ``truth``. ``text_format`` is the prompt format for a model without a chat template.
+    ``prepare(session, run)`` is awaited before the first pass over the rows: it says how every result is
+    decided.
     """
 
     task: Task
@@ -57,6 +60,7 @@ class Plan:
     seed: int = 0
     text_format: str = ""
     strategy: Callable[[Any, Run], Coroutine[Any, Any, None]] | None = None
+    prepare: Callable[[Any, Run], Coroutine[Any, Any, Preparation]] | None = None
     parts: Callable[[WorkItem], Sequence[WorkItem]] | None = None
     gather: Callable[[dict[str, list[Any]]], dict[str, list[Any]]] | None = None
     shape: Callable[[Run], Any] | None = None
@@ -107,6 +111,7 @@ class Run:
         self.details: dict[str, Any] = {}
         self.evaluation: Any = None
         self.inplace = False
+        self.preparation: Preparation | None = None
         self.done: Callable[[Any], None] | None = None
         self._answers = ResultColumns(n, plan.columns)
 
@@ -443,11 +448,12 @@ async def single_pass(
     run.
     """
     plan = run.plan
-    await context.engine.run(
-        plan.work_items() if work_items is None else work_items,
-        plan.task,
-        plan.backend,
-        plan.target,
-        options or plan.options,
-        take or run.deliver,
-    )
+    items: Iterable[WorkItem] = plan.work_items() if work_items is None else work_items
+    options, take = options or plan.options, take or run.deliver
+    if plan.prepare is not None:
+        if run.preparation is None:
+            run.preparation = await plan.prepare(context, run)
+        if options.max_cost is not None:
+            options = replace(options, max_cost=max(0.0, options.max_cost - run.preparation.cost))
+        items, take = run.preparation.ask(items, take), run.preparation.taking(take)
+    await context.engine.run(items, plan.task, plan.backend, plan.target, options, take)

@@ -54,6 +54,7 @@ class GGUFBackend(Backend):
         one_of=True,
         schema=True,
         logprobs=True,
+        exact_scores=True,
         embed=True,
         max_concurrency=256,
         parameters=frozenset(

@@ -369,7 +369,9 @@ def _capabilities(embeds: bool, batch: int) -> Capabilities:
             text=False, one_of=True, embed=True, embed_batch=size, batch_size=size, max_concurrency=1
         )
     names = PARAMETERS | {"prompt_format", "prompt_formatting_fn"}
-    return Capabilities(one_of=True, logprobs=True, max_concurrency=2, batch_size=batch, parameters=names)
+    return Capabilities(
+        one_of=True, logprobs=True, exact_scores=True, max_concurrency=2, batch_size=batch, parameters=names
+    )
 
 
 def _patient(limits: Limits, batch: int) -> Limits:

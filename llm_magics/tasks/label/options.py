@@ -49,6 +49,7 @@ class LabelOptions(RowOptions):
     )
     dynamic: bool = option("each row's nearest examples, by embeddings", default=False)
     votes: int = option("N samples a row; the majority is the label", default=1, metavar="N", parse=count)
+    raw: bool = option("leave the model's bias towards some labels in", default=False)
     calibrate: bool = option(
         "correct the probabilities by a temperature fitted on --truth, or by the bias", default=False
     )

@@ -17,6 +17,7 @@ from llm_magics.runs.planning import DETERMINISTIC
 from llm_magics.runs.run import Plan, Run, RunContext, Strategy, single_pass
 from llm_magics.runs.session import Session
 from llm_magics.tasks.label import definitions
+from llm_magics.tasks.label.bias import BiasRemoval
 from llm_magics.tasks.label.calibration import calibration_strategy
 from llm_magics.tasks.label.cascade.strategy import CascadeSettings
 from llm_magics.tasks.label.evaluation.evaluation import evaluate, require_known
@@ -74,6 +75,7 @@ def label(session: Session, options: LabelOptions) -> Plan:
         samples=options.votes,
         gather=majority(task.output, task.labels.names) if options.votes > 1 else None,
         strategy=strategy,
+        prepare=_bias_removal(given, task, options, backend),
         text_format="" if options.multi or options.explain else COMPLETION,
         evaluate=_evaluated if options.truth is not None else None,
     )
@@ -212,6 +214,23 @@ def _with_strategy(
         task = replace(task, scores=True)
         return task, calibration_strategy(task, options.truth)
     return task, None
+
+
+def _bias_removal(
+    given: planning.Source, task: Label, options: LabelOptions, backend: Backend
+) -> BiasRemoval | None:
+    """What takes the model's bias off its label scores, where it gives some over all labels.
+
+    Not over dask frames, whose partitions never see each other, and not beside what decides labels in
+    another way: a cascade, votes, several rows a request, ``--calibrate`` by texts without content.
+    """
+    scored = backend.capabilities.text and (backend.capabilities.exact_scores or task.scores)
+    apart = options.agree is not None or options.votes > 1 or (options.rows_per_request or 1) > 1
+    by_content = options.calibrate and options.truth is None
+    whole = given.frame.dask_frame is None
+    if options.raw or task.many or task.explain or not scored or apart or by_content or not whole:
+        return None
+    return BiasRemoval(task)
 
 
 def _noting(note: str) -> Strategy:
