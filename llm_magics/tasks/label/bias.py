@@ -17,7 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from llm_magics.core.types import FREE, Result
+from llm_magics.core.errors import LLMError
+from llm_magics.core.types import FREE, Response, Result
 from llm_magics.data.templates import cell_text
 from llm_magics.engine.deduplication import WorkItem
 from llm_magics.runs.preparation import Preparation, first_by_hash
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 ROWS = 32
 """Rows of the run that the bias is estimated from: 30 were as good as 150."""
+ALONE = 16
+"""Rows that are needed where the label names are not asked about."""
 NAMED = 64
 """Label names that are asked about as texts, at most."""
 PRIOR_ROWS = 16
@@ -171,16 +174,31 @@ class BiasRemoval:
         chosen = await asyncio.to_thread(self._chosen, run)
         results = await self._ask(context, run, chosen)
         held = {item.index: (item, results[item.index]) for item in chosen if item.index in results}
-        scored = [result for result in results.values() if self._covers(result)]
-        if not scored:
+        scores = [response.scores for response in map(self._scored, results.values()) if response is not None]
+        bias = await self._estimated(context, run, [dict(each or {}) for each in scores])
+        if bias is None:
             return Preparation(lambda result: result, held)
-        named = await self._named(context, run) if run.plan.backend.price == FREE else {}
-        exact = all(result.response is not None and result.response.method == "trie" for result in scored)
-        scores = [dict(r.response.scores or {}) for r in scored if r.response is not None]
-        bias = estimate(self.task.labels.names, scores, named, calibrated=exact)
         run.details["bias"] = bias.manifest()
         run.meter.remarks.append(f"bias removed ({bias.rows:,} rows)")
         return Preparation(lambda result: decided(self.task, result, bias), held)
+
+    async def _estimated(
+        self, context: RunContext, run: Run, scores: Sequence[Mapping[str, float]]
+    ) -> Bias | None:
+        """The bias; None where the rows have no scores, or too few to tell it without the label names.
+
+        A host that is paid is asked about the rows alone. Where every row is stored and the model is
+        gone, its own labels stay.
+        """
+        names, free = self.task.labels.names, run.plan.backend.price == FREE
+        if not scores or (not free and len(scores) < ALONE):
+            return None
+        try:
+            named = await self._named(context, run) if free else {}
+        except LLMError as error:
+            run.notes.setdefault(f"The model's bias was not removed: {error.message}")
+            return None
+        return estimate(names, scores, named, calibrated=run.plan.backend.capabilities.exact_scores)
 
     def _chosen(self, run: Run) -> list[WorkItem]:
         plan = run.plan
@@ -192,11 +210,8 @@ class BiasRemoval:
         rows = (WorkItem(i, {self.task.column: name}) for i, name in enumerate(names))
         some = first_by_hash(rows, lambda row: cell_text(row[self.task.column]), NAMED, run.plan.seed)
         found = await self._ask(context, run, some)
-        return {
-            names[index]: dict(result.response.scores or {})
-            for index, result in sorted(found.items())
-            if result.response is not None and self._covers(result)
-        }
+        scored = {index: self._scored(result) for index, result in found.items()}
+        return {names[i]: dict(each.scores or {}) for i, each in sorted(scored.items()) if each is not None}
 
     async def _ask(self, context: RunContext, run: Run, items: Sequence[WorkItem]) -> dict[int, Result]:
         """The model's own results, by index in the items' order."""
@@ -206,14 +221,16 @@ class BiasRemoval:
             found[result.index] = result
 
         await context.engine.run(items, plan.task, plan.backend, plan.target, plan.options, take)
+        if plan.backend.announcement:  # of a load in this pass; the next one would forget it
+            run.notes.setdefault(plan.backend.announcement)
         return {item.index: found[item.index] for item in items if item.index in found}
 
-    def _covers(self, result: Result) -> bool:
-        """Whether a language model gave this result probabilities of all labels."""
+    def _scored(self, result: Result) -> Response | None:
+        """The response of a language model that has probabilities of all labels."""
         response = result.response
         if response is None or not response.scores or response.method == "similarity":
-            return False
-        return response.scores.keys() == set(self.task.labels.names)
+            return None
+        return response if response.scores.keys() == set(self.task.labels.names) else None
 
 
 def decided(task: Label, result: Result, bias: Bias) -> Result:

@@ -1,0 +1,164 @@
+"""Labels by a real 270M base model: accuracy, calibration, the list's order, rows a second.
+
+    python tests/benchmarks/label_quality.py [--sets news_topics ...] [--rows 150] [--scikit-llm FOLDER]
+
+The model is gemma-3-270m (tests/real_models.py fetches it), the labelled sets are ``../shared/data``, which
+is not shipped. Label phrases alone, the rows of ``sample(n, random_state=2)``, 60 of the bills. The ways
+take turns in one process, nothing is stored. FOLDER holds scikit-llm, unpacked; its prompt is asked
+about the first ``--json-rows`` rows only, for it writes its answer token by token.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from llm_magics import label
+from llm_magics.core.prompt_formats import Prompt
+from llm_magics.runs import session as sessions
+from llm_magics.tasks.label import calibration
+from tests import real_models
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+SETS = {"review_sentiment": 150, "news_topics": 150, "banking_intents": 150, "bill_summaries": 60}
+
+
+def first_edition(prompt: Prompt) -> str:
+    """What version 0.1.0 sent to a model without a chat template: the messages as lines, and a line end."""
+    return "\n".join(turn["content"] for turn in prompt) + "\n"
+
+
+WAYS: Mapping[str, Mapping[str, Any]] = {
+    "llm_magics": {},
+    "the same, --raw": {"raw": True},
+    "version 0.1.0": {"raw": True, "parameters": {"prompt_formatting_fn": first_edition}},
+}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One set: its texts, the true phrases, all phrases in the order of labels.json."""
+
+    texts: Sequence[str]
+    true: Sequence[str]
+    labels: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a way made of a set."""
+
+    labels: Sequence[str]
+    accuracy: float
+    error: float
+    rows_per_second: float
+    rows_per_cpu_second: float
+
+
+def read(name: str, rows: int) -> Rows:
+    """The rows of a set."""
+    phrases = {
+        key: told["phrase"]
+        for key, told in json.loads((DATA / "labels.json").read_text("utf-8"))[name].items()
+    }
+    frame = pd.read_csv(DATA / f"{name}.csv").sample(min(rows, SETS[name]), random_state=2)
+    return Rows(frame["text"].tolist(), [phrases[key] for key in frame["label"]], list(phrases.values()))
+
+
+def labelled(rows: Rows, labels: Sequence[str], model: str, options: Mapping[str, Any]) -> Found:
+    """One pass over the rows, with nothing stored."""
+    began, cpu = time.perf_counter(), time.process_time()
+    frame = pd.DataFrame({"text": rows.texts})
+    out = label(frame, list(labels), on="text", model=model, store=False, progress=False, **options)
+    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+    right = [found == true for found, true in zip(out["label"], rows.true, strict=True)]
+    table = calibration.reliability(out["label_confidence"].tolist(), right)
+    error = calibration.calibration_error(table)
+    return Found(
+        out["label"].tolist(), float(np.mean(right)), error, len(rows.texts) / seconds, len(rows.texts) / cpu
+    )
+
+
+def json_accuracy(rows: Rows, path: Path, folder: str, count: int) -> tuple[float, float, float]:
+    """The accuracy of scikit-llm's prompt and JSON answer; an unusable one is right by chance. Both rates."""
+    sys.path.insert(0, folder)
+    from llama_cpp import Llama
+    from skllm.prompts.builders import build_zero_shot_prompt_slc  # type: ignore[import-not-found]
+
+    llama = Llama(str(path), n_ctx=4096, verbose=False)
+    longest = max(len(llama.tokenize(json.dumps({"label": name}).encode())) for name in rows.labels)
+    began, cpu, right = time.perf_counter(), time.process_time(), 0.0
+    for text, true in zip(rows.texts[:count], rows.true, strict=False):
+        turns = [
+            {"role": "system", "content": "You are a text classifier."},
+            {"role": "user", "content": build_zero_shot_prompt_slc(text, repr(list(rows.labels)))},
+        ]
+        said = llama.create_chat_completion(turns, temperature=0.0, max_tokens=longest + 8)
+        found = _json_label(said["choices"][0]["message"]["content"] or "")
+        right += float(found == true) if found in rows.labels else 1 / len(rows.labels)
+    count = min(count, len(rows.texts))
+    rates = count / (time.perf_counter() - began), count / (time.process_time() - cpu)
+    llama.close()
+    return right / count, *rates
+
+
+def _json_label(text: str) -> str | None:
+    start, end = text.find("{"), text.rfind("}")
+    try:
+        return str(json.loads(text[start : end + 1])["label"]) if start >= 0 else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def lines(name: str, rows: Rows, model: str) -> Iterator[tuple[str, Found, float]]:
+    """Each way with its result and the share of labels that change when the list is reversed."""
+    label(pd.DataFrame({"text": rows.texts[:1]}), ["a", "b"], on="text", model=model, store=False)
+    forward = {way: labelled(rows, rows.labels, model, options) for way, options in WAYS.items()}
+    for way, options in WAYS.items():
+        back = labelled(rows, rows.labels[::-1], model, options)
+        changed = np.mean([a != b for a, b in zip(forward[way].labels, back.labels, strict=True)])
+        yield way, forward[way], float(changed)
+
+
+def main() -> None:
+    """Print one line a set and way."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sets", nargs="*", default=list(SETS))
+    parser.add_argument("--rows", type=int, default=150)
+    parser.add_argument("--scikit-llm", default="")
+    parser.add_argument("--json-rows", type=int, default=40)
+    given = parser.parse_args()
+    os.environ["LLM_MAGICS_HOME"] = tempfile.mkdtemp()
+    path = real_models.gemma()
+    print(
+        "| set | way | accuracy | calibration error | changed by order | rows/s | rows/CPU s |\n|---|---|---|---|---|---|---|"
+    )
+    for name in given.sets:
+        rows = read(name, given.rows)
+        for way, found, changed in lines(name, rows, f"gguf::{path}"):
+            numbers = (
+                f"{found.accuracy:.3f} | {found.error:.3f} | {changed:.2f} | {found.rows_per_second:.1f}"
+            )
+            print(f"| {name} | {way} | {numbers} |", flush=True)
+        if given.scikit_llm:
+            accuracy, rate, cpu = json_accuracy(rows, path, given.scikit_llm, given.json_rows)
+            print(
+                f"| {name} | scikit-llm's prompt, JSON | {accuracy:.3f} | - | - | {rate:.1f} | {cpu:.1f} |",
+                flush=True,
+            )
+    sessions.end()
+
+
+if __name__ == "__main__":
+    main()
