@@ -54,10 +54,21 @@ class Options:
 class ActiveRequest:
     """A pending request while it is answered: its newest response or error, its usage, why it is unusable.
 
-    ``partial`` is the newest reason that came with a valid part of an answer.
+    ``partial`` is the newest reason that came with a valid part of an answer, ``notes`` are those of an
+    earlier answer.
     """
 
-    __slots__ = ("attempts", "fault", "partial", "pending", "request", "response", "unusable", "usage")
+    __slots__ = (
+        "attempts",
+        "fault",
+        "notes",
+        "partial",
+        "pending",
+        "request",
+        "response",
+        "unusable",
+        "usage",
+    )
 
     def __init__(self, pending: PendingRequest) -> None:
         self.pending = pending
@@ -66,6 +77,7 @@ class ActiveRequest:
         self.fault: Exception | None = None
         self.unusable: AnswerError | None = None
         self.partial: AnswerError | None = None
+        self.notes: tuple[str, ...] = ()
         self.attempts = 0
         self.usage = NO_USAGE
 
@@ -184,6 +196,7 @@ class WorkerPool:
         for case in cases:
             assert case.response is not None
             assert case.unusable is not None
+            case.notes = case.response.notes
             final = case.unusable.final
             again = None if final else self.task.reask(case.request, case.response, case.unusable)
             if again is None:
@@ -254,8 +267,10 @@ class WorkerPool:
         pending, response = case.pending, case.response
         self.queue.done(pending)
         self.note = self.note or self.commits.problem()
-        if self.note and response is not None:
-            response, self.note = dataclasses.replace(response, notes=(*response.notes, self.note)), ""
+        more = (*case.notes, self.note) if self.note else case.notes
+        if more and response is not None:
+            notes = dict.fromkeys((*response.notes, *more))
+            response, self.note = dataclasses.replace(response, notes=tuple(notes)), ""
         key = pending.request.key if self.store is not None else ""
         self.deliver(Result(pending.index, status, values, response, key, error, case.attempts, case.usage))
         if pending.followers:

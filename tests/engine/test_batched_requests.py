@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_magics.backends.openai.wire import is_strict
+from llm_magics.backends.openai.dialects import is_strict
 from llm_magics.core.types import Choice, Message, OneOf, Request, Response, Schema, Text
 from llm_magics.engine.batched_requests import (
     RULE,

@@ -16,7 +16,7 @@ from tests.servers.ollama import Ollama
 from tests.servers.provider import Provider, serve
 
 ROWS = "import pandas as pd\nrows = pd.DataFrame({'t': ['charged twice', 'app is down', 'how to export']})"
-EXTRACT = "%%llm extract rows.t --head 1 -o done -q{more}\nname\nage: int"
+EXTRACT = "%%llm extract rows.t --head 1 -o done -q{more}\nname\nage int"
 JUDGE = "%%llm judge rows.t --scale 1-5 --head 1 -o done -q{more}\nis it polite"
 GENERATE = "%%llm generate rows --head 1 -o done -q{more}\nSay {{t}}"
 LABEL = "%llm label rows.t --labels billing,outage,how-to -o done -q"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_magics.backends.openai.wire import is_strict
+from llm_magics.backends.openai.dialects import is_strict
 from llm_magics.core.errors import UsageError
 from llm_magics.text.fields import Field, as_fields, fields_schema, parse_fields, read_record, read_value
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from llm_magics.backends.error_mapping import HostMessage
 from llm_magics.backends.error_mapping import host_message as read_body
-from llm_magics.backends.openai import parsing, wire
+from llm_magics.backends.openai import dialects, parsing
 from llm_magics.backends.response_formats import Places, answer_text, arguments_text
 from llm_magics.core.errors import ContentFiltered, MalformedAnswer
 from llm_magics.core.prompt_formats import as_messages, message_dicts, prompt_of
@@ -99,8 +99,8 @@ def answer_format(form: ResponseFormat) -> dict[str, Any]:
     """The API's structured output. It has no ``maxItems``, and wants every object closed."""
     if isinstance(form, Schema):
         schema = closed(form.schema)
-    elif isinstance(form, OneOf) and len(form.choices) <= wire.MANY_CHOICES:
-        schema = closed(wire.label_schema(form))
+    elif isinstance(form, OneOf) and len(form.choices) <= dialects.MANY_CHOICES:
+        schema = closed(dialects.label_schema(form))
         schema["properties"].get("labels", {}).pop("maxItems", None)
     else:
         return {}

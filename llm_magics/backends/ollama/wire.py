@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llm_magics.backends.openai import parsing, wire
+from llm_magics.backends.openai import dialects, parsing
 from llm_magics.backends.openai.log_probabilities import label_scores
 from llm_magics.backends.response_formats import Places, answer_text, arguments_text
 from llm_magics.core.errors import MalformedAnswer
@@ -97,7 +97,7 @@ def answer_format(form: ResponseFormat) -> dict[str, Any]:
         return {"format": dict(form.schema)}
     if not isinstance(form, OneOf):
         return {}
-    whole: dict[str, Any] = {"format": wire.label_schema(form)}
+    whole: dict[str, Any] = {"format": dialects.label_schema(form)}
     if form.scores and not form.many:
         whole |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
     return whole

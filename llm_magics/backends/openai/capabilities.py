@@ -7,12 +7,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from llm_magics.backends.error_mapping import HostMessage
+from llm_magics.backends.openai.dialects import (
+    JSON_OBJECT,
+    JSON_SCHEMA,
+    MANY_CHOICES,
+    PLAIN,
+    PROBED,
+    RANK,
+    SIMPLER,
+    format_fields,
+)
+from llm_magics.core.types import OneOf, ResponseFormat, Schema
 
 LEARNABLE = frozenset({400, 404, 405, 415, 422, 501})
 """Statuses with which hosts refuse a field."""
-
-FORMS = ("json_schema", "json_object", "plain")
-"""The ways to ask for a response format, best first."""
 
 FIXED = frozenset({"model", "messages", "input", "prompt"})
 """Fields that every request needs."""
@@ -26,9 +34,10 @@ _REFUSED = re.compile(
 _VALIDATION = re.compile(r"\bvalidation errors?\b", re.IGNORECASE)
 """The message of llama-cpp-python's server when it answers 500 to an unknown field."""
 _FORMAT = re.compile(
-    r"response[_ ]format|json[_ ]schema|json[_ ]object|structured output|guided|grammar|json mode",
+    r"response[_ ]format|json[_ ]schema|json[_ ]object|structured[_ ]output|guided|grammar|json mode",
     re.IGNORECASE,
 )
+_DIALECT = re.compile(rf"{_FORMAT.pattern}|\btools?\b|tool_choice|function", re.IGNORECASE)
 _WORD_JSON = re.compile(r"must contain the word", re.IGNORECASE)
 _THIS_SCHEMA = re.compile(
     r"invalid schema|invalid_json_schema|schema (contains|.{0,40}(invalid|not valid))|features? not support",
@@ -52,7 +61,10 @@ class LearnedCapabilities:
 
     def __init__(self, max_tokens: str) -> None:
         self.max_tokens = max_tokens
-        self.form = FORMS[0]
+        self.form = JSON_SCHEMA
+        self.is_confirmed = False
+        self.tried: set[str] = set()
+        """Dialects that the host ignored or refused; with ``plain`` among them no other one is tried."""
         self.forms: dict[str, str] = {}
         self.top_logprobs = 20
         self.system = True
@@ -61,24 +73,68 @@ class LearnedCapabilities:
 
     def form_for(self, canonical: str) -> str:
         """The way to ask for a format: the host's best, or a simpler one that this schema needs."""
-        return max(self.forms.get(canonical, FORMS[0]), self.form, key=FORMS.index)
+        return max(self.forms.get(canonical, JSON_SCHEMA), self.form, key=RANK.__getitem__)
+
+    def dialect(self, form: ResponseFormat) -> str:
+        """The dialect in use for a format, as long as another one could be tried; else empty."""
+        if not isinstance(form, OneOf | Schema) or form.canonical in self.forms or PLAIN in self.tried:
+            return ""
+        if isinstance(form, OneOf) and len(form.choices) > MANY_CHOICES:
+            return ""
+        return self.form
+
+    def move_on(self, form: ResponseFormat) -> None:
+        """Ask for formats in the next dialect, since the answers in this one don't fit; at last in none."""
+        self._use_next(form)
+        self.version += 1
+
+    def _use_next(self, form: ResponseFormat) -> None:
+        self.tried.add(self.form)
+        self.form = next((name for name in PROBED if self._can_try(name, form)), PLAIN)
+        if self.form == PLAIN:
+            self.tried.add(PLAIN)
+
+    def _can_try(self, dialect: str, form: ResponseFormat) -> bool:
+        """Whether a dialect is new to the host, can express the format, and has no field that was refused."""
+        fields = format_fields(form, dialect) if isinstance(form, OneOf | Schema) else {}
+        return dialect not in self.tried and bool(fields) and not self.refused & fields.keys()
 
     def learn(
-        self, status: int, told: HostMessage, body: Mapping[str, Any], canonical: str
+        self, status: int, told: HostMessage, body: Mapping[str, Any], form: ResponseFormat
     ) -> tuple[str, ...]:
-        """Learn from a refusal; returns notes for the user, none where it teaches nothing."""
-        if status not in LEARNABLE and not (status == 500 and _VALIDATION.search(told.message)):
+        """Learn from a refusal; returns notes for the user, none where it teaches nothing.
+
+        A note is empty where another one will say what was found out.
+        """
+        fault = status == 500 and (_VALIDATION.search(told.message) or self._is_trying(form))
+        if status not in LEARNABLE and not fault:
             return ()
         words = f"{told.param} {told.code} {told.message}"
         sentences = (
-            self._token_field(words, body)
-            or self._answer_form(words, told, body, canonical)
+            self._dialect(words, form)
+            or self._token_field(words, body)
+            or self._answer_form(words, told, body, form.canonical)
             or self._logprobs(words, body)
             or self._roles(words, body)
             or self._parameters(words, told, body)
         )
         self.version += bool(sentences)
         return sentences
+
+    def _is_trying(self, form: ResponseFormat) -> bool:
+        """Whether the format is asked for in a dialect that the host was not yet seen to apply."""
+        asked = isinstance(form, OneOf | Schema) and self.form_for(form.canonical) in PROBED
+        return asked and not self.is_confirmed
+
+    def _dialect(self, words: str, form: ResponseFormat) -> tuple[str, ...]:
+        """Move on from a dialect that was only tried, or that the host names in its refusal."""
+        if not isinstance(form, OneOf | Schema) or self.form_for(form.canonical) not in PROBED:
+            return ()
+        if not self._is_trying(form) and not (_DIALECT.search(words) and _REFUSED.search(words)):
+            return ()
+        refused = self.form
+        self._use_next(form)
+        return (f"the host takes no {refused}; answers are checked here.",) if self.is_confirmed else ("",)
 
     def _token_field(self, words: str, body: Mapping[str, Any]) -> tuple[str, ...]:
         """Replace ``max_tokens`` by ``max_completion_tokens`` or the reverse."""
@@ -97,17 +153,17 @@ class LearnedCapabilities:
     ) -> tuple[str, ...]:
         """Replace a schema by "any JSON", that by a plain request; answers are checked here anyway."""
         form = (body.get("response_format") or {}).get("type")
-        if form is None or not _FORMAT.search(words):
+        if form not in SIMPLER or not _FORMAT.search(words):
             return ()
-        lesser = FORMS[FORMS.index(form) + 1]
-        if _WORD_JSON.search(words):
-            lesser = "plain"
+        lesser = PLAIN if _WORD_JSON.search(words) else SIMPLER[form]
         if _WORD_JSON.search(words) or _THIS_SCHEMA.search(words):
             self.forms[canonical] = lesser
             return (f"the host refused this answer format as {form}; it is asked for as {lesser}.",)
         if not _REFUSED.search(words) and not told.param.startswith("response_format"):
             return ()
         self.form = lesser
+        if form != JSON_SCHEMA or JSON_OBJECT not in words:  # else a schema beside json_object may be taken
+            self.tried.add(PLAIN)
         return (f"the host takes no {form}; answers are asked for as {lesser} and checked here.",)
 
     def _logprobs(self, words: str, body: Mapping[str, Any]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from llm_magics.backends import error_mapping, pricing
 from llm_magics.backends.base import Backend, Secrets, listener
+from llm_magics.backends.format_probe import FormatProbe
 from llm_magics.backends.http import Channel, CompletionPieces, Reply
 from llm_magics.backends.openai import parsing, wire
 from llm_magics.backends.openai.authentication import Authentication
@@ -23,17 +24,19 @@ from llm_magics.core.prompt_formats import prompt_of
 from llm_magics.core.types import (
     EMPTY,
     NO_USAGE,
+    TEXT,
     BackendSpec,
     Capabilities,
     Embedding,
     Message,
     Request,
     Response,
+    ResponseFormat,
     Usage,
     Vector,
 )
 
-LESSONS = 8
+LESSONS = 10
 """Refusals that one request may learn from before the last one is its error."""
 
 _EMBEDS = re.compile(r"embed|(^|[/_-])(bge|gte|e5|mxbai|minilm)(?=[-_.:]|$)", re.IGNORECASE)
@@ -60,6 +63,7 @@ class OpenAIBackend(Backend):
         self.channel = Channel(self.endpoint.host, spec.limits.timeout)
         self.habits = LearnedCapabilities(self.endpoint.preset.max_tokens)
         self.bodies = wire.Bodies(spec.model, self.endpoint.preset.words, self.habits)
+        self.probe = FormatProbe(self.name, self.bodies)
         self.price = spec.price or pricing.price(spec.namespace, spec.model)
         self.batch = int(spec.options.get("batch_size") or self.endpoint.preset.batch)
         self.embeds = bool(spec.options.get("embeddings", _EMBEDS.search(spec.model)))
@@ -82,19 +86,32 @@ class OpenAIBackend(Backend):
             return await self._vector(request)
         if self.embeds:
             return await self._labels.complete(request)
-        started = time.perf_counter()
+        if request.rows_per_request > 1:  # a model that can't answer by ids fits no format
+            return (await self._complete(request))[0]
+        return await self.probe.ask(request.response_format, partial(self._complete, request))
+
+    async def _complete(self, request: Request) -> tuple[Response, str]:
+        """The answer, and the dialect in which its format was asked for."""
+        started, form = time.perf_counter(), request.response_format
         prompt = prompt_of(request)
         heard = listener(request)
         pieces = CompletionPieces(heard, self.endpoint.host) if heard is not None else None
         streamed = pieces is not None
-        if isinstance(prompt, str):
-            route, body = "/completions", partial(self.bodies.text, request, prompt, streamed=streamed)
-        else:
-            route, body = "/chat/completions", partial(self.bodies.chat, request, prompt, streamed=streamed)
+        raw = isinstance(prompt, str)
+        dialect = ""
+
+        def body() -> bytes:
+            nonlocal dialect
+            dialect = "" if self.probe.settled else self.bodies.dialect(form)
+            if isinstance(prompt, str):
+                return self.bodies.text(request, prompt, streamed=streamed)
+            return self.bodies.chat(request, prompt, streamed=streamed)
+
         fields = partial(self.bodies.fields, request, streamed=streamed)
-        reply, learnt = await self._ask(route, body, fields, request.response_format.canonical, pieces)
+        route = "/completions" if raw else "/chat/completions"
+        reply, learnt = await self._ask(route, body, fields, form, pieces)
         notes = tuple(dict.fromkeys(learnt + self.unsupported(request.parameters)))
-        return self._read(request, reply, time.perf_counter() - started, notes)
+        return self._read(request, reply, time.perf_counter() - started, notes), dialect
 
     async def complete_many(self, requests: Sequence[Request]) -> list[Response | LLMError]:
         """Responses in order; the labels of an embedding model come from few requests to the host."""
@@ -140,7 +157,7 @@ class OpenAIBackend(Backend):
         route: str,
         body: Callable[[], bytes],
         fields: Callable[[], dict[str, Any]],
-        canonical: str = "",
+        form: ResponseFormat = TEXT,
         pieces: CompletionPieces | None = None,
     ) -> tuple[Reply, tuple[str, ...]]:
         """Send, and send again in a form that the host takes, as long as its refusals teach something.
@@ -157,10 +174,10 @@ class OpenAIBackend(Backend):
                 return reply, notes
             if self.habits.version == sent:
                 told = error_mapping.said(reply.body)
-                lessons = self.habits.learn(reply.status, told, fields(), canonical)
+                lessons = self.habits.learn(reply.status, told, fields(), form)
                 if not lessons:
                     break
-                notes += tuple(f"{self.name}: {lesson}" for lesson in lessons)
+                notes += tuple(f"{self.name}: {lesson}" for lesson in lessons if lesson)
         raise self._failure(reply)
 
     def _note_headers(self, reply: Reply) -> None:

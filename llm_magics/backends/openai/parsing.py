@@ -16,6 +16,7 @@ from llm_magics.core.errors import ContentFiltered, MalformedAnswer
 from llm_magics.core.types import TEXT, Message, OneOf, ResponseFormat, Schema, Usage
 
 FINISHED = {"eos": "stop", "eos_token": "stop", "stop_sequence": "stop", "max_tokens": "length", "": "stop"}
+FINISHED |= {"tool_calls": "stop", "function_call": "stop"}
 """Other hosts' words for the finish reasons ``stop`` and ``length``."""
 
 

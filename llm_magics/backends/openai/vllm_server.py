@@ -7,9 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from llm_magics.backends.base import Secrets
+from llm_magics.backends.format_probe import FormatProbe
 from llm_magics.backends.http import Reply
 from llm_magics.backends.openai.client import OpenAIBackend
-from llm_magics.backends.openai.wire import MANY_CHOICES, Bodies
+from llm_magics.backends.openai.dialects import JSON_SCHEMA, MANY_CHOICES
+from llm_magics.backends.openai.wire import Bodies
 from llm_magics.core.types import BackendSpec, OneOf, Request, Response, ResponseFormat
 
 CHOICE_FIELDS = ("structured_outputs", "guided_choice")
@@ -30,6 +32,7 @@ class VLLMBackend(OpenAIBackend):
         super().__init__(spec, secrets)
         if spec.options.get("choice", True):
             self.bodies = ChoiceBodies(spec.model, self.endpoint.preset.words, self.habits)
+            self.probe = FormatProbe(self.name, self.bodies)
 
     def _read(self, request: Request, reply: Reply, latency: float, notes: tuple[str, ...]) -> Response:
         made = super()._read(request, reply, latency, notes)
@@ -44,8 +47,8 @@ class ChoiceBodies(Bodies):
 
     def format(self, form: ResponseFormat) -> dict[str, Any]:
         """One label as a choice constraint, anything else as in the OpenAI format."""
-        fields = [name for name in CHOICE_FIELDS if name not in self.habits.refused]
-        if not isinstance(form, OneOf) or form.many or len(form.choices) > MANY_CHOICES or not fields:
+        fields = self.choice_fields(form)
+        if not isinstance(form, OneOf) or not fields:
             return super().format(form)
         names = list(form.names)
         asked: Mapping[str, Any] = {"structured_outputs": {"choice": names}, "guided_choice": names}
@@ -53,3 +56,23 @@ class ChoiceBodies(Bodies):
         if form.scores and self.habits.top_logprobs:
             whole |= {"logprobs": True, "top_logprobs": self.habits.top_logprobs}
         return whole
+
+    def choice_fields(self, form: ResponseFormat) -> list[str]:
+        """The fields of the choice constraint that the host takes, where the format is one label."""
+        single = isinstance(form, OneOf) and not form.many and len(form.choices) <= MANY_CHOICES
+        if not single or self.habits.form_for(form.canonical) != JSON_SCHEMA:
+            return []
+        return [name for name in CHOICE_FIELDS if name not in self.habits.refused]
+
+    def dialect(self, form: ResponseFormat) -> str:
+        """The choice constraint, else those of the OpenAI format."""
+        return "vLLM's choice" if self.choice_fields(form) else super().dialect(form)
+
+    def move_on(self, form: ResponseFormat) -> None:
+        """After a choice that is ignored, the dialects of the OpenAI format."""
+        fields = self.choice_fields(form)
+        if not fields:
+            super().move_on(form)
+            return
+        self.habits.refused.update(fields)
+        self.habits.version += 1

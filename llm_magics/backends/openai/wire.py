@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from llm_magics.backends.openai.capabilities import LearnedCapabilities
+from llm_magics.backends.openai.dialects import format_fields
 from llm_magics.core.types import Message, OneOf, Request, ResponseFormat, Schema, Text
-
-MANY_CHOICES = 500
-"""With more choices than this no schema is sent: OpenAI allows 500 enum values in the older models."""
 
 OURS = frozenset({"prompt_format", "prompt_formatting_fn", "extra_body"})
 """Parameters that are used here and never sent."""
@@ -138,65 +136,26 @@ class Bodies:
         """``response_format`` and logprobs, as far as the host is known to take them."""
         if isinstance(form, Text):
             return {}
-        how = self.habits.form_for(form.canonical)
         whole: dict[str, Any] = {}
-        if isinstance(form, OneOf):
-            if how == "json_schema" and len(form.choices) <= MANY_CHOICES:
-                whole["response_format"] = json_schema("label", label_schema(form), strict=True)
-            if form.scores and not form.many and self.habits.top_logprobs:
-                whole |= {"logprobs": True, "top_logprobs": self.habits.top_logprobs}
-        elif isinstance(form, Schema):
-            if how == "json_schema":
-                schema = dict(form.schema)
-                whole["response_format"] = json_schema(form.name, schema, strict=is_strict(schema))
-            elif how == "json_object":
-                whole["response_format"] = {"type": "json_object"}
+        if isinstance(form, OneOf | Schema):
+            whole = format_fields(form, self.habits.form_for(form.canonical))
+        if isinstance(form, OneOf) and form.scores and not form.many and self.habits.top_logprobs:
+            whole |= {"logprobs": True, "top_logprobs": self.habits.top_logprobs}
         return whole
+
+    def dialect(self, form: ResponseFormat) -> str:
+        """The dialect in which a format is asked for; empty where no other one is to be tried."""
+        return self.habits.dialect(form)
+
+    def move_on(self, form: ResponseFormat) -> None:
+        """Ask for formats in the next dialect."""
+        self.habits.move_on(form)
+
+    def confirm(self) -> None:
+        """Keep the dialect in use."""
+        self.habits.is_confirmed = True
 
 
 def dicts(messages: Iterable[Message]) -> list[dict[str, str]]:
     """Messages as JSON objects."""
     return [{"role": message[0], "content": message[1]} for message in messages]
-
-
-def json_schema(name: str, schema: Mapping[str, Any], *, strict: bool) -> dict[str, Any]:
-    """``response_format`` for a JSON schema."""
-    clean = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in name)[:64] or "answer"
-    return {"type": "json_schema", "json_schema": {"name": clean, "schema": schema, "strict": strict}}
-
-
-def label_schema(form: OneOf) -> dict[str, Any]:
-    """The schema of one name, or of a list of names, inside an object, which the format requires."""
-    name: dict[str, Any] = {"type": "string", "enum": list(form.names)}
-    if form.many:
-        several: dict[str, Any] = {"type": "array", "items": name}
-        if form.max_choices:
-            several["maxItems"] = form.max_choices
-        return _object({"labels": several})
-    return _object({"label": name})
-
-
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
-
-def is_strict(schema: Any) -> bool:
-    """True where OpenAI's strict mode takes the schema: every object closed, every property required."""
-    if isinstance(schema, list):
-        return all(map(is_strict, schema))
-    if not isinstance(schema, Mapping):
-        return True
-    properties = schema.get("properties")
-    if isinstance(properties, Mapping):
-        if schema.get("additionalProperties") is not False or set(schema.get("required", ())) != set(
-            properties
-        ):
-            return False
-    elif schema.get("type") == "object":
-        return False
-    return all(is_strict(part) for part in schema.values())

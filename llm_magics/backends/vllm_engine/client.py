@@ -17,7 +17,7 @@ from llm_magics.backends.huggingface.prompts import Prompt, Prompter
 from llm_magics.backends.in_kernel.model_cache import Key, cache
 from llm_magics.backends.in_kernel.truncation import with_truncation
 from llm_magics.backends.openai import parsing
-from llm_magics.backends.openai.wire import label_schema
+from llm_magics.backends.openai.dialects import label_schema
 from llm_magics.backends.threads import in_thread
 from llm_magics.core.errors import LLMError, MissingPackage, ModelLoadError
 from llm_magics.core.types import (
