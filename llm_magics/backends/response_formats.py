@@ -38,13 +38,16 @@ class Places(NamedTuple):
 def answer_text(form: ResponseFormat, places: Places, finish_reason: str = "stop") -> str:
     """The text of the answer.
 
-    Without an answer in any place it is the content; where that is blank too, the thinking as a thinking
-    block, so that the task can tell what the model did. The block stays open where the token limit cut it.
+    Without an answer in any place it is the content; where that is blank, the arguments of a tool call, which
+    the task may be able to read; where there are none either, the thinking as a thinking block, so that the
+    task can tell what the model did. The block stays open where the token limit cut it.
     """
     content, thinking, arguments = places
     if (thinking or arguments) and isinstance(form, OneOf | Schema) and not _is_answer(form, content):
-        found = next(_answers_elsewhere(form, places, finish_reason), None)
-        if found is not None:
+        found = next(_answers_elsewhere(form, places, finish_reason), "")
+        if not found and not content.strip():
+            found = next((text for text in arguments if text.strip()), "")
+        if found:
             return found
     if not content.strip() and thinking.strip():
         return f"<think>\n{thinking}" + ("" if finish_reason in CUT else "\n</think>")

@@ -10,6 +10,8 @@ import pytest
 
 from llm_magics.testing import Server
 from tests.kernels import Kernel, Output, kernel
+from tests.servers.anthropic import Anthropic
+from tests.servers.provider import Refused, serve
 
 ROWS = (
     "import pandas as pd\n"
@@ -221,3 +223,61 @@ def test_vllm_s_own_constraint_comes_first(k: Kernel) -> None:
         assert "ignores vLLM's choice; answers are asked for by json_schema" in notes(out)
         assert server.count == 6
         assert "guided_choice" not in server.bodies[-1]
+
+
+class Ignoring(Anthropic):
+    """A host of Anthropic's format that ignores its structured output; ``forces`` a tool where asked."""
+
+    forces = True
+
+    def message(self, body: Any, fault: str) -> Any:
+        tools, chosen = body.pop("tools", None), body.pop("tool_choice", None)
+        if tools and not self.forces:
+            raise Refused(400, "", "Thinking may not be enabled when tool_choice forces tool use.")
+        text = body["messages"][-1]["content"]
+        made = super().message({n: v for n, v in body.items() if n != "output_config"}, fault)
+        if not tools:
+            return made | {"content": [{"type": "text", "text": PROSE}]}
+        label = next(label for key, label in WORDS.items() if key in text)
+        used = {"type": "tool_use", "id": "t", "name": chosen["name"], "input": {"label": label}}
+        return made | {"content": [used], "stop_reason": "tool_use"}
+
+
+@pytest.mark.checklist("Q6", "R14")
+def test_a_host_of_anthropics_format_is_asked_by_a_tool(k: Kernel) -> None:
+    """Structured output is ignored: a forced tool call from then on, said once."""
+    with serve(Ignoring(key="odd-key")) as server:
+        use(k, server, "--model anthropic::test-model --url {root} --key env:ODD_KEY")
+        out = k.run(f"{LABEL} --concurrency 1")
+        assert value(k, "done.label.tolist()") == RIGHT
+        assert value(k, "done.label_status.tolist()") == ["ok"] * 5
+        assert notes(out).count("the host ignores output_config; answers are asked for by a forced tool") == 1
+        assert server.count == 6
+
+
+@pytest.mark.checklist("Q6")
+def test_a_forced_tool_that_is_refused_is_given_up(k: Kernel) -> None:
+    """The answers are checked here then, and the row says what it got."""
+    made = Ignoring(key="odd-key")
+    made.forces = False
+    with serve(made) as server:
+        use(k, server, "--model anthropic::test-model --url {root} --key env:ODD_KEY")
+        k.run(f"{LABEL} --head 1 -q")
+        assert "none of the labels" in value(k, "done.label_error.tolist()[0]")
+        assert server.count == 4
+        assert "tools" not in server.bodies[-1]
+
+
+@pytest.mark.checklist("R14")
+def test_a_judge_is_asked_in_the_hosts_dialect_too(k: Kernel) -> None:
+    """Whatever the task: a rating comes by the dialect that the host applies."""
+
+    def answer(body: Mapping[str, Any]) -> str:
+        schema = (body.get("response_format") or {}).get("schema")
+        return json.dumps({"reason": "Short.", "rating": 4}) if schema else PROSE
+
+    with Server(answer) as server:
+        use(k, server)
+        k.run("%%llm judge rows.t --scale 1-5 -o done -q\nis it polite")
+        assert value(k, "done.rating.astype(int).tolist()") == [4] * 5
+        assert value(k, "done.rating_status.tolist()") == ["ok"] * 5

@@ -74,6 +74,7 @@ PLACES = {
     "beside": lambda text: {"content": "Here is my answer.", "reasoning": "Hm.", **_calls(text)},
     "tool call": as_call,
     "parsed arguments": lambda text: as_call(json.loads(text)),
+    "another name": lambda text: as_call(json.dumps({"category": json.loads(text)["label"]})),
     "function_call": lambda text: {"content": None, "function_call": {"name": "f", "arguments": text}},
 }
 

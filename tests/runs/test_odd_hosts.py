@@ -11,6 +11,8 @@ import pytest
 
 from llm_magics.testing import Fault, Server
 from tests.kernels import Kernel, kernel
+from tests.servers.google import Google
+from tests.servers.provider import Refused, serve
 
 ROWS = "import pandas as pd\nrows = pd.DataFrame({'t': ['charged twice', 'app is down', 'how to export']})"
 GOOGLE_WAIT = {
@@ -39,7 +41,7 @@ PER_MINUTE = {
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
     """One kernel for the file."""
-    with kernel({"LLM_MAGICS_HOME": str(tmp_path_factory.mktemp("home"))}) as made:
+    with kernel({"LLM_MAGICS_HOME": str(tmp_path_factory.mktemp("home")), "ODD_KEY": "odd-key"}) as made:
         made.run(f"%load_ext llm_magics\n{ROWS}")
         yield made
 
@@ -156,3 +158,34 @@ def test_a_server_takes_a_text_or_says_at_once_that_it_does_not(k: Kernel) -> No
         assert value(k, "done.generation.tolist()") == ["It is raining."] * 3
     with pytest.raises(TypeError, match="a text, or a function"):
         Server(5)  # type: ignore[arg-type]
+
+
+class Busy(Google):
+    """Gemini with a quota of requests a minute that is used up, in Google's own words."""
+
+    def error(self, refused: Refused) -> Any:
+        return PER_MINUTE
+
+
+@pytest.mark.checklist("R14", "K6")
+def test_gemini_s_quota_of_a_minute_is_waited_for(k: Kernel) -> None:
+    """The words are those of an empty account; the details name a minute and a delay."""
+    with serve(Busy(key="odd-key")) as server:
+        k.run(f"%llm_config add odd --model gemini::test-model --url {server.root} --key env:ODD_KEY")
+        server.script("rate_limited")
+        k.run("%%llm generate rows --head 1 -o done -q\nSay {t}")
+        first, second = (received.at for received in server.requests)
+        assert second - first >= 0.7
+        assert value(k, "done.generation_status.tolist()[0]") == "ok"
+
+
+@pytest.mark.checklist("R14")
+def test_a_raw_prompt_goes_to_a_server_as_it_is_typed(k: Kernel) -> None:
+    """No role, no template, no newline behind it: the text alone, to the route for text."""
+    with Server("A story.") as server:
+        use(k, server)
+        k.run("%%llm generate rows --head 1 -o done -q -p prompt_format=raw\nHeadline: {t}\nStory:")
+        (received,) = server.requests
+        assert received.route.endswith("/v1/completions")
+        assert received.json["prompt"] == "Headline: charged twice\nStory:"
+        assert value(k, "done.generation.tolist()[0]") == "A story."

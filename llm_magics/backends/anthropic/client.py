@@ -6,12 +6,15 @@ import inspect
 import re
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from llm_magics.backends.anthropic import wire
 from llm_magics.backends.anthropic.wire import Body
 from llm_magics.backends.base import Listener, Secrets, listener
 from llm_magics.backends.error_mapping import TIMEOUT_HINT, kind_of, short, unsupported, wait_asked
+from llm_magics.backends.format_probe import FormatProbe
+from llm_magics.backends.openai.capabilities import LEARNABLE
 from llm_magics.backends.openai.rate_limit_headers import rate_limits
 from llm_magics.backends.sdk import SDKBackend
 from llm_magics.backends.threads import in_thread
@@ -26,7 +29,7 @@ from llm_magics.core.errors import (
     QuotaExhausted,
     Timeout,
 )
-from llm_magics.core.types import EMPTY, BackendSpec, Capabilities, Request, Response
+from llm_magics.core.types import EMPTY, BackendSpec, Capabilities, Request, Response, ResponseFormat
 
 LESSONS = 6
 """Refusals that one request may learn from before the last one is its error."""
@@ -50,6 +53,23 @@ class AnthropicBackend(SDKBackend):
     def __init__(self, spec: BackendSpec, secrets: Secrets | None = None) -> None:
         super().__init__(spec, secrets)
         self._headers: Mapping[str, str] = EMPTY
+        self._dialect = wire.OUTPUT_CONFIG
+        self._is_confirmed = False
+        self.probe = FormatProbe(self.name, self)
+
+    def dialect(self, form: ResponseFormat) -> str:
+        """The dialect of the API in which a format is asked for; empty where no other one is to be tried."""
+        asked = bool(wire.answer_format(form)) and wire.OUTPUT_CONFIG not in self.refused
+        return self._dialect if asked and self._dialect != wire.PLAIN else ""
+
+    def move_on(self, form: ResponseFormat) -> None:
+        """After structured output, which compatible hosts may ignore, a forced tool call; then nothing."""
+        is_first = self._dialect == wire.OUTPUT_CONFIG
+        self._dialect = wire.TOOL_CALL if is_first else wire.PLAIN
+
+    def confirm(self) -> None:
+        """Keep the dialect in use."""
+        self._is_confirmed = True
 
     async def open(self) -> None:
         """Import the SDK and find the key. Raises MissingPackage, MissingKey."""
@@ -58,26 +78,45 @@ class AnthropicBackend(SDKBackend):
 
     async def complete(self, request: Request) -> Response:
         """One response. Fields that the model refuses are left out from then on, with a note."""
+        if request.rows_per_request > 1:
+            return (await self._complete(request))[0]
+        return await self.probe.ask(request.response_format, partial(self._complete, request))
+
+    async def _complete(self, request: Request) -> tuple[Response, str]:
+        """The response, and the dialect in which its format was asked for."""
         client = self._open()
         began = time.perf_counter()
-        self._headers, answer = await self._ask(client, request)
+        self._headers, answer, dialect = await self._ask(client, request)
         notes = self.notes + wire.unsupported(request.parameters, self.name)
-        return wire.response(request, answer, self.name, time.perf_counter() - began, notes)
+        return wire.response(request, answer, self.name, time.perf_counter() - began, notes), dialect
 
-    async def _ask(self, client: Any, request: Request) -> tuple[Mapping[str, str], Any]:
+    async def _ask(self, client: Any, request: Request) -> tuple[Mapping[str, str], Any, str]:
         """Send, and send again without refused fields, as long as refusals teach something.
 
-        Returns the response's headers and the message.
+        Returns the response's headers, the message, and the dialect in which it was asked for.
         """
         heard = listener(request)
         for left in reversed(range(LESSONS)):
-            body = wire.body(request, self.model, self.refused, self.spec.options)
+            dialect = self.dialect(request.response_format)
+            body = wire.body(request, self.model, self.refused, self.spec.options, self._dialect)
             try:
-                return await (_heard(client, body, heard) if heard is not None else _whole(client, body))
+                told = await (_heard(client, body, heard) if heard is not None else _whole(client, body))
             except Exception as error:
+                if left and self._passes_over(error, dialect):
+                    continue
                 if not left or not self._learn(error, body):
                     raise fault(error, self.name, self.model) from error
+            else:
+                return *told, dialect
         raise AssertionError
+
+    def _passes_over(self, error: Exception, dialect: str) -> bool:
+        """Give up a forced tool call that was only tried, where the host refuses it (as beside thinking)."""
+        refused = getattr(error, "status_code", None) in LEARNABLE
+        if not refused or dialect != wire.TOOL_CALL or self._is_confirmed:
+            return False
+        self._dialect = wire.PLAIN
+        return True
 
     def _learn(self, error: Exception, body: Body) -> bool:
         """Learn from the refusal of a field; False where it is no such refusal."""

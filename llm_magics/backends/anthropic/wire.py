@@ -57,8 +57,19 @@ class Body(NamedTuple):
     extra: dict[str, Any]
 
 
-def body(request: Request, model: str, refused: set[str], options: Mapping[str, Any]) -> Body:
-    """The parts of a request, without the fields in ``refused``."""
+OUTPUT_CONFIG = "output_config"
+TOOL_CALL = dialects.TOOL_CALL
+PLAIN = dialects.PLAIN
+
+
+def body(
+    request: Request,
+    model: str,
+    refused: set[str],
+    options: Mapping[str, Any],
+    dialect: str = OUTPUT_CONFIG,
+) -> Body:
+    """The parts of a request, without the fields in ``refused``; ``dialect`` asks for its format."""
     messages = [Message(role, whole(text)) for role, text in as_messages(prompt_of(request))]
     system = "\n\n".join(text for role, text in messages if role == "system")
     turns = [message for message in messages if message.role != "system"]
@@ -69,7 +80,7 @@ def body(request: Request, model: str, refused: set[str], options: Mapping[str, 
         typed["messages"] = [{"role": "user", "content": system}]
     extra = parameters(request.parameters)
     typed["max_tokens"] = extra.pop("max_tokens", options.get("max_tokens", MAX_TOKENS))
-    extra |= answer_format(request.response_format)
+    extra |= answer_format(request.response_format, dialect)
     return Body(typed, {name: value for name, value in extra.items() if name not in refused})
 
 
@@ -95,8 +106,8 @@ def unsupported(given: Mapping[str, Any], who: str) -> tuple[str, ...]:
     return tuple(f"{who} takes no {name}; it was not sent." for name in given if name in LACKING)
 
 
-def answer_format(form: ResponseFormat) -> dict[str, Any]:
-    """The API's structured output. It has no ``maxItems``, and wants every object closed."""
+def answer_format(form: ResponseFormat, dialect: str = OUTPUT_CONFIG) -> dict[str, Any]:
+    """The API's structured output, or a forced tool call. No ``maxItems``, and all objects closed."""
     if isinstance(form, Schema):
         schema = closed(form.schema)
     elif isinstance(form, OneOf) and len(form.choices) <= dialects.MANY_CHOICES:
@@ -104,7 +115,12 @@ def answer_format(form: ResponseFormat) -> dict[str, Any]:
         schema["properties"].get("labels", {}).pop("maxItems", None)
     else:
         return {}
-    return {"output_config": {"format": {"type": "json_schema", "schema": schema}}}
+    if dialect == TOOL_CALL:
+        tool = {"name": dialects.TOOL, "description": "Give the answer.", "input_schema": schema}
+        return {"tools": [tool], "tool_choice": {"type": "tool", "name": dialects.TOOL}}
+    if dialect == PLAIN:
+        return {}
+    return {OUTPUT_CONFIG: {"format": {"type": "json_schema", "schema": schema}}}
 
 
 def closed(schema: Any) -> Any:
