@@ -28,18 +28,19 @@ class Dialects(Protocol):
     def dialect(self, form: ResponseFormat) -> str:
         """The name of the dialect in use for a format; empty where there is no other one to try."""
 
-    def move_on(self, form: ResponseFormat) -> None:
-        """Use the next dialect from now on; after the last one, ask for no format at all."""
+    def move_on(self, form: ResponseFormat) -> bool:
+        """Use the next dialect from now on; False where none is left."""
 
-    def confirm(self) -> None:
-        """Keep the dialect in use."""
+    def settle(self, dialect: str) -> None:
+        """Use this dialect from now on, whatever else was tried."""
 
 
 class FormatProbe:
     """Asks again in the next dialect while the first answers show that the host ignores the format.
 
-    One request finds the dialect, and the others that were on their way wait for it. The usage of the
-    answers that are dropped is counted with the last one.
+    One request finds the dialect, and the others that were on their way wait for it. Where no dialect does
+    better, the first one stays. The usage of the answers that are dropped is counted with the one that is
+    returned.
     """
 
     def __init__(self, name: str, dialects: Dialects) -> None:
@@ -47,6 +48,7 @@ class FormatProbe:
         self.dialects = dialects
         self.settled = False
         self._usable = 0
+        self._applied: set[str] = set()
         self._busy = asyncio.Lock()
 
     async def ask(self, form: ResponseFormat, send: Send) -> Response:
@@ -57,39 +59,45 @@ class FormatProbe:
             async with self._busy:
                 pass
         response, dialect = await send()
-        if not self._is_ignored(form, response, dialect):
+        if not dialect or not ignores(form, response.text, response.finish_reason):
+            self._count(form, response, dialect)
             return response
         async with self._busy:
-            if not self.settled and self.dialects.dialect(form) == dialect:
-                return await self._find(form, response, dialect, send)
+            if self.dialects.dialect(form) == dialect:
+                return response if self.settled else await self._find(form, response, dialect, send)
         return _together([response, (await send())[0]])
+
+    def _count(self, form: ResponseFormat, response: Response, dialect: str) -> None:
+        """Count an answer that shows nothing bad; a few of them, or one that proves it, settle the matter."""
+        if not dialect or not response.text.strip():
+            return
+        # The prompts for labels ask for the bare name: only a host that applies the format sends JSON.
+        if isinstance(form, OneOf) and isinstance(response.parsed, str | list):
+            self._applied.add(dialect)
+        self._usable += 1
+        if not self._busy.locked():
+            self.settled = dialect in self._applied or self._usable >= FIRST_ANSWERS
 
     async def _find(self, form: ResponseFormat, first: Response, ignored: str, send: Send) -> Response:
         """Try one dialect after another. An error leaves the last answer, and the search to the next row."""
         answers = [first]
-        while True:
-            self.dialects.move_on(form)
+        while ignored not in self._applied and self.dialects.move_on(form):
             try:
                 response, dialect = await send()
             except LLMError:
                 return _together(answers)
             answers.append(response)
-            if not dialect or not self._is_ignored(form, response, dialect):
-                self.settled = True
-                self.dialects.confirm()
+            fits = response.text.strip() and not ignores(form, response.text, response.finish_reason)
+            if fits and ignored not in self._applied:
+                self._settle(dialect or ignored)
                 return _together(answers, self._told(ignored, dialect))
+        self._settle(ignored)
+        note = "" if ignored in self._applied else self._told(ignored, "")
+        return _together([*answers[1:], first], note)
 
-    def _is_ignored(self, form: ResponseFormat, response: Response, dialect: str) -> bool:
-        """Whether the host ignored the format; counts the answers that show the contrary."""
-        if self.settled or not dialect:
-            return False
-        if ignores(form, response.text, response.finish_reason):
-            return True
-        # The prompts for labels ask for the bare name: only a host that applies the format sends JSON.
-        applied = isinstance(form, OneOf) and isinstance(response.parsed, str | list)
-        self._usable += bool(response.text.strip())
-        self.settled = applied or self._usable >= FIRST_ANSWERS
-        return False
+    def _settle(self, dialect: str) -> None:
+        self.settled = True
+        self.dialects.settle(dialect)
 
     def _told(self, ignored: str, dialect: str) -> str:
         """The note about what was found out."""

@@ -162,20 +162,40 @@ def test_one_row_alone_tries_the_dialects_in_their_order_and_pays_for_all(k: Ker
 
 
 @pytest.mark.checklist("Q6")
-def test_a_host_that_applies_no_format_is_asked_without_one(k: Kernel) -> None:
-    """All dialects once; from then on no format is sent, and answers are read as they come."""
+def test_a_host_that_applies_no_format_is_asked_as_before(k: Kernel) -> None:
+    """All dialects once; where none does better nothing is changed, and answers are read as they come."""
     with Server(host("")) as server:
         use(k, server)
         out = k.run(f"{LABEL} --head 1")
         assert value(k, "[done.label_status.tolist()[0], done.label.isna().tolist()[0]]") == ["failed", True]
         assert "it applies no other format either" in notes(out)
-        assert server.count == len(ORDER) + 1  # and once more with what was wrong
+        assert server.count == len(APPLIED) + 1  # and once more with what was wrong
         server.forget()
-        server.host.answer = lambda body: WORDS[body["messages"][-1]["content"].split()[1]]
+        server.host.answer = lambda body: "billing"
         k.run("%llm label rows.t --labels billing,outage --head 1 -o done -q")
         assert value(k, "done.label.tolist()[0]") == "billing"
         assert server.count == 1
-        assert not {"response_format", "grammar", "tools", "structured_outputs"} & set(server.bodies[0])
+        assert server.bodies[0]["response_format"]["type"] == "json_schema"
+
+
+@pytest.mark.checklist("Q6")
+def test_one_odd_answer_among_good_ones_changes_nothing(k: Kernel) -> None:
+    """A refusal in prose from a host that applies schemas, other rows on their way: the schema stays."""
+
+    def answer(body: Mapping[str, Any]) -> str:
+        text = body["messages"][-1]["content"]
+        if "app is down" in text or "can't be used" in text:
+            return "I am sorry, but I can't help with that."
+        return json.dumps({"label": next(label for key, label in WORDS.items() if key in text)})
+
+    with Server(answer, latency=0.05) as server:
+        use(k, server)
+        k.run(f"{LABEL} -q")
+        assert value(k, "done.label_status.tolist()") == ["ok", "failed", "ok", "ok", "ok"]
+        server.forget()
+        k.run(f"{LABEL} -q --refresh")
+        assert server.count == 6
+        assert all(body["response_format"]["type"] == "json_schema" for body in server.bodies)
 
 
 @pytest.mark.checklist("Q6")

@@ -62,14 +62,15 @@ class AnthropicBackend(SDKBackend):
         asked = bool(wire.answer_format(form)) and wire.OUTPUT_CONFIG not in self.refused
         return self._dialect if asked and self._dialect != wire.PLAIN else ""
 
-    def move_on(self, form: ResponseFormat) -> None:
-        """After structured output, which compatible hosts may ignore, a forced tool call; then nothing."""
+    def move_on(self, form: ResponseFormat) -> bool:
+        """After structured output, which compatible hosts may ignore, a forced tool call."""
         is_first = self._dialect == wire.OUTPUT_CONFIG
         self._dialect = wire.TOOL_CALL if is_first else wire.PLAIN
+        return is_first
 
-    def confirm(self) -> None:
-        """Keep the dialect in use."""
-        self._is_confirmed = True
+    def settle(self, dialect: str) -> None:
+        """Ask for formats in this dialect from now on."""
+        self._dialect, self._is_confirmed = dialect, True
 
     async def open(self) -> None:
         """Import the SDK and find the key. Raises MissingPackage, MissingKey."""

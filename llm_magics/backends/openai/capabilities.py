@@ -83,16 +83,18 @@ class LearnedCapabilities:
             return ""
         return self.form
 
-    def move_on(self, form: ResponseFormat) -> None:
-        """Ask for formats in the next dialect, since the answers in this one don't fit; at last in none."""
-        self._use_next(form)
-        self.version += 1
-
-    def _use_next(self, form: ResponseFormat) -> None:
+    def move_on(self, form: ResponseFormat) -> bool:
+        """Ask for formats in the next dialect, since the answers in this one don't fit; False without one."""
         self.tried.add(self.form)
-        self.form = next((name for name in PROBED if self._can_try(name, form)), PLAIN)
-        if self.form == PLAIN:
-            self.tried.add(PLAIN)
+        following = next((name for name in PROBED if self._can_try(name, form)), "")
+        self.form = following or PLAIN
+        self.version += 1
+        return bool(following)
+
+    def settle(self, dialect: str) -> None:
+        """Ask for formats in this dialect from now on."""
+        self.form, self.is_confirmed = dialect, True
+        self.version += 1
 
     def _can_try(self, dialect: str, form: ResponseFormat) -> bool:
         """Whether a dialect is new to the host, can express the format, and has no field that was refused."""
@@ -133,7 +135,8 @@ class LearnedCapabilities:
         if not self._is_trying(form) and not (_DIALECT.search(words) and _REFUSED.search(words)):
             return ()
         refused = self.form
-        self._use_next(form)
+        if not self.move_on(form):
+            self.tried.add(PLAIN)
         return (f"the host takes no {refused}; answers are checked here.",) if self.is_confirmed else ("",)
 
     def _token_field(self, words: str, body: Mapping[str, Any]) -> tuple[str, ...]:

@@ -17,6 +17,8 @@ from llm_magics.core.types import BackendSpec, OneOf, Request, Response, Respons
 CHOICE_FIELDS = ("structured_outputs", "guided_choice")
 """vLLM's field for a closed choice, from 0.11 on and before; each version ignores the other."""
 
+CHOICE = "vLLM's choice"
+
 
 class VLLMBackend(OpenAIBackend):
     """One model of a vLLM server.
@@ -66,13 +68,19 @@ class ChoiceBodies(Bodies):
 
     def dialect(self, form: ResponseFormat) -> str:
         """The choice constraint, else those of the OpenAI format."""
-        return "vLLM's choice" if self.choice_fields(form) else super().dialect(form)
+        return CHOICE if self.choice_fields(form) else super().dialect(form)
 
-    def move_on(self, form: ResponseFormat) -> None:
+    def move_on(self, form: ResponseFormat) -> bool:
         """After a choice that is ignored, the dialects of the OpenAI format."""
         fields = self.choice_fields(form)
         if not fields:
-            super().move_on(form)
-            return
+            return super().move_on(form)
         self.habits.refused.update(fields)
         self.habits.version += 1
+        return True
+
+    def settle(self, dialect: str) -> None:
+        """The choice constraint again, or a dialect of the OpenAI format."""
+        if dialect == CHOICE:
+            self.habits.refused.difference_update(CHOICE_FIELDS)
+        super().settle(JSON_SCHEMA if dialect == CHOICE else dialect)

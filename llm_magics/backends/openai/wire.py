@@ -147,13 +147,13 @@ class Bodies:
         """The dialect in which a format is asked for; empty where no other one is to be tried."""
         return self.habits.dialect(form)
 
-    def move_on(self, form: ResponseFormat) -> None:
-        """Ask for formats in the next dialect."""
-        self.habits.move_on(form)
+    def move_on(self, form: ResponseFormat) -> bool:
+        """Ask for formats in the next dialect; False where none is left."""
+        return self.habits.move_on(form)
 
-    def confirm(self) -> None:
-        """Keep the dialect in use."""
-        self.habits.is_confirmed = True
+    def settle(self, dialect: str) -> None:
+        """Ask for formats in this dialect from now on."""
+        self.habits.settle(dialect)
 
 
 def dicts(messages: Iterable[Message]) -> list[dict[str, str]]:
