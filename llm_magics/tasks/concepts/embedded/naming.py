@@ -12,7 +12,12 @@ from typing import Any
 
 from llm_magics.tasks.concepts.embedded.keywords import keyword_criterion, keywords
 from llm_magics.tasks.concepts.embedded.phrases import Key, Phrase, Reading, read_phrases
-from llm_magics.tasks.concepts.embedded.words import INSTITUTIONS, Vocabulary, is_function_word, stem
+from llm_magics.tasks.concepts.embedded.words import (
+    INSTITUTIONS,
+    Vocabulary,
+    is_function_word,
+    stem,
+)
 from llm_magics.text.cleaning import clean_texts
 
 READ = 300
@@ -31,8 +36,12 @@ PART = 0.6
 OFTEN = 0.12
 """Share of the group's texts that hold a phrase from which its words count for it."""
 
-GENERAL = 0.6
-"""Weight of a phrase with a word that many topics have in common ("Act", "Department")."""
+GENERAL = {1: 0.35, 2: 0.6}
+"""Weight of a word that many topics have in common ("country"), and of a phrase with one ("Labor Act")."""
+LEAD = 0.8
+"""Weight of a phrase that begins with a vague adjective ("Old Age")."""
+ONLY_NAMES = 0.8
+"""Weight of a single proper name, which says who and not what, as the whole name."""
 LAST_RESORT = 0.35
 """Where a name without the words of others is worth less than this share of the best name, a phrase may
 share a word with another name and differ in the rest ("activate card", "new card")."""
@@ -186,8 +195,9 @@ def _ranked(read: Reading, group: set[int]) -> list[tuple[float, Key]]:
 
 def _form(key: Key, read: Reading) -> float:
     """How much a phrase tells by its form: its length, and whether it is more than an institution."""
-    vague = sum(part in _INSTITUTIONS for part in key)
-    return WORDS[min(4, len(key))] * (GENERAL if vague else 1.0)
+    vague = any(part in _INSTITUTIONS for part in key)
+    general = GENERAL[min(2, len(key))] if vague else 1.0
+    return WORDS[min(4, len(key))] * general * (LEAD if read.phrases[key].vague else 1.0)
 
 
 _INSTITUTIONS = {stem(word) for word in INSTITUTIONS}
@@ -261,7 +271,7 @@ def _best(
     ][:CONSIDERED]
     if not free:
         return _Option(0.0, number, ())
-    best = max(_Option(value * (1.0 if len(key) > 1 else BARE), number, (key,)) for value, key in free)
+    best = max(_Option(value * _alone(key, read), number, (key,)) for value, key in free)
     quality = {key: value / _value(key, read, group.texts) for value, key in free}
     covered = {key: _covered(key, read, group.texts) for _, key in free}
     for (_, one), (_, other) in combinations(free, 2):
@@ -274,6 +284,13 @@ def _best(
         if value > best.worth:
             best = _Option(value, number, (one, other))
     return best
+
+
+def _alone(key: Key, read: Reading) -> float:
+    """How well a phrase stands as the whole name: a single word badly, a proper name less well."""
+    if len(key) == 1:
+        return BARE
+    return ONLY_NAMES if _spelled(read.phrases[key], read.words).istitle() else 1.0
 
 
 def _covered(key: Key, read: Reading, group: set[int]) -> set[int]:
@@ -314,7 +331,7 @@ def _written(keys: Sequence[Key], read: Reading) -> str:
 
 def _definite(phrase: Phrase) -> bool:
     """Whether texts mostly write "the" before it, as of what there is one of: "the economy"."""
-    return phrase.definite >= 3 and phrase.definite > 0.6 * (phrase.written.total() + phrase.begun.total())
+    return phrase.definite >= 3 and phrase.definite > 0.6 * phrase.places
 
 
 def _spelled(phrase: Phrase, words: Vocabulary) -> str:

@@ -46,18 +46,29 @@ class Phrase:
     """A phrase by the stems of its words: the texts that hold it, and how it is written there.
 
     ``begun`` counts spellings at the start of a sentence, where a capital says nothing. ``verb`` marks a
-    verb with its object, ``vague`` a phrase whose first word says little alone, ``doubtful`` one whose last
-    word may be a verb.
+    verb with its object, ``doubtful`` a phrase whose last word may be a verb. ``vaguely`` counts the places
+    where the first word says little alone, ``bound`` those in a list of proper names, ``definite`` those
+    after "the".
     """
 
     texts: set[int] = field(default_factory=set)
     written: Counter[tuple[str, ...]] = field(default_factory=Counter)
     begun: Counter[tuple[str, ...]] = field(default_factory=Counter)
     verb: bool = False
-    vague: bool = False
+    vaguely: int = 0
     doubtful: bool = False
     bound: int = 0
     definite: int = 0
+
+    @property
+    def places(self) -> int:
+        """How often it occurs."""
+        return self.written.total() + self.begun.total()
+
+    @property
+    def vague(self) -> bool:
+        """Whether its first word is mostly a vague adjective, and no part of a proper name."""
+        return self.vaguely * 2 > self.places
 
 
 @dataclass(frozen=True)
@@ -144,7 +155,7 @@ def _add(found: dict[Key, Phrase], one: _Found, number: int) -> None:
     phrase.texts.add(number)
     (phrase.written if one.at else phrase.begun)[one.words] += 1
     phrase.verb |= one.verb
-    phrase.vague |= one.vague
+    phrase.vaguely += one.vague
     phrase.doubtful |= one.doubtful
     phrase.bound += one.bound
     phrase.definite += one.definite
@@ -176,7 +187,7 @@ def _ends(piece: Sequence[str], start: int, chunk: Sequence[str], words: Vocabul
                 part,
                 at,
                 vague=vague and not proper,
-                doubtful=words.is_verb(part[-1]),
+                doubtful=words.is_verb(part[-1]) and not proper,
                 bound=proper and _in_list(piece, at, size),
                 definite=at > 0 and piece[at - 1].casefold() == "the",
             )
@@ -304,7 +315,7 @@ def _whole(found: dict[Key, Phrase], holding: dict[str, set[int]]) -> dict[Key, 
         key: phrase
         for key, phrase in found.items()
         if not (phrase.doubtful and len(phrase.texts) < PART_OF * len(holding[key[0]]))
-        and phrase.bound < BOUND * (phrase.written.total() + phrase.begun.total())
+        and phrase.bound < BOUND * phrase.places
     }
     inside: dict[Key, int] = defaultdict(int)
     for key, phrase in kept.items():

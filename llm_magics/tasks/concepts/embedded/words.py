@@ -184,6 +184,7 @@ def is_adverb(word: str) -> bool:
 _ADJECTIVES_IN_LY = _set("daily weekly monthly quarterly yearly elderly friendly deadly costly early")
 _NOUNS_IN_LY = _set("family supply assembly monopoly reply ally italy july rally anomaly butterfly jelly")
 INSTITUTIONS = _set(
+    "holdings federation leader leaders"
     "act acts code secretary department departments administrator commissioner director board bureau "
     "agency agencies office committee commission program programs service services state states country "
     "countries government governments company companies group groups member members president minister "
