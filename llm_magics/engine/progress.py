@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from llm_magics.core.types import NO_USAGE, Result, Usage
+from llm_magics.text.markdown_html import NO_MATH, markdown_bundle
 
 INTERVAL = 0.2
 """Seconds between updates of a display."""
@@ -238,7 +239,7 @@ def _kernel() -> Draw:
 
     def draw(text: str, share: float | None, answer: str) -> None:
         nonlocal shown
-        made = markdown(answer) if answer else mime_bundle(text, share)
+        made = markdown_bundle(answer) if answer else mime_bundle(text, share)
         display(made, raw=True, display_id=name, update=shown)
         shown = True
 
@@ -249,17 +250,8 @@ def mime_bundle(text: str, share: float | None) -> Mapping[str, Any]:
     """The text as MIME types; everything in it is escaped."""
     bar = "" if share is None else f'<progress value="{share:.3f}" max="1" style="width:8em"></progress> '
     lines = "<br>".join(html.escape(line) for line in text.splitlines())
-    return {
-        "text/plain": text,
-        "text/html": f'<div role="status" style="font-size:90%;opacity:.85">{bar}{lines}</div>'
-        if text
-        else "",
-    }
-
-
-def markdown(text: str) -> Mapping[str, Any]:
-    """A model's text as MIME types: Markdown without any HTML of its own."""
-    return {"text/markdown": html.escape(text, quote=False), "text/plain": text}
+    status = f'<div class="{NO_MATH}" role="status" style="font-size:90%;opacity:.85">{bar}{lines}</div>'
+    return {"text/plain": text, "text/html": status if text else ""}
 
 
 def _terminal(text: str, share: float | None, _answer: str) -> None:

@@ -8,13 +8,14 @@ from html import escape
 from typing import Any
 
 from IPython.core.getipython import get_ipython
-from IPython.display import Markdown, display
+from IPython.display import display
 
 from llm_magics.engine.jobs import Job
 from llm_magics.notebook.result_view import ResultView
 from llm_magics.notebook.tables import Table
 from llm_magics.runs.run import Run
 from llm_magics.tasks.extract.task import Entities
+from llm_magics.text.markdown_html import NO_MATH, markdown_bundle
 from llm_magics.text.spans import SpansView
 
 
@@ -30,7 +31,7 @@ class Footer:
 
     def _repr_html_(self) -> str:
         lines = "<br>".join(escape(line) for line in self.shown.splitlines())
-        return f'<div style="font-size:12px;line-height:1.5;opacity:.78">{lines}</div>'
+        return f'<div class="{NO_MATH}" style="font-size:12px;line-height:1.5;opacity:.78">{lines}</div>'
 
 
 class Code:
@@ -199,7 +200,7 @@ def _show(result: Any, wanted: str | None) -> None:
     elif wanted == "text":
         print(_pandas(result).to_string())
     elif wanted == "md":
-        display(Markdown(markdown_table(_pandas(result))))
+        display(markdown_bundle(markdown_table(_pandas(result))), raw=True)
     else:
         display(result)
 
@@ -220,8 +221,13 @@ def markdown_table(table: Any, rows: int = 50) -> str:
 
 
 def _md_row(values: Any) -> str:
-    cells = (escape(" ".join(str(value).split()), quote=False).replace("|", "\\|") for value in values)
-    return "| " + " | ".join(cells) + " |"
+    return "| " + " | ".join(map(_md_cell, values)) + " |"
+
+
+def _md_cell(value: Any) -> str:
+    """A value on one line, without HTML, images and pipes, in whatever Markdown the table is pasted."""
+    text = escape(" ".join(str(value).split()), quote=False)
+    return text.replace("![", "!\\[").replace("|", "\\|")
 
 
 class Answer(str):
@@ -236,7 +242,7 @@ class Answer(str):
         elif self.wanted == "json":
             print(json.dumps(str(self), ensure_ascii=False))
         else:
-            display(Markdown(escape(str(self), quote=False)))
+            display(markdown_bundle(str(self)), raw=True)
         if self.footer:
             display(Footer(self.footer))
 

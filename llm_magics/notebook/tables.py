@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from llm_magics.text.markdown_html import NO_MATH
+
 
 class Table:
     """Rows of named values, with a title above and notes below.
@@ -60,7 +62,7 @@ class Table:
         """The table as HTML; every text in it is escaped."""
         title = f"<b>{escape(self.title)}</b>" if self.title else ""
         notes = "".join(f'<div style="white-space:pre-wrap">{escape(note)}</div>' for note in self.notes)
-        return f"<div>{title}{self._table()}{notes}</div>"
+        return f'<div class="{NO_MATH}">{title}{self._table()}{notes}</div>'
 
     def _cells(self) -> list[list[str]]:
         return [[cell_text(row.get(column)) for column in self.columns] for row in self.rows]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_magics.data.templates import cell_text
+from llm_magics.text.markdown_html import NO_MATH
 
 PALETTE = ("#a6cee3", "#fdbf6f", "#b2df8a", "#fb9a99", "#cab2d6", "#ffff99", "#d9d9d9", "#e0c3a0")
 """Background colours with a contrast of at least 10:1 to black (softened from ColorBrewer Paired)."""
@@ -117,7 +118,7 @@ class SpansView:
         )
         more = len(self.rows) - self.limit
         rest = f"<p>{more:,} more texts are not shown.</p>" if more > 0 else ""
-        return f'<div class="llm-spans"><p role="note">{legend}</p>{shown}{rest}</div>'
+        return f'<div class="llm-spans {NO_MATH}"><p role="note">{legend}</p>{shown}{rest}</div>'
 
 
 def spans_to_html(text: str, spans: Sequence[Span], colours: Mapping[str, str]) -> str:

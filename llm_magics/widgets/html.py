@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from llm_magics.text.markdown_html import NO_MATH
+
 STYLE = (
     "<style>"
     ".llmx{color:inherit;font-family:inherit;font-size:13px;line-height:1.45}"
@@ -43,7 +45,7 @@ def block(*parts: str, role: str = "", said: str = "") -> str:
     """The parts as one piece in our style; ``said`` is what a screen reader calls it."""
     label = f' role="{role}"' if role else ""
     label += f' aria-label="{escape(said)}"' if said else ""
-    return f'{STYLE}<div class="llmx"{label}>{"".join(parts)}</div>'
+    return f'{STYLE}<div class="llmx {NO_MATH}"{label}>{"".join(parts)}</div>'
 
 
 def heading(text: Any, level: int = 3) -> str:

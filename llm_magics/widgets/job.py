@@ -10,6 +10,7 @@ from html import escape
 from typing import Any, Protocol
 
 from llm_magics.core.errors import LLMError
+from llm_magics.text.markdown_html import NO_MATH
 
 EVERY = 0.4
 """Seconds between looks at a job under way."""
@@ -105,7 +106,8 @@ class JobView:
         text = self.job.progress if wrong is None else f"{self.job.progress}. {wrong}"
         self.button.layout.display = "none"
         self._say(text)
-        html = f'<div role="status" style="font-size:90%;opacity:.85">{escape(self._said(text))}</div>'
+        said = escape(self._said(text))
+        html = f'<div class="{NO_MATH}" role="status" style="font-size:90%;opacity:.85">{said}</div>'
         display(
             {"text/html": html, "text/plain": self._said(text)},
             raw=True,

@@ -28,8 +28,8 @@ def drawn(k: Kernel) -> str:
     while True:
         message = k.client.get_iopub_msg(timeout=60)
         data = message["content"].get("data", {})
-        if message["msg_type"] == "update_display_data" and "text/markdown" in data:
-            return str(data["text/markdown"])
+        if message["msg_type"] == "update_display_data" and "llmx-markdown" in data.get("text/html", ""):
+            return str(data["text/plain"])
 
 
 def test_the_answer_is_shown_while_it_is_written(world: tuple[Kernel, Server]) -> None:
@@ -38,11 +38,12 @@ def test_the_answer_is_shown_while_it_is_written(world: tuple[Kernel, Server]) -
     message = k.start("%%llm chat -o said\nHi")
     first = drawn(k)
     second = drawn(k)
-    shown = "**Hello** &lt;b&gt;there&lt;/b&gt;, word0"
+    shown = "**Hello** <b>there</b>, word0"
     assert first and second.startswith(first) and len(second) < len(shown) + 100
     assert "think" not in second
     out = k.finish(message)
-    assert any("text/markdown" in bundle for bundle in out.displays), "the whole answer"
+    whole = [html for bundle in out.displays if "llmx-markdown" in (html := bundle.get("text/html", ""))]
+    assert "<strong>Hello</strong> &lt;b&gt;there&lt;/b&gt;" in whole[-1] and "word11" in whole[-1]
     assert "1 row" in out.text
     assert k.run("print(said)").stdout.strip() == ANSWER
     assert server.requests[-1].json["stream_options"] == {"include_usage": True}

@@ -536,7 +536,7 @@ def test_a_jobs_button_stops_it(k: Kernel, server: Server) -> None:
 def test_chat_is_stateless_unless_told(k: Kernel, server: Server) -> None:
     """Nothing from other cells is sent unless asked; --continue and --context do."""
     out = k.run("%%llm\nHello?")
-    assert any("text/markdown" in bundle for bundle in out.displays)
+    assert any("llmx-markdown" in bundle.get("text/html", "") for bundle in out.displays)
     k.run("%%llm chat -o second\nAgain?")
     assert len(server.bodies[-1]["messages"]) == 1
     k.run("%%llm chat --continue -o third\nAnd?")
@@ -676,7 +676,7 @@ def test_inplace_changes_the_users_frame_and_only_then(k: Kernel, server: Server
 def test_formats(k: Kernel, server: Server, shape: str, said: str) -> None:
     """-f as the reader needs it."""
     out = k.run(f"%llm label tickets.body --labels billing,outage,how-to -f {shape}")
-    shown = out.stdout + "".join(bundle.get("text/markdown", "") for bundle in out.displays)
+    shown = out.stdout + "".join(bundle.get("text/plain", "") for bundle in out.displays)
     assert said in shown
 
 

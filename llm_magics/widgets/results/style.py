@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+from llm_magics.text.markdown_html import NO_MATH
+
 
 @cache
 def style() -> str:
@@ -16,7 +18,8 @@ def style() -> str:
 def result_block(*parts: str, name: str) -> str:
     """The parts as one piece in the style of results; ``name`` is escaped HTML for screen readers."""
     inside = "".join(parts)
-    return f'<style>{style()}</style><div class="llmx-result" role="group" aria-label="{name}">{inside}</div>'
+    label = f'class="llmx-result {NO_MATH}" role="group" aria-label="{name}"'
+    return f"<style>{style()}</style><div {label}>{inside}</div>"
 
 
 def scrolled(table: str, name: str) -> str:
