@@ -102,9 +102,9 @@ def parse(line: str, body: str | None = None) -> Call:
 
     A cell whose line is empty, or starts with a flag, is a ``chat``. Raises NotFound for an unknown
     subcommand, UsageError for a body that is missing or not read, parser.HelpAsked for ``-h``. A
-    semicolon at the end of a line magic hides its value, as it does after an expression: ``-q``.
+    semicolon at the end of the line hides the value, as it does after an expression: ``-q``.
     """
-    line, hidden = unsilenced(line) if body is None else (line, False)
+    line, hidden = unsilenced(line)
     words = split(line)
     if body is not None and (not words or words[0].startswith("-")) and words[:1] not in (["-h"], ["--help"]):
         words = ["chat", *words]

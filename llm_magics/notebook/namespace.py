@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import keyword
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
@@ -103,8 +104,17 @@ def _is_frame(value: Any) -> bool:
     return kind.__module__.split(".")[0] in ("pandas", "polars", "pyarrow", "dask", "modin", "cudf")
 
 
+_TAKEN = frozenset({*dir(builtins), "In", "Out", "display", "exit", "get_ipython", "quit"})
+"""Names that every cell relies on."""
+
+
 def check_result_name(name: str | None) -> str | None:
     """A name that a result can be bound to. Raises UsageError, before anything is spent."""
+    if name in _TAKEN:
+        raise UsageError(
+            f"{name!r} is Python's or IPython's own name; a result would hide it from every cell.",
+            hint=f"-o takes any other name, such as {name}_result.",
+        )
     if name is not None and (not name.isidentifier() or keyword.iskeyword(name)):
         raise UsageError(
             f"{name!r} can't be a variable's name.", hint="-o takes a Python name such as labelled."

@@ -42,9 +42,10 @@ def split(line: str) -> list[str]:
 
 
 def unsilenced(line: str) -> tuple[str, bool]:
-    """A line magic without the trailing semicolon that hides its value, and whether it had one."""
-    bare = line.rstrip()
-    return (bare[:-1], True) if bare.endswith(";") else (line, False)
+    """The line of a magic without the trailing semicolons that hide its value, and whether it had one."""
+    bare = line.rstrip("; \t")
+    hidden = ";" in line[len(bare) :]
+    return (bare, True) if hidden and not bare.endswith("\\") else (line, False)
 
 
 def scalar(text: str) -> Any:

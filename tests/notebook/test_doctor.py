@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from llm_magics.backends.registry import namespaces
+from llm_magics.core.errors import NotFound
 from llm_magics.core.types import Message, Request, Response
 from llm_magics.notebook.config.magic import config_command
 from llm_magics.runs.session import Session
+from llm_magics.testing import Server
 
 
 @pytest.fixture
@@ -105,6 +107,23 @@ def test_online_asks_each_model_in_use_once(session: Session) -> None:
     rows = _rows(session, "doctor --online")
     assert rows["answer", "x"]["state"] == "broken"
     assert rows["answer", session.config.role("default")[0]]["state"] == "ok"
+
+
+@pytest.mark.checklist("R14")
+def test_one_backend_is_examined_by_name(session: Session) -> None:
+    """By its own name or its namespace's: what it needs, where it is, whether it answers."""
+    with Server(lambda _: "ready") as server:
+        config_command(session, f"add mine --openai {server.url} --id small")
+        config_command(session, "add other --openai http://127.0.0.1:9/v1 --id m")
+        rows = _rows(session, "doctor mine")
+        assert set(rows) == {("backend", "custom_url"), ("backend", "mine")}
+        assert rows["backend", "mine"]["detail"] == f"custom_url::small {server.url}"
+        assert server.count == 0
+        rows = _rows(session, "doctor mine --online")
+        assert rows["answer", "mine"]["state"] == "ok" and ("answer", "other") not in rows
+    assert set(_rows(session, "doctor gemini")) == {("backend", "gemini")}
+    with pytest.raises(NotFound, match="mien"):
+        config_command(session, "doctor mien")
 
 
 def test_vertex_says_its_two_missing_parts(

@@ -259,6 +259,33 @@ def test_the_embedded_default_says_which_parameters_it_left_out(k: Kernel, serve
     assert "left out" not in k.run("%llm label tickets.body --labels billing,outage -m embedded::tfidf").text
 
 
+@pytest.mark.checklist("R14")
+@pytest.mark.parametrize("end", [";", " ;", " ;;", "; "])
+def test_a_semicolon_behind_the_line_of_a_cell_hides_its_value(k: Kernel, server: Server, end: str) -> None:
+    """``-o labelled;`` as people type it to silence a cell; nothing of the name is lost."""
+    out = k.run(f"%%llm label tickets.body -o silenced{end}\n{LABELS}")
+    assert out.displays == [] and out.value is None and out.text == ""
+    assert value(k, "silenced.label.tolist()[:3]") == ["billing", "outage", "how-to"]
+    assert k.run(f"%llm label tickets.body --labels 'billing,outage;' -o kept{end}").text == ""
+    assert value(k, "list(kept.label.cat.categories)") == ["billing", "outage;"]
+
+
+@pytest.mark.checklist("R14")
+@pytest.mark.parametrize("name", ["print", "list", "get_ipython", "class", "_."])
+def test_a_result_takes_no_name_that_every_cell_relies_on(k: Kernel, server: Server, name: str) -> None:
+    """Refused before anything is sent; --yes agrees to costs, not to this."""
+    for line in (
+        f"%llm label tickets.body --labels a,b -o {name} --yes",
+        f"%llm review tickets.stars --on body -o {name}",
+        f"%llm concepts tickets.body -m embedded::wordllama -o {name} --yes",
+    ):
+        out = k.run(line, check=False)
+        reason = "would hide it" if name in ("print", "list", "get_ipython") else "can't be a variable's name"
+        assert out.error is not None and reason in out.text, line
+    assert server.count == 0
+    assert k.run("print(list((1,)))").stdout == "[1]\n"
+
+
 def test_a_semicolon_ends_a_line_of_settings_too(k: Kernel, server: Server) -> None:
     """It is no part of the value."""
     k.run("%llm_config set timeout=30;")

@@ -8,7 +8,7 @@ import platform
 import stat
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -111,18 +111,45 @@ PACKAGES = (
 _COLUMNS = ["what", "name", "state", "detail"]
 
 
-def examine(session: Parts, *, online: bool = False) -> Table:
-    """Check everything; without any request unless ``online`` (then one small request a model in use)."""
+def examine(session: Parts, name: str | None = None, *, online: bool = False) -> Table:
+    """Check everything, or the one backend or namespace ``name``.
+
+    No request is sent unless ``online``: then one small request to each model in use, or to the one named.
+    Raises NotFound for a name that is neither.
+    """
+    if name is not None:
+        return _table(list(_backend(session, name, online=online)))
     rows = [*_versions(), *_widgets(), *_files(session)]
     if rows[-1]["state"] == "broken":
         return Table(rows, columns=_COLUMNS, notes=["the settings can't be read; repair them first"])
     rows += [*_namespaces(session), *_models(), _store(session)]
     if online:
-        rows += _answers(session)
-    notes = [f"warning: {said}" for said in overview.warnings(session)]
+        roles = ("default", "embed", "label", "generate")
+        rows += _answers(session, dict.fromkeys(session.config.role(role)[0] for role in roles))
+    return _table(rows, [f"warning: {said}" for said in overview.warnings(session)])
+
+
+def _table(rows: list[dict[str, str]], notes: Sequence[str] = ()) -> Table:
+    """The findings with their verdict."""
     bad = sum(row["state"] == "broken" for row in rows)
     verdict = f"{bad} broken" if bad else "nothing is broken"
     return Table(rows, columns=_COLUMNS, notes=[*notes, f"{verdict}; missing matters only for what you use"])
+
+
+def _backend(session: Parts, name: str, *, online: bool) -> Iterator[dict[str, str]]:
+    """What there is to say of one backend: what its namespace needs, where it is, and whether it answers."""
+    if name in namespaces():
+        yield _namespace(session, name)
+        if online:
+            used = [text for text, spec in session.registry.specs().items() if spec.namespace == name]
+            yield from _answers(session, used)
+        return
+    spec = session.registry.resolve(name)
+    yield _namespace(session, spec.namespace)
+    yield _row("backend", name, "ok", f"{spec.namespace}::{spec.model} {spec.base_url}".rstrip())
+    yield from _models(spec.name or name)
+    if online:
+        yield from _answers(session, [name])
 
 
 def _row(what: str, name: str, state: str, detail: str = "") -> dict[str, str]:
@@ -163,18 +190,21 @@ def _front_end() -> str:
 
 
 def _namespaces(session: Parts) -> Iterator[dict[str, str]]:
-    others = origins()
     for name in namespaces():
-        needs = NEEDS.get(name, Needs())
-        problems = list(_problems(session, name, needs))
-        detail = "; ".join([*problems, *filter(None, [others.get(name)]), *_key_steps(session, name)])
-        yield _row("backend", name, "missing" if problems else "ok", detail)
+        yield _namespace(session, name)
 
 
-def _models() -> Iterator[dict[str, str]]:
-    """The loaded models, with their own remarks."""
+def _namespace(session: Parts, name: str) -> dict[str, str]:
+    problems = list(_problems(session, name, NEEDS.get(name, Needs())))
+    detail = "; ".join([*problems, *filter(None, [origins().get(name)]), *_key_steps(session, name)])
+    return _row("backend", name, "missing" if problems else "ok", detail)
+
+
+def _models(only: str | None = None) -> Iterator[dict[str, str]]:
+    """The loaded models, or the one named, with their own remarks."""
     for info in overview.loaded():
-        yield _row("model", info.name, "ok", " ".join(info.remarks))
+        if only is None or info.name == only:
+            yield _row("model", info.name, "ok", " ".join(info.remarks))
 
 
 def _problems(session: Parts, name: str, needs: Needs) -> Iterator[str]:
@@ -248,12 +278,9 @@ def _store(session: Parts) -> dict[str, str]:
     return _row("store", "responses", "ok", detail)
 
 
-def _answers(session: Parts) -> Iterator[dict[str, str]]:
-    from llm_magics.notebook.config.doctor import probe
-
-    for name in dict.fromkeys(
-        session.config.role(role)[0] for role in ("default", "embed", "label", "generate")
-    ):
+def _answers(session: Parts, names: Iterable[str]) -> Iterator[dict[str, str]]:
+    """Whether each of these backends answers a small request."""
+    for name in names:
         try:
             backend = session.registry.backend(name, session.keys)
             facts = session.loop.run(probe(backend))

@@ -94,13 +94,14 @@ def _profile(place: ConfigContext, values: Namespace) -> Table:
 
 
 def _doctor_line(p: LineParser) -> None:
+    p.add_argument("name", nargs="?", metavar="NAME", help="one backend only: its name, or its namespace")
     p.add_argument("--online", action="store_true", help="also ask each server in use whether it answers")
 
 
 def _doctor(place: ConfigContext, values: Namespace) -> Table:
     from llm_magics.notebook.config.doctor import examine
 
-    return examine(place.session, online=values.online)
+    return examine(place.session, values.name, online=values.online)
 
 
 def applied(profile: profiles.Profile) -> Reading:
