@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from llm_magics.testing import Server
+from tests.concepts import scripted
 from tests.kernels import Kernel, Output, kernel
 from tests.servers.anthropic import Anthropic
 from tests.servers.provider import Refused, serve
@@ -301,3 +302,24 @@ def test_a_judge_is_asked_in_the_hosts_dialect_too(k: Kernel) -> None:
         k.run("%%llm judge rows.t --scale 1-5 -o done -q\nis it polite")
         assert value(k, "done.rating.astype(int).tolist()") == [4] * 5
         assert value(k, "done.rating_status.tolist()") == ["ok"] * 5
+
+
+@pytest.mark.checklist("Q6")
+def test_concepts_are_scored_in_the_hosts_dialect(k: Kernel) -> None:
+    """The dialect that the first text finds serves all of them."""
+
+    def answer(body: Mapping[str, Any]) -> str:
+        if "schema" not in (body.get("response_format") or {}):
+            return PROSE
+        return scripted.answer({**body, "response_format": {"json_schema": {"name": "score"}}})
+
+    with Server(answer) as server:
+        use(k, server)
+        k.run("from tests.concepts.scripted import texts\nreviews = pd.DataFrame({'text': texts(12)})")
+        k.run("mine = {'delivery': 'Is it about delivery?', 'price': 'Is it about price?'}")
+        k.run("%llm concepts reviews.text --concepts mine -o themes -q")
+        assert value(k, "[bool(themes.scores.notna().all().all()), len(themes.rows('delivery'))]") == [
+            True,
+            4,
+        ]
+        assert [body["response_format"]["type"] for body in server.bodies[-5:]] == ["json_object"] * 5

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from llm_magics.testing import Server
+from tests.concepts import scripted
 from tests.kernels import Kernel, kernel
 from tests.servers.anthropic import Anthropic
 from tests.servers.google import Google
@@ -97,6 +98,33 @@ def test_a_label_is_read_where_the_host_put_it(k: Kernel, place: str) -> None:
 
 
 @pytest.mark.checklist("R14")
+@pytest.mark.parametrize(
+    ("how", "place", "bare"),
+    [
+        ("--model vllm::test-model --url {url}", "reasoning_content", True),
+        ("--model vllm::test-model --url {url} --option choice=false", "reasoning_content", False),
+        ("--model hf_endpoint::test-model --url {url} --key env:ODD_KEY", "tool call", False),
+        ("--model ollama::test-model --url {url}", "reasoning", False),
+        ("--azure {root} --id test-model --key env:ODD_KEY", "tool call", False),
+    ],
+)
+def test_presets_of_the_format_read_alike(k: Kernel, how: str, place: str, bare: bool) -> None:
+    """vLLM (a bare label under its choice, too), Hugging Face, Ollama's /v1 and Azure."""
+    put = PLACES[place]
+
+    def answer(request: Any) -> Any:
+        label = labelled(asked(request))
+        return put(label if bare else json.dumps({"label": label}))
+
+    with Server(answer) as server:
+        use(k, server, how)
+        k.run(LABEL)
+        assert value(k, "done.label_error.tolist()") == [None] * 3
+        assert value(k, "done.label.tolist()") == ["billing", "outage", "how-to"]
+        assert server.count == 3
+
+
+@pytest.mark.checklist("R14")
 @pytest.mark.parametrize("place", ["reasoning_content", "reasoning", "tool call"])
 def test_the_other_tasks_read_it_there_too(k: Kernel, place: str) -> None:
     """Extract, judge, several labels, a label with a reason."""
@@ -123,6 +151,22 @@ def test_the_other_tasks_read_it_there_too(k: Kernel, place: str) -> None:
         k.run("%llm label rows.t --labels billing,outage --explain --head 1 -o done -q")
         assert value(k, "done.label_explanation.tolist()[0]") == "It is about money."
         assert server.count == 4
+
+
+@pytest.mark.checklist("R14")
+@pytest.mark.parametrize("place", ["reasoning_content", "tool call"])
+def test_concepts_are_induced_from_answers_in_those_places(k: Kernel, place: str) -> None:
+    """Each step of concept induction reads its answer there, with one request an answer."""
+    put = PLACES[place]
+    with Server(lambda request: put(scripted.answer(request))) as server:
+        use(k, server)
+        k.run("from tests.concepts.scripted import texts\nreviews = pd.DataFrame({'text': texts(30)})")
+        k.run("%llm concepts reviews.text -o themes -q")
+        assert set(value(k, "[c.name.lower() for c in themes.selected]")) >= {"delivery", "price", "taste"}
+        assert value(k, "bool(themes.scores.notna().all().all())")
+        sent = [json.dumps(body, sort_keys=True) for body in server.bodies]
+        assert len(set(sent)) == len(sent)
+        assert not any("can't be used" in body for body in sent)
 
 
 @pytest.mark.checklist("R14")

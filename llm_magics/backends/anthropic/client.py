@@ -40,10 +40,10 @@ _CREDIT = re.compile(r"credit balance|billing", re.IGNORECASE)
 class AnthropicBackend(SDKBackend):
     """Claude models by API key.
 
-    Labels and schemas are enforced by the API's own structured output where the model has it, else by
-    prompt. ``spec.options``: ``max_tokens``, the output tokens of an answer where the user sets no
-    ``max_new_tokens`` (4,096; the API requires a number). Further parameters of the API (``thinking``,
-    ``metadata``, ``service_tier``) are passed on.
+    Labels and schemas are enforced by the API's own structured output where the model has it, by a forced
+    tool call on hosts that ignore that, else by prompt. ``spec.options``: ``max_tokens``, the output tokens
+    of an answer where the user sets no ``max_new_tokens`` (4,096; the API requires a number). Further
+    parameters of the API (``thinking``, ``metadata``, ``service_tier``) are passed on.
     """
 
     key_variable = "ANTHROPIC_API_KEY"
