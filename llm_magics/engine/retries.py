@@ -46,12 +46,16 @@ class Retrier:
         self.limits = limits
         self.budget = budget
         self.answered = 0
+        self.closed: LLMError | None = None
+        """The host's error that asks to wait longer than is waited for: nothing more is sent in this run."""
         # A second clock over the backend's own would cost each request a timer.
         timed = backend.keeps_time and limits.timeout == backend.limits.timeout
         self.deadline = None if timed else limits.timeout
 
     async def ask(self, requests: Sequence[Request], keep: OnOutcomes) -> list[Reply]:
         """A response or the last error for each request, in order; ``keep`` gets each round of outcomes."""
+        if self.closed is not None:
+            return [Reply(self.closed, 0) for _ in requests]
         outcomes = await self._once(requests, keep)
         if len(requests) > 1 and _refused_whole(outcomes):
             middle = len(requests) // 2
@@ -71,13 +75,31 @@ class Retrier:
             pause = patience.pause([replies[i].outcome for i in left], alive=self.answered > 0)
             if pause is None:
                 for i in left:
-                    replies[i] = replies[i]._replace(outcome=_told_wait(replies[i].outcome, patience.waited))
+                    told = self._told_wait(replies[i].outcome, patience.waited)
+                    replies[i] = replies[i]._replace(outcome=told)
                 return
             await asyncio.sleep(pause)
             outcomes = await self._once([requests[i] for i in left], keep)
             for i, outcome in zip(left, outcomes, strict=True):
                 replies[i] = Reply(outcome, replies[i].attempts + 1)
             left = [i for i in left if is_retryable(replies[i].outcome)]
+
+    def _told_wait(self, outcome: Outcome, waited: float) -> Outcome:
+        """The error with the wait that the host asks for, where that is why the request is given up."""
+        wait = _retry_after(outcome)
+        if not isinstance(outcome, LLMError) or not wait or waited <= MAX_PAUSES or outcome is self.closed:
+            return outcome
+        told = copy.copy(outcome)
+        told.__cause__ = outcome.__cause__
+        most = format_duration(MAX_PAUSES)
+        told.message = (
+            f"{outcome.message} The host asks to wait {format_duration(wait)}; {most} are waited for."
+        )
+        told.args = (told.message,)
+        told.hint = "Run the cell again then: only what is missing is sent."
+        if wait > MAX_PAUSES and isinstance(outcome, RateLimited):
+            self.closed = told
+        return told
 
     async def _once(self, requests: Sequence[Request], keep: OnOutcomes) -> Sequence[Outcome]:
         """Send once, within rate limits and deadline; an error of the whole call counts for each request."""
@@ -90,7 +112,9 @@ class Retrier:
             permit = await self.limiter.acquire(weight)
             used = None
             try:
-                outcomes = await self._send(requests)
+                # A request that waited for its permit may find the host closed.
+                shut = self.closed
+                outcomes: list[Outcome] = [shut for _ in requests] if shut else await self._send(requests)
                 used = self._spend(requests, outcomes)
                 self._steer(permit, outcomes)
             finally:
@@ -201,20 +225,6 @@ def embedding_responses(embedding: Embedding, requests: Sequence[Request]) -> li
 def _refused_whole(outcomes: Sequence[Outcome]) -> bool:
     """Whether a batch was refused as a whole, perhaps because of one row in it."""
     return isinstance(outcomes[0], BadRequest) and all(outcome is outcomes[0] for outcome in outcomes)
-
-
-def _told_wait(outcome: Outcome, waited: float) -> Outcome:
-    """The error with the wait that the host asks for, where that is why the request is given up."""
-    wait = _retry_after(outcome)
-    if not isinstance(outcome, LLMError) or not wait or waited <= MAX_PAUSES:
-        return outcome
-    told = copy.copy(outcome)
-    told.__cause__ = outcome.__cause__
-    most = format_duration(MAX_PAUSES)
-    told.message = f"{outcome.message} The host asks to wait {format_duration(wait)}; {most} are waited for."
-    told.args = (told.message,)
-    told.hint = "Run the cell again then: only what is missing is sent."
-    return told
 
 
 def _retry_after(fault: object) -> float:

@@ -105,6 +105,22 @@ def test_a_wait_that_is_too_long_is_told_with_its_length(k: Kernel, by: str) -> 
         assert "slow" in told and "asks to wait 2 h" in told and "15 min" in told
 
 
+@pytest.mark.checklist("R14", "K6")
+def test_after_a_wait_that_is_too_long_nothing_more_is_sent(k: Kernel) -> None:
+    """A quota of a day that ends in the middle of a run: the rows that are left cost no request each."""
+    with Server("fine") as server:
+        use(k, server)
+        server.script(*["ok"] * 20, *[Fault("rate_limited", retry_after=7200)] * 500)
+        k.run("many = pd.DataFrame({'t': [f'number {i}' for i in range(300)]})")
+        k.run("%%llm generate many -o done -q --concurrency 4\nSay {t}")
+        assert server.count <= 20 + 4
+        assert value(k, "done.generation_status.value_counts().to_dict()") == {"failed": 280, "ok": 20}
+        assert value(k, "int(done.generation_error.str.contains('asks to wait 2 h').sum())") == 280
+        server.script_left.clear()
+        k.run("%%llm generate many -o done -q --concurrency 4\nSay {t}")
+        assert value(k, "done.generation_status.value_counts().to_dict()") == {"ok": 300}
+
+
 @pytest.mark.checklist("R14")
 @pytest.mark.parametrize(
     ("status", "message"),
