@@ -34,6 +34,7 @@ BUILT_IN: Mapping[str, str] = {
     "embedded": "llm_magics.backends.embedded.client:EmbeddedBackend",
     "custom": "llm_magics.backends.functions.client:CustomBackend",
     "pool": "llm_magics.backends.pool.client:PoolBackend",
+    "committee": "llm_magics.backends.committee.client:CommitteeBackend",
     "process": "llm_magics.backends.process.client:ProcessBackend",
     "echo": "llm_magics.testing.backends:EchoBackend",
 }

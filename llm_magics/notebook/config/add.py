@@ -15,7 +15,7 @@ from llm_magics.options.line_parser import LineParser, assignment, parameter
 from llm_magics.settings.clear_text_keys import check_reference
 from llm_magics.settings.quantities import parse_price, parse_window
 
-_KINDS = ("openai", "azure", "gguf", "call", "pool", "process", "client", "model")
+_KINDS = ("openai", "azure", "gguf", "call", "pool", "committee", "process", "client", "model")
 _ONLY_FOR: Mapping[str, tuple[str, ...]] = {
     "id": ("openai", "azure", "client"),
     "url": ("model",),
@@ -46,6 +46,7 @@ def flags(p: LineParser) -> None:
     p.add_argument("--embed", metavar="FN", help="a Python function that turns texts into vectors")
     p.add_argument("--setup", metavar="FN", help="a function(api_key) that returns their client")
     p.add_argument("--pool", metavar="A,B", help="backends that share the rows")
+    p.add_argument("--committee", metavar="A,B", help="labellers whose label scores are added")
     p.add_argument("--process", metavar="NAME2", help="run that backend in a process of its own")
     p.add_argument("--client", metavar="VAR", help="an OpenAI or AzureOpenAI client of the notebook")
     p.add_argument("--model", metavar="NAMESPACE::MODEL", help="any other backend")
@@ -182,10 +183,19 @@ def _call(values: Namespace, variables: Mapping[str, Any]) -> _Parts:
 
 
 def _pool(values: Namespace, _: Mapping[str, Any]) -> _Parts:
-    members = [name.strip() for name in values.pool.split(",") if name.strip()]
+    return _of_members("pool", values.pool)
+
+
+def _committee(values: Namespace, _: Mapping[str, Any]) -> _Parts:
+    return _of_members("committee", values.committee)
+
+
+def _of_members(namespace: str, given: str) -> _Parts:
+    """A backend that is made of others."""
+    members = [name.strip() for name in given.split(",") if name.strip()]
     if len(members) < 2:
-        raise UsageError("a pool needs two members or more.", hint="--pool A,B")
-    return "pool", "+".join(members), "", {"members": members}
+        raise UsageError(f"a {namespace} needs two members or more.", hint=f"--{namespace} A,B")
+    return namespace, "+".join(members), "", {"members": members}
 
 
 def _process(values: Namespace, _: Mapping[str, Any]) -> _Parts:
@@ -215,6 +225,7 @@ _BUILDERS: Mapping[str, Callable[[Namespace, Mapping[str, Any]], _Parts]] = {
     "gguf": _gguf,
     "call": _call,
     "pool": _pool,
+    "committee": _committee,
     "process": _process,
     "client": _client,
     "model": _model,

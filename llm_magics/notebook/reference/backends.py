@@ -32,6 +32,7 @@ TESTED: Mapping[str, str] = {
     "embedded": "itself",
     "custom": "itself",
     "pool": "itself",
+    "committee": "itself, real small models",
     "process": "itself, killed and crashed",
     "echo": "itself",
 }
@@ -53,6 +54,7 @@ ADD: Mapping[str, str] = {
     "embedded": "%llm_config use embedded::wordllama --for embed",
     "custom": "%llm_config add mine --call answer --setup client --embed vectors",
     "pool": "%llm_config add both --pool fast,local",
+    "committee": "%llm_config add best --committee embedded::wordllama+use,local",
     "process": "%llm_config add apart --process local",
     "echo": "%llm_config use echo::any",
 }
@@ -67,7 +69,7 @@ def example(namespace: str, model: str = "") -> Backend:
     inner = BackendSpec("custom", "member", options={"fn": str.upper})
     if namespace == "custom":
         options = {"fn": str.upper, "embed_fn": len}
-    elif namespace == "pool":
+    elif namespace in ("pool", "committee"):
         options = {"members": (inner, inner)}
     elif namespace == "process":
         options = {"loader": "my_models:load"}

@@ -49,7 +49,13 @@ class LabelOptions(RowOptions):
     )
     dynamic: bool = option("each row's nearest examples, by embeddings", default=False)
     votes: int = option("N samples a row; the majority is the label", default=1, metavar="N", parse=count)
-    raw: bool = option("leave the model's bias towards some labels in", default=False)
+    raw: bool = option("the model's own scores: bias left in, no default --prior", default=False)
+    prior: Any = option(
+        "labellers whose label scores are added to the model's (small local models: the embedded default)",
+        default=None,
+        metavar="NAME[,NAME]|none",
+        parse=names,
+    )
     calibrate: bool = option(
         "correct the probabilities by a temperature fitted on --truth, or by the bias", default=False
     )

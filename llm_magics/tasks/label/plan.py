@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from llm_magics.backends.base import Backend
+from llm_magics.backends.committee.client import CommitteeBackend
 from llm_magics.core.errors import NotFound, UsageError
 from llm_magics.core.prompt_formats import COMPLETION
 from llm_magics.core.types import Choice
@@ -16,10 +17,19 @@ from llm_magics.runs.functions import in_background, run_function
 from llm_magics.runs.planning import DETERMINISTIC
 from llm_magics.runs.run import Plan, Run, RunContext, Strategy, single_pass
 from llm_magics.runs.session import Session
+from llm_magics.settings.config import embedded_default
 from llm_magics.tasks.label import definitions
 from llm_magics.tasks.label.bias import BiasRemoval
 from llm_magics.tasks.label.calibration import calibration_strategy
 from llm_magics.tasks.label.cascade.strategy import CascadeSettings
+from llm_magics.tasks.label.committee import (
+    NO_PRIOR,
+    CommitteeMember,
+    as_committee_label,
+    committee_strategy,
+    has_default_prior,
+    require_scores,
+)
 from llm_magics.tasks.label.evaluation.evaluation import evaluate, require_known
 from llm_magics.tasks.label.examples import NEAREST
 from llm_magics.tasks.label.few_shot import has_examples, nearest_examples, read_examples, with_examples
@@ -57,7 +67,13 @@ def label(session: Session, options: LabelOptions) -> Plan:
         wide=wide,
         guidance=options.guidance,
     )
-    task, strategy = _with_strategy(session, _with_default(task, options.default), options, backend)
+    task = _with_default(task, options.default)
+    members = _committee(session, given, task, options, backend)
+    if members:
+        strategy: Strategy | None = committee_strategy(members)
+        task = as_committee_label(members[-1].task)
+    else:
+        task, strategy = _with_strategy(session, task, options, backend)
     if options.truth is not None:
         true = given.frame.values(options.truth)
         require_known((true[row] for row in given.rows), task.labels.names, many=options.multi)
@@ -75,7 +91,7 @@ def label(session: Session, options: LabelOptions) -> Plan:
         samples=options.votes,
         gather=majority(task.output, task.labels.names) if options.votes > 1 else None,
         strategy=strategy,
-        prepare=_bias_removal(given, task, options, backend),
+        prepare=None if members else _bias_removal(given, task, options, backend),
         text_format="" if options.multi or options.explain else COMPLETION,
         evaluate=_evaluated if options.truth is not None else None,
     )
@@ -231,6 +247,74 @@ def _bias_removal(
     if options.raw or task.many or task.explain or not scored or apart or by_content or not whole:
         return None
     return BiasRemoval(task)
+
+
+def _committee(
+    session: Session, given: planning.Source, task: Label, options: LabelOptions, backend: Backend
+) -> list[CommitteeMember]:
+    """The members that decide together, the model that the user named last; none where it decides alone.
+
+    Raises UsageError for a ``prior`` beside what decides labels in another way.
+    """
+    given_one = isinstance(options.prior, str | Backend)
+    named = [options.prior] if given_one else list(options.prior or ())
+    apart = _decided_apart(given, options)
+    if NO_PRIOR in named:
+        if len(named) > 1:
+            raise UsageError("--prior none leaves the model alone; it takes no names.", hint="--prior none")
+        named = []
+    elif not (named or apart or options.raw) and has_default_prior(backend):
+        named = [embedded_default()]
+    together = isinstance(backend, CommitteeBackend)
+    if named and together:
+        raise UsageError(f"{backend.name} is a committee already.", hint="Add the labeller to its members.")
+    if apart and (named or (together and apart not in ("--votes", "--agree"))):
+        what = "--prior" if named else f"The committee {backend.name}"
+        raise UsageError(f"{what} and {apart} don't go together.", hint="Use one of them.")
+    if isinstance(backend, CommitteeBackend) and not apart:
+        return [_member(given, task, options, each) for each in backend.backends]
+    priors = [session.backend(name, "label") for name in dict.fromkeys(named)]
+    for prior in priors:
+        require_scores(prior)
+        if (prior.name, prior.base_url) == (backend.name, backend.base_url):
+            raise UsageError(
+                f"--prior {prior.name}: that is the model itself.", hint="Name another labeller."
+            )
+    if not priors:
+        return []
+    main = _member(given, task, options, backend, required=True)
+    return [*(_member(given, task, options, prior) for prior in priors), main]
+
+
+def _member(
+    given: planning.Source, task: Label, options: LabelOptions, backend: Backend, *, required: bool = False
+) -> CommitteeMember:
+    """A member with the task in its own form: examples go into prompts, or teach the similarity.
+
+    The model that the user named is asked exactly as without others, so that its stored answers are found.
+    """
+    if has_examples(options.examples):
+        task = with_examples(task, read_examples(options.examples, task), options.k, backend)
+    if not required:
+        task = replace(task, scores=task.scores or backend.capabilities.text, default_label=None)
+    target = None if required else planning.target(backend, RunOptions(), DETERMINISTIC)
+    return CommitteeMember(backend, task, target, required, _bias_removal(given, task, options, backend))
+
+
+def _decided_apart(given: planning.Source, options: LabelOptions) -> str:
+    """The option that decides labels in a way that has no place for others' scores; empty without one."""
+    chosen = {
+        "--multi": options.multi,
+        "--explain": bool(options.explain),
+        "--votes": options.votes > 1,
+        "--agree": options.agree is not None,
+        "--calibrate": options.calibrate,
+        "--dynamic": options.dynamic,
+        "--rows-per-request": (options.rows_per_request or 1) > 1,
+        "--too-long": bool(options.too_long),
+        "a dask frame": given.frame.dask_frame is not None,
+    }
+    return next((name for name, is_chosen in chosen.items() if is_chosen), "")
 
 
 def _noting(note: str) -> Strategy:
