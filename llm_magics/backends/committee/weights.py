@@ -13,11 +13,11 @@ SMALL = 4.0
 EMBEDDED, EMBEDDER, SMALL_MODEL, LARGE_MODEL = 1.0, 1.0, 0.2, 1.0
 """The weights of members' log-scores, relative to those of the embedded default.
 
-The weights that make the true labels of four labelled sets likeliest are 1.17 for an embedder (MiniLM) and 0.39
-for a small model (gemma-3-270m with its bias removed); leaving out one set at a time, 1.02 to 1.34 and 0.27 to
-0.49. Accuracy is the same within 0.005 from 1.0 to 1.5, and with a small model at 0.3 or more the set of 21
-labels lost 0.05, so the lower ends were taken. No larger model could be measured: one counts as much as the
-embedded default.
+The weights that make the true labels of four labelled sets likeliest are 1.17 for an embedder (MiniLM) and
+0.39 for a small model (gemma-3-270m with its bias removed); leaving out one set at a time, 1.02 to 1.34 and
+0.27 to 0.49. Accuracy is the same within 0.005 from 1.0 to 1.5, and with a small model at 0.3 or more the
+set of 21 labels lost 0.05, so the lower ends were taken. No larger model could be measured: one counts as
+much as the embedded default.
 """
 
 _SIZE = re.compile(r"(?<![\w.])(?:\d+x)?(\d+(?:\.\d+)?)([bm])(?![a-z0-9])", re.IGNORECASE)
