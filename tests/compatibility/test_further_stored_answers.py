@@ -79,8 +79,26 @@ def test_the_first_cells_ask_nobody(old: Kernel) -> None:
 
 @pytest.mark.checklist("R2")
 def test_the_further_cells_ask_nobody(more: Kernel) -> None:
-    """More hosts, flags and functions; the functions raise where they are called."""
-    assert astray(more, further.CELLS, RESULTS) == {}
+    """More hosts, flags and functions; the functions raise where they are called.
+
+    Two defaults are newer than 0.1.0, and what it did has another name: the embedded default was
+    ``embedded::wordllama``, and a small local model was asked alone.
+    """
+    cells = dict(further.CELLS)
+    cells["embedded"] = cells["embedded"].replace(
+        "%llm_config unset model", "%llm_config use embedded::wordllama"
+    )
+    cells["gguf label"] += " --prior none"
+    assert astray(more, cells, RESULTS) == {}
+
+
+@pytest.mark.checklist("R2")
+def test_a_prior_asks_the_small_model_nothing_that_is_stored(more: Kernel) -> None:
+    """With the default prior the rows left unsure get the stored answers; the file of the model is gone."""
+    more.run("connections.clear()")
+    out = more.run(f"{further.CELLS['gguf label']}\nprint(sorted(set(out['label_status'])))")
+    assert out.stdout.strip().splitlines()[-1] == "['ok', 'skipped']"
+    assert further.read(more, CONNECTIONS) == []
 
 
 def test_a_request_would_be_noticed(more: Kernel) -> None:
