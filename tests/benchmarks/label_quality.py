@@ -80,7 +80,9 @@ def labelled(rows: Rows, labels: Sequence[str], model: str, options: Mapping[str
     """One pass over the rows, with nothing stored."""
     began, cpu = time.perf_counter(), time.process_time()
     frame = pd.DataFrame({"text": rows.texts})
-    out = label(frame, list(labels), on="text", model=model, store=False, progress=False, **options)
+    out = label(
+        frame, list(labels), on="text", model=model, store=False, progress=False, prior="none", **options
+    )
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     right = [found == true for found, true in zip(out["label"], rows.true, strict=True)]
     table = calibration.reliability(out["label_confidence"].tolist(), right)

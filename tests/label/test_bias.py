@@ -118,7 +118,7 @@ def session() -> Iterator[None]:
 
 def labelled(texts: list[str], model: str, **options: object) -> dict[str, tuple[str, float]]:
     out = llm_magics.label(
-        pd.DataFrame({"t": texts}), ["red", "green", "blue"], model=model, on="t", **options
+        pd.DataFrame({"t": texts}), ["red", "green", "blue"], model=model, on="t", prior="none", **options
     )
     return {
         text: (label, round(confidence, 3))
@@ -142,7 +142,7 @@ def test_labels_do_not_depend_on_how_the_run_went(base_model: str) -> None:
         text: label for text, (label, _) in labelled(TEXTS[7:] + TEXTS[:7], base_model, store=False).items()
     } == {text: label for text, (label, _) in first.items()}
     job = llm_magics.label(
-        pd.DataFrame({"t": TEXTS}), ["red", "green", "blue"], model=base_model, background=True
+        pd.DataFrame({"t": TEXTS}), ["red", "green", "blue"], model=base_model, prior="none", background=True
     )
     assert job.result(60)["label"].tolist() == [first[text][0] for text in TEXTS]
 
@@ -168,12 +168,16 @@ def test_each_row_is_asked_about_once(base_model: str) -> None:
 def test_long_rows_examples_and_truth_go_with_it(base_model: str) -> None:
     """Parts of a long row are debiased before they are merged; gold rows fit a temperature after it."""
     frame = pd.DataFrame({"t": [*TEXTS[:10], " ".join(TEXTS)], "gold": ["red"] * 11})
-    llm_magics.label(frame, ["red", "green"], on="t", model=base_model, too_long="split", room=60)
+    llm_magics.label(
+        frame, ["red", "green"], on="t", model=base_model, prior="none", too_long="split", room=60
+    )
     assert "bias removed (11 rows)" in sessions.current().last.report()
     gold = [("a red thing", "red"), ("a green thing", "green")]
-    llm_magics.label(frame, ["red", "green"], on="t", model=base_model, examples=gold)
+    llm_magics.label(frame, ["red", "green"], on="t", model=base_model, prior="none", examples=gold)
     assert "bias removed (11 rows)" in sessions.current().last.report()
-    llm_magics.label(frame, ["red", "green"], on="t", model=base_model, truth="gold", calibrate=True)
+    llm_magics.label(
+        frame, ["red", "green"], on="t", model=base_model, prior="none", truth="gold", calibrate=True
+    )
     assert {"bias", "calibration"} <= set(sessions.current().last.manifest())
 
 
@@ -190,9 +194,11 @@ def test_a_paid_host_is_asked_nothing_beyond_its_rows() -> None:
     with Server(answer=answer, chances=chances) as server:
         model = create(BackendSpec("custom_url", "m", base_url=server.url), None)
         frame = pd.DataFrame({"t": TEXTS})
-        out = llm_magics.label(frame, ["red", "green"], model=model, scores=True, progress=False)
+        out = llm_magics.label(
+            frame, ["red", "green"], model=model, prior="none", scores=True, progress=False
+        )
         assert server.count == len(TEXTS)
         assert "bias removed (32 rows)" in sessions.current().last.report()
         assert (out["label"] == "red").tolist() == ["red" in text for text in TEXTS]
-        llm_magics.label(frame, ["red", "green"], model=model, progress=False)
+        llm_magics.label(frame, ["red", "green"], model=model, prior="none", progress=False)
         assert "bias" not in sessions.current().last.manifest()

@@ -229,12 +229,14 @@ def test_bias_removal_finds_the_topics(gemma_gguf: Path) -> None:
     """The raw scores favour a label of the list; without their bias most rows get their own."""
     frame = pd.DataFrame({"t": TEXTS, "true": [TOPICS[i] for i in (0, 1, 2, 3, 0, 1)]})
     model = f"gguf::{gemma_gguf}"
-    llm_magics.label(frame, list(TOPICS), on="t", model=model, truth="true", progress=False)
+    llm_magics.label(frame, list(TOPICS), on="t", model=model, truth="true", prior="none", progress=False)
     run = sessions.current().last
     assert run.manifest()["prompt_form"] == "completion"
     assert run.manifest()["bias"]["label_names"] == 4
     debiased = run.evaluation.accuracy
-    llm_magics.label(frame, list(TOPICS), on="t", model=model, truth="true", progress=False, raw=True)
+    llm_magics.label(
+        frame, list(TOPICS), on="t", model=model, truth="true", prior="none", progress=False, raw=True
+    )
     assert debiased >= max(sessions.current().last.evaluation.accuracy, 4 / 6)
 
 
@@ -248,7 +250,7 @@ frame = pd.DataFrame({{"t": [f"{{text}} It was day {{i}}." for i in range(12) fo
 %llm_config add tiny --gguf {gemma_gguf} --ctx 512
 %llm label frame.t -m tiny --labels a,b --head 1
 """
-    cell = f"%llm label frame.t -m tiny --labels '{','.join(TOPICS)}' -o out"
+    cell = f"%llm label frame.t -m tiny --prior none --labels '{','.join(TOPICS)}' -o out"
     shown = "print(out.label.tolist(), out.attrs['llm_magics']['bias'])"
     with kernel({"LLM_MAGICS_HOME": str(tmp_path)}) as k:
         k.run(setup)

@@ -122,6 +122,7 @@ class _Committee:
         self.names = self.task.labels.names
         self.deciders: Counter[str] = Counter()
         self.silent: Counter[str] = Counter()
+        self.biases: dict[str, Any] = {}
 
     async def decide(self) -> None:
         """Ask member after member; deliver each row as soon as it is sure, or nobody is left to ask."""
@@ -162,8 +163,10 @@ class _Committee:
             options = replace(options, max_cost=max(0.0, options.max_cost - self.run.meter.cost))
         await single_pass(self.context, run, items(), take, options)
         self.run.notes.update(run.notes)
-        if "bias" in run.details:
-            self.run.details.setdefault("bias", {})[member.backend.name] = run.details["bias"]
+        if member.required and "bias" in run.details:
+            self.run.details["bias"] = run.details["bias"]
+        elif "bias" in run.details:
+            self.biases[member.backend.name] = run.details["bias"]
         self.run.meter.remarks += [each for each in run.meter.remarks if each not in self.run.meter.remarks]
         return sorted(unsure, key=lambda row: row.item.index)
 
@@ -245,4 +248,5 @@ class _Committee:
         self.run.details["committee"] = {
             "weights": {member.backend.name: member.weight for member in self.members},
             "rows": dict(self.deciders),
+            **({"bias": self.biases} if self.biases else {}),
         }
