@@ -122,7 +122,7 @@ def _evaluated(evaluation: Any) -> Mapping[str, Any] | None:
 
 
 def _host(facts: Mapping[str, Any]) -> str:
-    return str(facts["base_url"] or f"{facts['namespace']}, in the notebook's own process")
+    return str(facts["base_url"] or facts["namespace"])
 
 
 def _versions(facts: Mapping[str, Any]) -> str:
@@ -199,18 +199,31 @@ def _checked(facts: Mapping[str, Any]) -> list[str]:
             f"(seed {drawn['seed']})"
             + (", labelled without sight of the model's labels." if drawn["blind"] else ".")
         )
-    if found := facts.get("measured"):
+    for found in _measured(facts):
         said += _corrected(found)
+    for first in _measured(facts)[:1]:
+        level = _interval(first["accuracy"], "accuracy", first["confidence"])
+        said.append(f"On the gold labels the model's accuracy was {level}.")
+        said += [f"{note[:1].upper()}{note[1:]}." for note in first["notes"]]
     if agreed := facts.get("agreement"):
-        values = ", ".join(
-            f"{one['coefficient']} {one['value']:.3f} [{one['low']:.3f}, {one['high']:.3f}]"
-            for one in agreed["values"]
-        )
+        values = ", ".join(f"{name} {value}" for name, value in _coefficients(agreed))
         said.append(
             f"Agreement of {', '.join(agreed['columns'])}, with {agreed['confidence']:.0%} bootstrap "
             f"intervals ({agreed['resamples']:,} resamples): {values}."
         )
     return said
+
+
+def _coefficients(agreed: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each coefficient of agreement with its value and interval."""
+    for one in agreed["values"]:
+        name = "percent agreement" if one["coefficient"] == "percent" else one["coefficient"]
+        yield name, f"{one['value']:.3f} [{one['low']:.3f}, {one['high']:.3f}]"
+
+
+def _measured(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The measurements: of shares, of means."""
+    return [facts[name] for name in ("measured", "measured_means") if facts.get(name)]
 
 
 def _corrected(found: Mapping[str, Any]) -> Iterator[str]:
@@ -225,10 +238,6 @@ def _corrected(found: Mapping[str, Any]) -> Iterator[str]:
         f"labels of {found['rows']:,} rows ({found['design']}) and {found['confidence']:.0%} intervals"
         + ("." if found["mean"] else "; small counts have Jeffreys intervals combined by MOVER.")
     )
-    if (accuracy := found.get("accuracy")) is not None:
-        level = _interval(accuracy, "accuracy", found["confidence"])
-        yield f"On the gold labels the model's accuracy was {level}."
-    yield from (f"{note[:1].upper()}{note[1:]}." for note in found["notes"])
 
 
 def _table(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -251,20 +260,18 @@ def _table(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "Gold sample", f"{drawn['rows']:,} of {drawn['of']:,}, {drawn['design']}"
     if score := facts["evaluation"]:
         yield f"Accuracy ({score['rows']:,} rows)", _interval(score, "accuracy")
-    if found := facts.get("measured"):
+    for found in _measured(facts)[:1]:
         yield "Correction", f"{found['gold']:,} gold labels, {found['design']}"
-        if (accuracy := found.get("accuracy")) is not None:
-            yield "Accuracy (gold labels)", _interval(accuracy, "accuracy", found["confidence"])
+        yield "Accuracy (gold labels)", _interval(found["accuracy"], "accuracy", found["confidence"])
     if agreed := facts.get("agreement"):
-        for one in agreed["values"]:
-            yield one["coefficient"], f"{one['value']:.3f} [{one['low']:.3f}, {one['high']:.3f}]"
+        yield from _coefficients(agreed)
     yield "llm_magics", str(facts["versions"]["llm_magics"])
 
 
 def _references(facts: Mapping[str, Any]) -> list[str]:
     """The works that the paragraphs cite."""
     used = ["wilson"] if facts["evaluation"] else []
-    if found := facts.get("measured"):
+    for found in _measured(facts):
         used += ["ppi", *(["dsl"] if found["design"] == "unequal chances" else [])]
         used += [] if found["mean"] else ["jeffreys", "mover"]
     named = " ".join(one["coefficient"] for one in facts.get("agreement", {}).get("values", ()))

@@ -51,7 +51,7 @@ def measured(options: MeasureOptions) -> Any:
     value = "share" if values is None else "mean"
     about = _about(data, options, len(frame))
     made = result.table(list(lines), data.column, data.by, value, about)
-    current().note(whole, column, "measured", about)
+    current().note(whole, column, "measured" if values is None else "measured_means", about)
     return made
 
 
