@@ -120,6 +120,7 @@ def test_labels_that_were_not_drawn_can_still_be_chosen() -> None:
     assert all(frame["text"].iloc[row].strip() for row in made.rows)
     assert made.review.given == [None] * 10 and made.review.confidence == [None] * 10
     made.review.correct(0, "rare")
+    assert str(made.review.progress) == "1 of 10 rows reviewed, 0 corrected"
     assert made.df["topic_gold"].iloc[made.rows[0]] == "rare"
     assert made.df["topic"].notna().all()
     with pytest.raises(UsageError, match="column topic_confidence"):

@@ -56,16 +56,20 @@ class Progress:
 def progress(
     rows: int, words: Sequence[tuple[LabelValue, LabelValue | None]], second: Agreement | None, *, many: bool
 ) -> Progress:
-    """The Progress of ``rows`` rows with these (person's, model's) labels of the reviewed ones."""
+    """The Progress of ``rows`` rows with these (person's, model's) labels of the reviewed ones.
+
+    Where the model's labels are hidden, none is right or corrected.
+    """
     n, right = len(words), sum(said == given for said, given in words)
+    seen = any(given is not None for _, given in words)
     shared = [overlap(label_names(said), label_names(given)) for said, given in words] if many else []
     return Progress(
         rows=rows,
         reviewed=n,
-        corrected=n - right,
-        accuracy=right / n if n else None,
-        interval=wilson(right, n) if n else None,
-        overlap=sum(shared) / n if shared else None,
+        corrected=n - right if seen else 0,
+        accuracy=right / n if seen else None,
+        interval=wilson(right, n) if seen else None,
+        overlap=sum(shared) / n if shared and seen else None,
         agreement=second,
     )
 
