@@ -196,6 +196,20 @@ def test_wording_that_does_not_help_is_not_stored() -> None:
             book.improve()
 
 
+def test_only_rows_that_were_asked_about_are_scored() -> None:
+    """Gold rows outside --head say nothing of a version."""
+    frame = posts(30)
+    with served(OLD) as server:
+        model = create(BackendSpec("custom_url", "test-model", base_url=server.url))
+        asked = {"model": model, "progress": False, "rpm": 1e9, "on": "text", "output": "topic"}
+        label(frame, OLD, **asked)
+        seen = review()
+        for row, true in enumerate(frame["truth"]):
+            seen.correct(row, true)
+        label(frame, OLD, head=3, **asked)
+        assert codebook().current.scores[-1].gold == 3
+
+
 @pytest.mark.checklist("X13")
 def test_versions_are_added_used_compared_and_saved(tmp_path: Path) -> None:
     """Equal definitions are one version; Markdown and TOML have all of them; other files are refused."""

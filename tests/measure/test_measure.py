@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -214,6 +215,9 @@ def test_gold_rows_beside_the_sample_are_left_out() -> None:
         pd.DataFrame(found), pd.DataFrame(measure(frame, "topic")), check_flags=False
     )
     assert "100 gold rows that were not drawn at random are left out" in repr(found)
+    known = frame.assign(chance=frame["topic_design"].fillna(0.07)).drop(columns="topic_design")
+    with_all = measure(known, "topic", weights="chance")["share"].tolist()
+    assert with_all == pytest.approx(found["share"].tolist()), "a chance of every row, drawn or not"
     weights = frame.assign(topic_design=1 / frame["topic_design"])
     assert measure(weights, "topic")["share"].tolist() == pytest.approx(found["share"].tolist())
 
@@ -292,6 +296,16 @@ def test_the_figure_shows_both_shares() -> None:
     assert [trace.name for trace in figure.data] == ["uncorrected", "l", "uncorrected", "r"]
     assert figure.layout.title.text == "Topics &lt;by&gt; side"
     assert figure.data[1].error_x.array is not None
+
+
+def test_a_result_with_its_figure_is_written_to_a_file(tmp_path: Path) -> None:
+    """Parquet keeps how it was measured; its differences are there after reading."""
+    found = measure(some(), "topic")
+    found.attrs["figure"] = found.plot()
+    found.to_parquet(tmp_path / "shares.parquet")
+    again = pd.read_parquet(tmp_path / "shares.parquet")
+    assert again["share"].tolist() == found["share"].tolist()
+    assert again.attrs["llm_magics_measure"]["gold"] == 200
 
 
 @pytest.mark.checklist("X11")

@@ -151,7 +151,7 @@ class Codebook:
             self._store.choose(self.name, number)
         run.details["codebook"] = {"name": self.name, "version": number}
         rows, given = _gold(self._session, run)
-        if rows.texts:
+        if rows.texts and run.finished is not None and run.error is None:
             self._note(number, run.plan.backend.name, "all gold rows", rows.labels, given)
 
     def _note(
@@ -283,7 +283,7 @@ def _gold(session: Session, run: Run) -> tuple[GoldRows, list[LabelValue | None]
     columns = LabelColumns(task.output, task.labels.names, task.many)
     texts = [cell_text(value) for value in frame.values(task.column)]
     given = [columns.word(cell) for cell in run.row_columns[task.output]]
-    asked = dict(zip(texts, given, strict=True))
+    asked = {texts[row]: given[row] for row in run.plan.rows}
     if session.config.value("store") == "off":
         return GoldRows((), ()), []
     key = task_key(columns.name, task.labels.names, many=task.many)

@@ -43,12 +43,15 @@ def drawn_by(chances: Array, gold: Array, around: Surroundings, *, random: bool)
     """The sample that a design column describes.
 
     ``chances`` has for each row that was drawn its probability (at most 1), or its design weight (at least
-    1); nan for the others. Gold rows that were not drawn are left out. Raises UsageError where there is none
-    that was drawn, where drawn rows have no gold label yet, or the column holds neither.
+    1); nan for the others, or what they would have had. Gold rows that were not drawn are left out. Raises
+    UsageError where there is none that was drawn, where drawn rows have no gold label yet, or where the
+    column holds neither.
     """
     import numpy as np
 
     drawn = ~np.isnan(chances)
+    if drawn.all() and not (chances == 1).all():
+        drawn = gold  # the chances of all rows are known, and the drawn ones are those with a gold label
     rows = gold & drawn
     if not drawn.any():
         raise UsageError(

@@ -74,6 +74,12 @@ def measured_class() -> type[Any]:
             """
             return pd.DataFrame(_differences(self, about(self), reference))
 
+        def to_parquet(self, *arguments: Any, **named: Any) -> Any:
+            """As of any frame; a figure among its attributes can't be written, and is left out."""
+            plain = pd.DataFrame(self)
+            plain.attrs = {name: value for name, value in self.attrs.items() if name != "figure"}
+            return plain.to_parquet(*arguments, **named)
+
         def __repr__(self) -> str:
             return "\n".join(filter(None, (super().__repr__(), caption(self))))
 
