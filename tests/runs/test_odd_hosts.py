@@ -11,8 +11,10 @@ import pytest
 
 from llm_magics.testing import Fault, Server
 from tests.kernels import Kernel, kernel
+from tests.servers.anthropic import Anthropic
 from tests.servers.google import Google
-from tests.servers.provider import Refused, serve
+from tests.servers.ollama import Ollama
+from tests.servers.provider import Provider, Refused, serve
 
 ROWS = "import pandas as pd\nrows = pd.DataFrame({'t': ['charged twice', 'app is down', 'how to export']})"
 GOOGLE_WAIT = {
@@ -176,18 +178,37 @@ def test_a_server_takes_a_text_or_says_at_once_that_it_does_not(k: Kernel) -> No
         Server(5)  # type: ignore[arg-type]
 
 
-class Busy(Google):
-    """Gemini with a quota of requests a minute that is used up, in Google's own words."""
+class BusyGoogle(Google):
+    """A quota of requests a minute that is used up: the words are those of an empty account."""
 
     def error(self, refused: Refused) -> Any:
         return PER_MINUTE
 
 
+class BusyAnthropic(Anthropic):
+    """The wait stands in the words alone, as gateways write it."""
+
+    def error(self, refused: Refused) -> Any:
+        said = "This request would exceed your rate limit. Please retry your request in about 0.7 seconds."
+        return {"type": "error", "error": {"type": "rate_limit_error", "message": said}}
+
+
+class BusyOllama(Ollama):
+    """A proxy before Ollama that names the wait in a field of its own."""
+
+    def error(self, refused: Refused) -> Any:
+        return {"error": "too many requests", "retryAfterMs": 700}
+
+
 @pytest.mark.checklist("R14", "K6")
-def test_gemini_s_quota_of_a_minute_is_waited_for(k: Kernel) -> None:
-    """The words are those of an empty account; the details name a minute and a delay."""
-    with serve(Busy(key="odd-key")) as server:
-        k.run(f"%llm_config add odd --model gemini::test-model --url {server.root} --key env:ODD_KEY")
+@pytest.mark.parametrize(
+    ("kind", "namespace"), [(BusyGoogle, "gemini"), (BusyAnthropic, "anthropic"), (BusyOllama, "ollama")]
+)
+def test_the_other_families_wait_as_their_bodies_ask(k: Kernel, kind: type[Provider], namespace: str) -> None:
+    """Gemini's details, Claude's words, a field before Ollama."""
+    with serve(kind(key="odd-key")) as server:
+        k.run(f"%llm_config add odd --model {namespace}::test-model --url {server.root} --key env:ODD_KEY")
+        k.run("%llm_config use odd")
         server.script("rate_limited")
         k.run("%%llm generate rows --head 1 -o done -q\nSay {t}")
         first, second = (received.at for received in server.requests)
