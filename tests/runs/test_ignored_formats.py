@@ -12,6 +12,7 @@ from llm_magics.testing import Server
 from tests.concepts import scripted
 from tests.kernels import Kernel, Output, kernel
 from tests.servers.anthropic import Anthropic
+from tests.servers.ollama import Ollama
 from tests.servers.provider import Refused, serve
 
 ROWS = (
@@ -323,3 +324,41 @@ def test_concepts_are_scored_in_the_hosts_dialect(k: Kernel) -> None:
             4,
         ]
         assert [body["response_format"]["type"] for body in server.bodies[-5:]] == ["json_object"] * 5
+
+
+class IgnoringOllama(Ollama):
+    """A model of Ollama that ignores ``format``, and calls a tool where it ``has_tools``."""
+
+    has_tools = True
+
+    def chat(self, body: Any, fault: str) -> Any:
+        if body.get("tools") and not self.has_tools:
+            raise Refused(400, "", "registry.ollama.ai/library/test-model does not support tools")
+        made = super().chat({name: value for name, value in body.items() if name != "format"}, fault)
+        if not body.get("tools"):
+            return made | {"message": {"role": "assistant", "content": PROSE}}
+        label = next(label for key, label in WORDS.items() if key in body["messages"][-1]["content"])
+        function = {"name": "answer", "arguments": {"label": label}}
+        return made | {
+            "message": {"role": "assistant", "content": "", "tool_calls": [{"function": function}]}
+        }
+
+
+@pytest.mark.checklist("Q6", "R14")
+def test_a_model_of_ollama_that_ignores_its_format_is_given_a_tool(k: Kernel) -> None:
+    """A tool call from then on, said once; a model without tools is asked as before."""
+    with serve(IgnoringOllama()) as server:
+        use(k, server, "--model ollama::test-model --url {root}")
+        out = k.run(f"{LABEL} --concurrency 1")
+        assert value(k, "done.label.tolist()") == RIGHT
+        assert notes(out).count("the host ignores format; answers are asked for by a tool call") == 1
+        assert server.count == 6
+    made = IgnoringOllama()
+    made.has_tools = False
+    with serve(made) as server:
+        use(k, server, "--model ollama::test-model --url {root}")
+        k.run("%llm_config responses clear")
+        k.run(f"{LABEL} --head 1 -q")
+        assert "none of the labels" in value(k, "done.label_error.tolist()[0]")
+        assert server.count == 4
+        assert "format" in server.bodies[-1] and "tools" not in server.bodies[-1]

@@ -248,6 +248,12 @@ def test_a_chat_says_why_there_is_no_reply(k: Kernel) -> None:
         assert "Let me think" not in out.text
         assert server.bodies[0]["stream"] is True
         assert server.count == 1
+    thought = {"content": "", "reasoning": "Let me think about", "finish_reason": "length"}
+    with Server(lambda _: thought) as server:
+        use(k, server)
+        out = k.run("%%llm chat -p max_new_tokens=20\nHello again?", check=False)
+        assert "while the model was thinking" in out.text and "-p max_new_tokens=80" in out.text
+        assert server.count == 1
 
 
 class Thinker:
@@ -278,7 +284,8 @@ class ThinkingOllama(Ollama):
                 "tool_calls": [{"function": {"name": "f", "arguments": json.loads(text)}}],
             }
         else:
-            made["message"] = {"content": "", "thinking": text}
+            made["message"] = {"content": "", "thinking": text if self.place == "thinking" else "Let me"}
+            made["done_reason"] = "length" if self.place == "cut" else "stop"
         return made
 
 
@@ -292,7 +299,9 @@ class ThinkingAnthropic(Anthropic):
             made["content"] = [{"type": "tool_use", "id": "t", "name": "f", "input": json.loads(text)}]
             made["stop_reason"] = "tool_use"
         else:
-            made["content"] = [{"type": "thinking", "thinking": text, "signature": "s"}]
+            thought = text if self.place == "thinking" else "Let me"
+            made["content"] = [{"type": "thinking", "thinking": thought, "signature": "s"}]
+            made["stop_reason"] = "max_tokens" if self.place == "cut" else "end_turn"
         return made
 
 
@@ -305,6 +314,9 @@ class ThinkingGoogle(Google):
         text = content["parts"][0]["text"]
         call = {"functionCall": {"name": "f", "args": {"label": text}}}
         content["parts"] = [call if self.place == "call" else {"text": text, "thought": True}]
+        if self.place == "cut":
+            del made["candidates"][0]["content"]
+            made["candidates"][0]["finishReason"] = "MAX_TOKENS"
         return made
 
 
@@ -332,4 +344,23 @@ def test_the_other_families_are_read_alike(k: Kernel, kind: type[Provider], plac
             server.forget()
             k.run(GENERATE.format(more=""))
             assert "only thought" in value(k, "done.generation_error.tolist()[0]")
+            assert server.count == 1
+
+
+@pytest.mark.checklist("R14")
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_cut_thinking_of_the_other_families(k: Kernel, kind: type[Provider]) -> None:
+    """One request, and what raises the limit; Gemini doesn't show the thoughts that spent it."""
+    host = Thinker("cut").host(kind)
+    host.place = "cut"  # type: ignore[attr-defined]
+    with serve(host) as server:
+        use(k, server, FAMILIES[kind])
+        for cell, column in (
+            (f"{LABEL} --head 1 -p max_new_tokens=20", "label"),
+            (GENERATE.format(more=" -p max_new_tokens=20"), "generation"),
+        ):
+            server.forget()
+            k.run(cell)
+            told = value(k, f"done.{column}_error.tolist()[0]")
+            assert "thinking" in told and "-p max_new_tokens=80" in told
             assert server.count == 1

@@ -6,10 +6,12 @@ import asyncio
 import json
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from llm_magics.backends.base import Backend, Secrets, listener
 from llm_magics.backends.error_mapping import error_from_status, said
+from llm_magics.backends.format_probe import FormatProbe
 from llm_magics.backends.http import Channel, OllamaPieces, Reply
 from llm_magics.backends.ollama import wire
 from llm_magics.backends.openai.authentication import Authentication
@@ -17,8 +19,27 @@ from llm_magics.backends.openai.client import OpenAIBackend
 from llm_magics.backends.openai.presets import endpoint
 from llm_magics.backends.openai.wire import encode
 from llm_magics.backends.similarity.labels import SimilarityLabels
-from llm_magics.core.errors import ConnectionLost, LLMError, MalformedAnswer, ModelLoadError, ModelNotFound
-from llm_magics.core.types import FREE, BackendSpec, Capabilities, Embedding, Request, Response, Usage
+from llm_magics.core.errors import (
+    BadRequest,
+    ConnectionLost,
+    LLMError,
+    MalformedAnswer,
+    ModelLoadError,
+    ModelNotFound,
+)
+from llm_magics.core.prompt_formats import prompt_of
+from llm_magics.core.types import (
+    FREE,
+    BackendSpec,
+    Capabilities,
+    Embedding,
+    OneOf,
+    Request,
+    Response,
+    ResponseFormat,
+    Schema,
+    Usage,
+)
 
 EMBED_BATCH = 64
 """Texts an embedding request carries."""
@@ -56,6 +77,9 @@ class OllamaBackend(Backend):
         self.batch = int(spec.options.get("batch_size") or EMBED_BATCH)
         self.capabilities = _capabilities(spec.model, self.batch)
         self._labels = SimilarityLabels(self.name, self.embed)
+        self._dialect = wire.FORMAT
+        self._is_confirmed = False
+        self.probe = FormatProbe(self.name, self)
         self._pulling: asyncio.Task[None] | None = None
         self._progress = ""
 
@@ -73,12 +97,45 @@ class OllamaBackend(Backend):
         """One response; raises ModelNotFound with the pull command where the server lacks the model."""
         if not self.capabilities.text:
             return await self._labels.complete(request)
+        if request.rows_per_request > 1:
+            return (await self._complete(request))[0]
+        return await self.probe.ask(request.response_format, partial(self._complete, request))
+
+    async def _complete(self, request: Request) -> tuple[Response, str]:
+        """The response, and the dialect in which its format was asked for."""
+        raw = isinstance(prompt_of(request), str)  # text to continue has no tools
+        dialect = "" if raw else self.dialect(request.response_format)
+        try:
+            return await self._answer(request), dialect
+        except BadRequest:
+            if dialect != wire.TOOL_CALL or self._is_confirmed:
+                raise
+        self._dialect = wire.PLAIN  # a model without tools
+        return await self._answer(request), ""
+
+    async def _answer(self, request: Request) -> Response:
+        """One response, its format asked for in the dialect in use."""
         began = time.perf_counter()
-        route, body, notes = wire.body(request, self.model, self.name)
+        route, body, notes = wire.body(request, self.model, self.name, self._dialect)
         heard = listener(request)
         pieces = OllamaPieces(heard, self.endpoint.host) if heard is not None else None
         whole = await self._post(route, {**body, "stream": pieces is not None}, pieces)
         return wire.response(request, whole, self.endpoint.host, time.perf_counter() - began, notes)
+
+    def dialect(self, form: ResponseFormat) -> str:
+        """The dialect in which a format is asked for; empty where no other one is to be tried."""
+        asked = isinstance(form, OneOf | Schema) and self._dialect != wire.PLAIN
+        return self._dialect if asked else ""
+
+    def move_on(self, form: ResponseFormat) -> bool:
+        """After ``format``, which some models of the server ignore, a tool that they may call."""
+        is_first = self._dialect == wire.FORMAT
+        self._dialect = wire.TOOL_CALL if is_first else wire.PLAIN
+        return is_first
+
+    def settle(self, dialect: str) -> None:
+        """Ask for formats in this dialect from now on."""
+        self._dialect, self._is_confirmed = dialect, True
 
     async def complete_many(self, requests: Sequence[Request]) -> list[Response | LLMError]:
         """Responses in order; the labels of an embedding model come from few requests to the server."""

@@ -46,16 +46,26 @@ USUAL_CONTEXT = 4096
 _FINISH = {"stop": "stop", "length": "length", "": "stop"}
 
 
-def body(request: Request, model: str, who: str) -> tuple[str, dict[str, Any], tuple[str, ...]]:
-    """``(route, body, notes)`` of a request: a chat, or raw text that bypasses the model's template."""
+FORMAT = "format"
+TOOL_CALL = "a tool call"
+PLAIN = dialects.PLAIN
+
+
+def body(
+    request: Request, model: str, who: str, dialect: str = FORMAT
+) -> tuple[str, dict[str, Any], tuple[str, ...]]:
+    """``(route, body, notes)`` of a request: a chat, or raw text that bypasses the model's template.
+
+    ``dialect`` asks for the response format.
+    """
     whole: dict[str, Any] = {"model": request.model or model, "stream": False, "truncate": False}
     options, beside = parameters(request.parameters, request.sample)
     whole |= beside
     if options:
         whole["options"] = options
-    whole |= answer_format(request.response_format)
-    notes = unknown(request.parameters, who)
     prompt = prompt_of(request)
+    whole |= answer_format(request.response_format, FORMAT if isinstance(prompt, str) else dialect)
+    notes = unknown(request.parameters, who)
     if isinstance(prompt, str):
         return "/api/generate", {**whole, "prompt": prompt, "raw": True}, notes + long(prompt, options)
     text = "\n".join(content for _, content in prompt)
@@ -91,14 +101,18 @@ def long(text: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def answer_format(form: ResponseFormat) -> dict[str, Any]:
-    """``format`` and log-probabilities."""
-    if isinstance(form, Schema):
-        return {"format": dict(form.schema)}
-    if not isinstance(form, OneOf):
+def answer_format(form: ResponseFormat, dialect: str = FORMAT) -> dict[str, Any]:
+    """``format``, or a tool with the schema, and log-probabilities."""
+    if not isinstance(form, OneOf | Schema):
         return {}
-    whole: dict[str, Any] = {"format": dialects.label_schema(form)}
-    if form.scores and not form.many:
+    schema = dialects.label_schema(form) if isinstance(form, OneOf) else dict(form.schema)
+    whole: dict[str, Any] = {}
+    if dialect == FORMAT:
+        whole[FORMAT] = schema
+    elif dialect == TOOL_CALL:
+        function = {"name": dialects.TOOL, "description": "Give the answer.", "parameters": schema}
+        whole["tools"] = [{"type": "function", "function": function}]
+    if isinstance(form, OneOf) and form.scores and not form.many:
         whole |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
     return whole
 
