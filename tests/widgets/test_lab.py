@@ -120,7 +120,7 @@ def test_a_person_explores_edits_exports_and_comes_back(tmp_path: Path) -> None:
         bare = [
             e.tag_name
             for e in page.find(".llmx-root :is(select, input, button, textarea)")
-            if not e.accessible_name
+            if e.is_displayed() and not e.accessible_name
         ]
         assert not bare
 
@@ -227,6 +227,77 @@ def concepts_are_edited(page: Lab) -> None:
     for names in ("['ours <b>now</b>', 'taste']", "['delivery', 'taste']", before):
         name_button(page, "taste").send_keys(Keys.CONTROL, "z")
         page.expect("themes.names", names)
+
+
+SCORED = """
+from tests.widgets.test_explorer import scored
+themes = scored(600, 12, 2)
+themes.explore(slice="slice1")
+""".strip()
+WIDTHS = (700, 1000, 1200, 1500, 2000)
+TOO_WIDE = """
+const root = document.querySelector('.llmx-root'), box = root.getBoundingClientRect();
+const clipped = (one) => one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).overflowX !== 'visible' &&
+  !one.closest('.llmx-x-names, .llmx-unseen, .js-plotly-plot, select, input') && !one.matches('.llmx-x-report, .llmx-x-chart, .llmx-x-frame');
+const outside = (one) => { const r = one.getBoundingClientRect(); return r.width && r.right > box.right + 1 && !one.closest('.js-plotly-plot, .llmx-unseen, .llmx-x-away'); };
+return [...root.querySelectorAll('*')].filter((one) => clipped(one) || outside(one)).map((one) => one.outerHTML.slice(0, 120));
+"""
+"""What of the explorer scrolls sideways, or sticks out of it."""
+
+
+@pytest.mark.timeout(500)
+@pytest.mark.checklist("W11")
+def test_every_width_and_theme_is_whole_and_accessible(tmp_path: Path) -> None:
+    """600 documents: at most 900 pixels high, nothing cut off, no faults that axe-core finds, light and dark."""
+    from tests.widgets.axe import faults
+
+    with lab(tmp_path, [SCORED]) as page:
+        page.run()
+        page.until(lambda: page.js(DRAWN) == 600 and page.find(".llmx-x-mapname"))
+        for dark in (False, True):
+            page.command("apputils:change-theme", {"theme": f"JupyterLab {'Dark' if dark else 'Light'}"})
+            page.until(lambda dark=dark: page.find(f".llmx-root[data-theme='{'dark' if dark else 'light'}']"))
+            for view in ("Map", "Matrix", "Prevalence"):
+                act(page, view)
+                page.expect("themes.explorer.view", view)
+                assert faults(page, ".llmx-root") == []
+        page.js("window.jupyterapp.shell.collapseLeft()")
+        for view in ("Map", "Matrix", "Prevalence"):
+            act(page, view)
+            page.expect("themes.explorer.view", view)
+            for width in WIDTHS:
+                page.driver.set_window_size(width, 1200)
+                page.until(lambda: page.js("return document.querySelector('.llmx-root').clientHeight") <= 900)
+                assert page.js(TOO_WIDE) == [], (view, width)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.checklist("W6", "W10")
+def test_the_explorer_lives_in_notebook_7(tmp_path: Path) -> None:
+    """Drawn, the twin out of sight, a click that opens a concept, Delete that deletes the concept and no cell."""
+    pytest.importorskip("notebook")
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    with lab(tmp_path, CELLS) as page:
+        page.driver.get(f"{page.url}/notebooks/n.ipynb")
+        for number in range(len(CELLS)):
+            inputs = page.until(
+                lambda: len(found := page.find(".jp-CodeCell .cm-content")) >= len(CELLS) and found
+            )
+            ActionChains(page.driver).click(inputs[number]).key_down(Keys.SHIFT).send_keys(Keys.ENTER).key_up(
+                Keys.SHIFT
+            ).perform()
+            page.until(lambda number=number: f"[{number + 1}]" in page.text())
+        page.until(lambda: page.js(DRAWN) == 36 and page.find(".llmx-x-mapname"))
+        assert page.text().count("Is the text about parcel") == 1
+        name_button(page, "price").click()
+        page.until(lambda: page.find(".llmx-x-dtitle")[0].text.endswith("price"))
+        cells = len(page.find(".jp-CodeCell"))
+        name_button(page, "price").send_keys("d", "d", Keys.DELETE)
+        page.until(lambda: len(page.find(".llmx-x-row")) == 2 and "Undo delete" in page.text())
+        assert len(page.find(".jp-CodeCell")) == cells
+        page.picture("notebook-7")
 
 
 @pytest.mark.timeout(300)

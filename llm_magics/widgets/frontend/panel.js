@@ -14,7 +14,7 @@ export function panel(build) {
 function mounted(model, el, build) {
   const root = h("section", { class: "llmx-root", "aria-label": model.get("label"), "data-lm-suppress-shortcuts": "true" });
   const status = h("div", { class: "llmx-status", role: "status", "aria-live": "polite" });
-  root.append(h("style", { text: model.get("style") }));
+  root.append(h("style", { text: model.get("css") }));
   const page = new Page(model, root, status);
   page.parts = { status: (text) => page.say(text), ...build(page) };
   if (!status.isConnected && !root.contains(status)) root.append(status);
@@ -115,11 +115,17 @@ function unpacked(value, buffers) {
   return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, unpacked(one, buffers)]));
 }
 
-/** Keys pressed in the panel are the panel's: notebooks would take "d d" for the deletion of the cell. */
+/**
+ * Keys pressed in the panel are the panel's: notebooks would take "d d" for the deletion of the cell.
+ * JupyterLab, VS Code and Colab listen above the panel. Notebook 7 listens before it, and heeds a mark on the
+ * element that has the focus.
+ */
 function keepKeys(root) {
   const keep = (event) => event.stopPropagation();
+  const mark = (event) => event.target.setAttribute("data-lm-suppress-shortcuts", "true");
   root.addEventListener("keydown", keep);
-  return () => root.removeEventListener("keydown", keep);
+  root.addEventListener("focusin", mark);
+  return () => { root.removeEventListener("keydown", keep); root.removeEventListener("focusin", mark); };
 }
 
 /** The static twin, and the output around it, is out of sight while the panel lives. */

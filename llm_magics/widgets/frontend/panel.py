@@ -169,7 +169,8 @@ def _widget(script: str, sheet: str, label: str) -> Any:
 
     class PanelWidget(anywidget.AnyWidget):
         _esm = script
-        style = traitlets.Unicode(sheet).tag(sync=True)
+        # Not called style: ipywidgets looks for a model there.
+        css = traitlets.Unicode(sheet).tag(sync=True)
         label = traitlets.Unicode().tag(sync=True)
         twin = traitlets.Unicode().tag(sync=True)
 

@@ -52,6 +52,7 @@ function topBar(page) {
   const score = button({ text: "Score" }, () => page.send("rescore"));
   let head = null;
   const more = button({ icon: "more", title: "More actions", "aria-haspopup": "menu", "aria-expanded": "false" }, () => openMenu(page.root, more, [
+    { text: "Score what is missing", off: !head.score.can, title: "Also asks again what failed; the cost is shown first", act: () => page.send("rescore") },
     { text: "Export concepts.json and .html", act: () => page.send("export") },
     { text: "Copy the edits as Python", act: async () => { await navigator.clipboard.writeText(await page.ask("code")); page.say("The edits are in the clipboard, as Python."); } },
     null,

@@ -28,10 +28,12 @@ export function conceptList(page) {
     filter.hidden = value.rows.length < 10;
     const shown = value.rows.filter((row) => row.name.toLowerCase().includes(wanted));
     const most = Math.max(...value.rows.map((row) => row.share), 1e-9);
+    const focused = rows.contains(document.activeElement);
     keyed(rows, shown, (row) => row.id, (row) => conceptRow(page, row.id, acts), (element, row) => drawRow(element, row, value, most));
     const focusable = [...rows.querySelectorAll(".llmx-x-name")];
     const open = focusable.find((one) => one.closest("li").dataset.key === value.chosen[0]) ?? focusable[0];
     focusable.forEach((one) => { one.tabIndex = one === open ? 0 : -1; });
+    if (focused && !rows.contains(document.activeElement)) open?.focus(); // its row is gone, by a merge or a deletion
     set(rest, { text: value.rest ? `${count(value.rest)} documents match no concept` : "Every document matches a concept", "aria-pressed": String(!value.chosen.length) });
     drawSeveral(value);
   }
