@@ -34,7 +34,7 @@ function mounted(model, el, build) {
 
 class Page {
   constructor(model, root, status) {
-    Object.assign(this, { model, root, status, parts: {}, versions: {}, themed: [], ends: [], waiting: new Map(), asked: new Map(), sent: 0 });
+    Object.assign(this, { model, root, status, parts: {}, versions: {}, themed: [], ends: [], waiting: new Map(), asked: new Map(), sent: 0, said: "" });
     this.bundle = null;
   }
 
@@ -68,11 +68,14 @@ class Page {
     const since = this.waiting.get(number);
     if (since === undefined) return;
     this.root.dataset.waiting = "";
-    if (performance.now() - since > BUSY - 50) this.say("The kernel is busy. This is done as soon as its cell ends.");
+    if (performance.now() - since > BUSY - 50) this.status.textContent = "The kernel is busy. This is done as soon as its cell ends.";
   }
 
   /** Say it in the status line, which screen readers read out. */
-  say(text) { if (this.status.textContent !== text) this.status.textContent = text; }
+  say(text) {
+    this.said = text;
+    if (this.status.textContent !== text) this.status.textContent = text;
+  }
 
   /** Plotly, loaded on first use. */
   plotly() {
@@ -89,7 +92,10 @@ class Page {
   receive(content, buffers) {
     if (content.done && content.view === this.id) {
       this.waiting.delete(content.done);
-      if (!this.waiting.size) delete this.root.dataset.waiting;
+      if (!this.waiting.size) {
+        delete this.root.dataset.waiting;
+        this.say(this.said);
+      }
     }
     if ("answer" in content && content.view === this.id) {
       this.asked.get(content.done)?.(unpacked(content.answer, buffers));

@@ -44,9 +44,11 @@ function topBar(page) {
   const title = h("h2", { class: "llmx-title llmx-x-title" });
   const field = h("input", {
     class: "llmx-input", type: "search", placeholder: "Search the documents", "aria-label": "Search the documents",
-    oninput: () => { clearTimeout(field.timer); field.timer = setTimeout(() => page.send("search", { query: field.value }), 200); },
-    onkeydown: (event) => { if (event.key === "Escape" && field.value) { field.value = ""; page.send("search", { query: "" }); } },
+    oninput: () => { clearTimeout(timer); timer = setTimeout(ask, 200); },
+    onkeydown: (event) => { if (event.key === "Escape" && field.value) { field.value = ""; ask(); } },
   });
+  let timer = null, asked = "";
+  const ask = () => { asked = field.value.trim(); page.send("search", { query: asked }); };
   const undo = button({ icon: "undo", text: "Undo" }, () => page.send("undo"));
   const redo = button({ icon: "redo", text: "Redo" }, () => page.send("redo"));
   const score = button({ text: "Score" }, () => page.send("rescore"));
@@ -82,7 +84,8 @@ function topBar(page) {
       score.classList.toggle("llmx-button-main", running || stale > 0);
       score.hidden = !can || !(stale || running);
     },
-    drawSearch(view) { if (document.activeElement !== field) set(field, { value: view.query }); },
+    /** What is typed stays while its answer is on the way; a search that ended elsewhere empties the field. */
+    drawSearch(view) { if (view.query !== asked) { asked = view.query; set(field, { value: view.query }); } },
   };
 }
 
