@@ -143,16 +143,14 @@ def main() -> None:
     given = parser.parse_args()
     os.environ["LLM_MAGICS_HOME"] = tempfile.mkdtemp()
     path = real_models.gemma()
-    print(
-        "| set | way | accuracy | calibration error | changed by order | rows/s | rows/CPU s |\n|---|---|---|---|---|---|---|"
-    )
+    print("| set | way | accuracy | calibration error | changed by order | rows/s | rows/CPU s |")
+    print("|---|---|---|---|---|---|---|")
     for name in given.sets:
         rows = read(name, given.rows)
         for way, found, changed in lines(name, rows, f"gguf::{path}"):
-            numbers = (
-                f"{found.accuracy:.3f} | {found.error:.3f} | {changed:.2f} | {found.rows_per_second:.1f}"
-            )
-            print(f"| {name} | {way} | {numbers} |", flush=True)
+            quality = f"{found.accuracy:.3f} | {found.error:.3f} | {changed:.2f}"
+            speed = f"{found.rows_per_second:.1f} | {found.rows_per_cpu_second:.1f}"
+            print(f"| {name} | {way} | {quality} | {speed} |", flush=True)
         if given.scikit_llm:
             accuracy, rate, cpu = json_accuracy(rows, path, given.scikit_llm, given.json_rows)
             print(

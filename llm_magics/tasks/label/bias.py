@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from llm_magics.core.errors import LLMError
-from llm_magics.core.types import FREE, Response, Result
+from llm_magics.core.types import FREE, Result
 from llm_magics.data.templates import cell_text
 from llm_magics.engine.deduplication import WorkItem
 from llm_magics.runs.preparation import Preparation, first_by_hash
@@ -171,47 +171,57 @@ class BiasRemoval:
 
     async def __call__(self, context: RunContext, run: Run) -> Preparation:
         """Ask about the rows and the label names; say in the run what was found."""
-        chosen = await asyncio.to_thread(self._chosen, run)
-        results = await self._ask(context, run, chosen)
-        held = {item.index: (item, results[item.index]) for item in chosen if item.index in results}
-        scores = [response.scores for response in map(self._scored, results.values()) if response is not None]
-        bias = await self._estimated(context, run, [dict(each or {}) for each in scores])
-        if bias is None:
+        rows = await asyncio.to_thread(self._rows, run)
+        names = self._names(run) if run.plan.backend.price == FREE else []
+        results, missing = await self._results(context, run, rows, names)
+        held = {item.index: (item, results[item.index]) for item in rows if item.index in results}
+        bias = self._estimated(run, [results[i] for i in held], [results.get(item.index) for item in names])
+        if bias is None or missing:
             return Preparation(lambda result: result, held)
         run.details["bias"] = bias.manifest()
         run.meter.remarks.append(f"bias removed ({bias.rows:,} rows)")
         return Preparation(lambda result: decided(self.task, result, bias), held)
 
-    async def _estimated(
-        self, context: RunContext, run: Run, scores: Sequence[Mapping[str, float]]
-    ) -> Bias | None:
-        """The bias; None where the rows have no scores, or too few to tell it without the label names.
-
-        A host that is paid is asked about the rows alone. Where every row is stored and the model is
-        gone, its own labels stay.
-        """
-        names, free = self.task.labels.names, run.plan.backend.price == FREE
-        if not scores or (not free and len(scores) < ALONE):
-            return None
-        try:
-            named = await self._named(context, run) if free else {}
-        except LLMError as error:
-            run.notes.setdefault(f"The model's bias was not removed: {error.message}")
-            return None
-        return estimate(names, scores, named, calibrated=run.plan.backend.capabilities.exact_scores)
-
-    def _chosen(self, run: Run) -> list[WorkItem]:
+    def _rows(self, run: Run) -> list[WorkItem]:
+        """The rows that the bias is estimated from."""
         plan = run.plan
         return first_by_hash(plan.work_items(), lambda row: cell_text(row[self.task.column]), ROWS, plan.seed)
 
-    async def _named(self, context: RunContext, run: Run) -> dict[str, Mapping[str, float]]:
-        """The scores of texts that are label names."""
-        names = self.task.labels.names
-        rows = (WorkItem(i, {self.task.column: name}) for i, name in enumerate(names))
-        some = first_by_hash(rows, lambda row: cell_text(row[self.task.column]), NAMED, run.plan.seed)
-        found = await self._ask(context, run, some)
-        scored = {index: self._scored(result) for index, result in found.items()}
-        return {names[i]: dict(each.scores or {}) for i, each in sorted(scored.items()) if each is not None}
+    def _names(self, run: Run) -> list[WorkItem]:
+        """Label names as rows, behind the run's own; a host that is paid is not asked about them."""
+        names, own = self.task.labels.names, len(run.plan)
+        items = (WorkItem(own + i, {self.task.column: name}) for i, name in enumerate(names))
+        return first_by_hash(items, lambda row: cell_text(row[self.task.column]), NAMED, run.plan.seed)
+
+    async def _results(
+        self, context: RunContext, run: Run, rows: Sequence[WorkItem], names: Sequence[WorkItem]
+    ) -> tuple[dict[int, Result], bool]:
+        """The model's own results by index, and whether those of the names could not be had.
+
+        Where all rows are stored and the model is gone, its own labels stay.
+        """
+        try:
+            return await self._ask(context, run, [*rows, *names]), False
+        except LLMError as error:
+            found = await self._ask(context, run, rows) if names else None
+            if found is None:
+                raise
+            run.notes.setdefault(f"The model's bias was not removed: {error.message}")
+            return found, True
+
+    def _estimated(self, run: Run, rows: Sequence[Result], names: Sequence[Result | None]) -> Bias | None:
+        """The bias; None without scores over all labels, or with too few to tell it by the rows alone."""
+        scores = [each for each in map(self._scores, rows) if each is not None]
+        told = {self._said(run, each): self._scores(each) for each in names if each is not None}
+        named = {name: each for name, each in sorted(told.items()) if each is not None}
+        if not scores or (not named and len(scores) < ALONE):
+            return None
+        exact = run.plan.backend.capabilities.exact_scores
+        return estimate(self.task.labels.names, scores, named, calibrated=exact)
+
+    def _said(self, run: Run, result: Result) -> str:
+        """The label name that a result is about."""
+        return self.task.labels.names[result.index - len(run.plan)]
 
     async def _ask(self, context: RunContext, run: Run, items: Sequence[WorkItem]) -> dict[int, Result]:
         """The model's own results, by index in the items' order."""
@@ -225,12 +235,12 @@ class BiasRemoval:
             run.notes.setdefault(plan.backend.announcement)
         return {item.index: found[item.index] for item in items if item.index in found}
 
-    def _scored(self, result: Result) -> Response | None:
-        """The response of a language model that has probabilities of all labels."""
+    def _scores(self, result: Result) -> Mapping[str, float] | None:
+        """A language model's probabilities of all labels."""
         response = result.response
         if response is None or not response.scores or response.method == "similarity":
             return None
-        return response if response.scores.keys() == set(self.task.labels.names) else None
+        return response.scores if response.scores.keys() == set(self.task.labels.names) else None
 
 
 def decided(task: Label, result: Result, bias: Bias) -> Result:
