@@ -179,7 +179,7 @@ class BiasRemoval:
         if bias is None or missing:
             return Preparation(lambda result: result, held)
         run.details["bias"] = bias.manifest()
-        run.meter.remarks.append(f"bias removed ({bias.rows:,} rows)")
+        run.meter.remarks.append(f"bias removed ({bias.rows} {'row' if bias.rows == 1 else 'rows'})")
         return Preparation(lambda result: decided(self.task, result, bias), held)
 
     def _rows(self, run: Run) -> list[WorkItem]:
