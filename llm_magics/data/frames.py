@@ -11,11 +11,11 @@ import itertools
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llm_magics.core.errors import NotFound, UsageError
-from llm_magics.data.templates import is_null
+from llm_magics.data.templates import has_unsendable, is_null
 
 
 @dataclass(frozen=True)
@@ -23,23 +23,30 @@ class Frame:
     """A dataframe in the user's library (``native``), and its name in messages.
 
     ``from_dataframe`` is False for a frame that was made from a Series or a list. ``dask_frame`` is set
-    where ``native`` has only the columns of a dask frame and no rows.
+    where ``native`` has only the columns of a dask frame and no rows. ``above`` are the upper levels of the
+    column that was read, where pandas' columns have several: results stand under them, and the columns there
+    go by their name at the last level.
     """
 
     native: Any
     name: str = "data"
     from_dataframe: bool = True
     dask_frame: Any = None
+    above: tuple[Any, ...] = ()
 
     @property
     def columns(self) -> list[str]:
         """The column names as text, in order."""
-        return [str(name) for name in _narwhal(self.native).columns]
+        return [self.name_of(key) for key in _narwhal(self.native).columns]
+
+    def name_of(self, key: Any) -> str:
+        """Return the name as text of a column by its key, which may be a number or a tuple."""
+        return str(key[-1] if isinstance(key, tuple) and self.above and key[:-1] == self.above else key)
 
     def __len__(self) -> int:
         return int(_narwhal(self.native).shape[0])
 
-    def values(self, column: str) -> list[Any]:
+    def values(self, column: Any) -> list[Any]:
         """Return one column as Python values, in row order.
 
         Raises NotFound with similar names, UsageError for a dask frame.
@@ -48,16 +55,17 @@ class Frame:
         narwhal, place = _narwhal(self.native), self.columns.index(self.require(column))
         return list(narwhal[:, place].to_list())
 
-    def require(self, column: str) -> str:
-        """Return the column's name; raises NotFound with similar names where there is no such column."""
-        if column in self.columns:
-            return column
+    def require(self, column: Any) -> str:
+        """Return the column's name as text; raises NotFound with similar names where there is none."""
+        name = self.name_of(column)
+        if name in self.columns:
+            return name
         size = (
             _count_of(len(self), "row")
             if self.dask_frame is None
             else _count_of(self.dask_frame.npartitions, "partition")
         )
-        raise NotFound.among("column", column, self.columns, hint=f"{self.name} has {size}.")
+        raise NotFound.among("column", name, self.columns, hint=f"{self.name} has {size}.")
 
     def require_whole(self, what: str = "this") -> None:
         """Raise UsageError for a dask frame, whose rows are not known; ``what`` names the feature."""
@@ -66,6 +74,11 @@ class Frame:
                 f"{what} needs all rows at once; {self.name} is read a partition at a time.",
                 hint=f"Give it one that is in memory: {self.name}.compute(), or .get_partition(0).compute().",
             )
+
+    @property
+    def holds_mixed(self) -> bool:
+        """Whether a column may hold values of several types: pandas' may."""
+        return _is_pandas(self.native)
 
     def holds_text(self, column: str) -> bool:
         """Return whether a column contains texts, judged by its first value that is not null."""
@@ -77,7 +90,7 @@ class Frame:
         return isinstance(first, str)
 
 
-def read(data: Any, name: str = "data", on: str | None = None) -> tuple[Frame, str | None]:
+def read(data: Any, name: str = "data", on: Any = None) -> tuple[Frame, str | None]:
     """Return the data as a frame, and the column to read: ``on``, or the only one of a Series or list.
 
     A Series becomes a frame of one column; a list or array of texts becomes a frame with the column
@@ -85,7 +98,7 @@ def read(data: Any, name: str = "data", on: str | None = None) -> tuple[Frame, s
     names; NotFound where there is no column ``on``.
     """
     if isinstance(data, Frame):
-        return data, on
+        return data, None if on is None else data.require(on)
     if type(data).__module__ == "numpy" and getattr(data, "ndim", 0) == 1:
         data = data.tolist()
     if isinstance(data, list | tuple):
@@ -95,15 +108,14 @@ def read(data: Any, name: str = "data", on: str | None = None) -> tuple[Frame, s
     if series:
         column = str(narwhal.name or "text")
         narwhal, on = narwhal.alias(column).to_frame(), on or column
-    frame = Frame(narwhal.to_native(), name, from_dataframe=not series)
+    above = on[:-1] if isinstance(on, tuple) else ()
+    frame = Frame(narwhal.to_native(), name, from_dataframe=not series, above=above)
     if len(frame) == 0:
         raise UsageError(f"{name} has no rows.")
-    if on is not None:
-        frame.require(on)
-    return frame, on
+    return frame, None if on is None else frame.require(on)
 
 
-def read_partitioned(data: Any, name: str = "data", on: str | None = None) -> tuple[Frame, str | None]:
+def read_partitioned(data: Any, name: str = "data", on: Any = None) -> tuple[Frame, str | None]:
     """Like ``read``, but also take a dask frame or Series, of which only the columns are read."""
     if not is_partitioned(data):
         return read(data, name, on)
@@ -112,9 +124,7 @@ def read_partitioned(data: Any, name: str = "data", on: str | None = None) -> tu
         on = on or str(data.name or "text")
         parts = data.to_frame(name=on)
     frame = Frame(parts._meta, name, dask_frame=parts)  # noqa: SLF001 - dask's documented name for it
-    if on is not None:
-        frame.require(on)
-    return frame, on
+    return frame, None if on is None else frame.require(on)
 
 
 def is_partitioned(value: Any) -> bool:
@@ -147,7 +157,10 @@ def _from_list(data: Sequence[Any], name: str) -> Frame:
         )
     if not data:
         raise UsageError(f"{name} has no rows.")
-    return Frame(pd.DataFrame({"text": list(data)}), name, from_dataframe=False)
+    texts: Any = list(data)
+    if any(map(has_unsendable, texts)):  # pandas' own type of texts takes no unpaired surrogates
+        texts = pd.Series(texts, dtype=object)
+    return Frame(pd.DataFrame({"text": texts}), name, from_dataframe=False)
 
 
 def _narwhal(native: Any, name: str = "data") -> Any:
@@ -220,7 +233,7 @@ def _columns_hint(frame: Frame) -> str:
 def attach(
     frame: Frame,
     columns: Mapping[str, Sequence[Any]],
-    categories: Mapping[str, Sequence[str]] | None = None,
+    categories: Mapping[str, Sequence[Any]] | None = None,
     kinds: Mapping[str, str] | None = None,
 ) -> Any:
     """Return a new native frame with the old columns, then the new ones (one value per row).
@@ -232,7 +245,7 @@ def attach(
     too_large = {name for name, values in columns.items() if _exceeds_64_bits(values)}
     kinds = {name: kind for name, kind in (kinds or {}).items() if name not in too_large}
     if _is_pandas(frame.native):
-        return _attach_pandas(frame.native, columns, categories or {}, kinds)
+        return _attach_pandas(frame, columns, categories or {}, kinds)
     import narwhals as nw
 
     for name in too_large:
@@ -270,13 +283,14 @@ _PANDAS_TYPES = {"int": "Int64", "float": "float64", "bool": "boolean", "date": 
 
 
 def _attach_pandas(
-    native: Any,
+    frame: Frame,
     columns: Mapping[str, Sequence[Any]],
     categories: Mapping[str, Any],
     kinds: Mapping[str, str],
 ) -> Any:
     import pandas as pd
 
+    native = frame.native
     result = native.copy(deep=False)
     for name, values in columns.items():
         if name in categories:
@@ -286,14 +300,15 @@ def _attach_pandas(
             column = boxed.astype(_PANDAS_TYPES[kinds[name]]).array
         else:
             column = _pandas_array(values)
-        result[_column_key(native, name)] = pd.Series(column, index=native.index)
+        result[_column_key(frame, name)] = pd.Series(column, index=native.index)
     return result
 
 
-def _column_key(native: Any, name: str) -> Any:
-    """Return the key of a new column: its name, or a tuple where the columns have several levels."""
-    levels = native.columns.nlevels
-    return name if levels == 1 else (name, *[""] * (levels - 1))
+def _column_key(frame: Frame, name: str) -> Any:
+    """Return the key of a column: its name, or a tuple with the name last where there are several levels."""
+    levels = frame.native.columns.nlevels
+    above = frame.above if len(frame.above) == levels - 1 else ("",) * (levels - 1)
+    return name if levels == 1 else (*above, name)
 
 
 def _pandas_array(values: Sequence[Any]) -> Any:
@@ -348,8 +363,8 @@ def _arrays_as_lists(values: Sequence[Any]) -> list[Any]:
 def repeat_rows(frame: Frame, rows: Sequence[int]) -> Frame:
     """Return a frame of the rows at these positions, in this order; positions may repeat."""
     if _is_pandas(frame.native):
-        return Frame(frame.native.iloc[list(rows)], frame.name)
-    return Frame(_narwhal(frame.native)[list(rows)].to_native(), frame.name)
+        return replace(frame, native=frame.native.iloc[list(rows)])
+    return replace(frame, native=_narwhal(frame.native)[list(rows)].to_native())
 
 
 def require_changeable(frame: Frame) -> None:
@@ -360,10 +375,11 @@ def require_changeable(frame: Frame) -> None:
         raise UsageError("--inplace works on pandas frames; others can't be changed.", hint="Use -o NAME.")
 
 
-def set_inplace(native: Any, result: Any, names: Sequence[str]) -> None:
-    """Write the columns ``names`` of ``result`` into the user's pandas frame ``native``."""
+def set_inplace(frame: Frame, result: Any, names: Sequence[str]) -> None:
+    """Write the columns ``names`` of ``result`` into the user's pandas frame."""
+    native = frame.native
     for name in names:
-        key = _column_key(native, name)
+        key = _column_key(frame, name)
         native[key] = result[key].array
 
 

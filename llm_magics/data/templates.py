@@ -36,10 +36,26 @@ class Template:
         return "".join(part if isinstance(part, str) else cell_text(row[part.column]) for part in self.parts)
 
 
+_UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
+"""NUL, which ends a text for many hosts, and halves of surrogate pairs, which UTF-8 can't encode."""
+
+
+def has_unsendable(value: Any) -> bool:
+    """Return whether a cell's text has characters that can't be sent to a host."""
+    return isinstance(value, str) and not _is_plain(value) and _UNSENDABLE.search(value) is not None
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and "\x00" not in text
+
+
 def cell_text(value: Any) -> str:
-    """Return a cell as text; a null is the empty text."""
+    """Return a cell as text; a null is the empty text.
+
+    NUL and unpaired surrogates are replaced by U+FFFD: they can't be sent or stored.
+    """
     if isinstance(value, str):
-        return value
+        return value if _is_plain(value) else _UNSENDABLE.sub("\ufffd", value)
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     return "" if is_null(value) else str(value)

@@ -13,6 +13,7 @@ from llm_magics.backends.pricing import priced, split_usage
 from llm_magics.core.errors import BadRequest, BudgetExceeded, LLMError, MalformedAnswer, RateLimited, Timeout
 from llm_magics.core.limits import DEFAULT_LIMITS, LONGEST_PAUSE, Permit, RateLimiter, backoff_seconds
 from llm_magics.core.types import NO_USAGE, Embedding, Limits, Request, Response, Usage, Vector
+from llm_magics.data.templates import cell_text, has_unsendable
 from llm_magics.engine.budget import Budget
 from llm_magics.settings.quantities import format_duration
 
@@ -127,7 +128,7 @@ class Retrier:
     async def _send(self, requests: Sequence[Request]) -> list[Outcome]:
         try:
             async with asyncio.timeout(self.deadline):
-                return await self._call(requests)
+                return [_storable(outcome) for outcome in await self._call(requests)]
         except TimeoutError as error:
             late = Timeout(f"no answer from {self.backend.name} within {self.limits.timeout:g} s.")
             late.__cause__ = error
@@ -204,6 +205,13 @@ class RetryPolicy:
             return None
         # A Retry-After that came with a 429 holds everybody back at the limiter, this row with the rest.
         return 0.0 if free and asked else self.last
+
+
+def _storable(outcome: Outcome) -> Outcome:
+    """A response without NUL and unpaired surrogates in its text, which no store and no frame takes."""
+    if isinstance(outcome, Response) and has_unsendable(outcome.text):
+        return dataclasses.replace(outcome, text=cell_text(outcome.text))
+    return outcome
 
 
 def is_retryable(outcome: Outcome) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from statistics import median
 from typing import Any
@@ -40,7 +41,7 @@ class ResultView:
     """
 
     def __init__(self, result: Any, run: Run, *, note: str = "", places: Sequence[int] | None = None) -> None:
-        self.frame = Frame(result)
+        self.frame = replace(run.plan.frame, native=result, dask_frame=None)
         self.run = run
         self.note = note
         self.places = places
@@ -48,7 +49,7 @@ class ResultView:
         self.labels = LabelOverview(task, self.frame) if isinstance(task, Label) else None
 
     def __repr__(self) -> str:
-        return repr(self.frame.native)
+        return cell_text(repr(self.frame.native))
 
     def _repr_html_(self) -> str:
         parts = [self._head(), self._summary(), self._faults(), self._rows()]
@@ -144,7 +145,8 @@ class ResultView:
         """The first rows, and how many more there are."""
         import narwhals as nw
 
-        head = Frame(nw.from_native(self.frame.native, eager_only=True).head(ROWS).to_native())
+        first = nw.from_native(self.frame.native, eager_only=True).head(ROWS)
+        head = replace(self.frame, native=first.to_native())
         shown, left_out = self._columns(head)
         more = len(self.frame) - len(head)
         said = [f"{more:,} more rows" if more > 1 else "1 more row"] if more else []

@@ -48,7 +48,7 @@ def execute(
     def finished() -> Any:
         result = run.df if plan.shape is None else plan.shape(run)
         if run.inplace:
-            frames.set_inplace(plan.frame.native, result, list(run.row_columns))
+            frames.set_inplace(plan.frame, result, list(run.row_columns))
             result = plan.frame.native
         if done is not None:
             done(result)

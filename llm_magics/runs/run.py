@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from textwrap import shorten
 from typing import Any, Protocol, TypeAlias
 
@@ -16,6 +17,7 @@ from llm_magics.core.prompt_formats import join_prompts, prompt_form, prompt_of
 from llm_magics.core.types import Request, Result, Status, Usage
 from llm_magics.data import frames
 from llm_magics.data.frames import Frame
+from llm_magics.data.templates import has_unsendable
 from llm_magics.engine.batched_requests import BatchedRequest
 from llm_magics.engine.deduplication import WorkItem
 from llm_magics.engine.engine import Engine
@@ -33,7 +35,8 @@ class Plan:
 
     ``rows`` are positions in the frame, ``samples`` generations a row, ``inputs`` the columns that the
     task reads, ``columns`` those it writes, ``output`` their common name, ``kinds`` column types that the
-    values alone don't tell. ``strategy(session, run)`` executes a plan that takes more than one pass over
+    values alone don't tell, ``originals`` by column the values that its texts stand for in the result (labels
+    that were given as numbers). ``strategy(session, run)`` executes a plan that takes more than one pass over
     the rows; ``parts`` are then the work items that one row becomes (its text truncated, in parts, or not
     sent at all). ``gather`` merges the generations' values (by column, a list a row) into one value a
     row; ``shape`` makes the result from the run, ``df`` by default; ``evaluate`` compares a finished run
@@ -53,8 +56,9 @@ class Plan:
     output: str = ""
     samples: int = 1
     long: bool = False
-    categories: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    categories: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     kinds: Mapping[str, str] = field(default_factory=dict)
+    originals: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     truth: str | None = None
     labels: Sequence[str] = ()
     seed: int = 0
@@ -74,6 +78,12 @@ class Plan:
         columns = {name: self.frame.values(name) for name in self.inputs}
         return self._asks(columns)
 
+    @cached_property
+    def replaced(self) -> int:
+        """The number of chosen rows with characters in their inputs that can't be sent."""
+        columns = [self.frame.values(name) for name in self.inputs]
+        return sum(any(has_unsendable(values[row]) for values in columns) for row in self.rows)
+
     def requests(self, item: WorkItem) -> list[Request]:
         """The requests about a row: one, one a part of its text, or none."""
         parts = (item,) if self.parts is None else self.parts(item)
@@ -87,6 +97,13 @@ class Plan:
             for sample in range(self.samples):
                 yield WorkItem(index, row, sample)
                 index += 1
+
+
+def original(cell: Any, values: Mapping[str, Any]) -> Any:
+    """A text, or a list of texts, as the values that they stand for; what stands for itself stays."""
+    if isinstance(cell, list):
+        return [values.get(item, item) for item in cell]
+    return values.get(cell, cell) if isinstance(cell, str) else cell
 
 
 CUT_SHORT = ("length", "max_tokens", "prompt_cut")
@@ -147,7 +164,18 @@ class Run:
 
     @property
     def _remarks(self) -> list[str]:
-        return [said for said in (*self.notes, self.plan.backend.announcement) if said]
+        said = (*self.notes, self._replaced(), self.plan.backend.announcement)
+        return [line for line in said if line]
+
+    def _replaced(self) -> str:
+        """What was done about characters that can't be sent."""
+        n = self.plan.replaced
+        rows = "1 row" if n == 1 else f"{n:,} rows"
+        return (
+            f"{rows} with characters that can't be sent (NUL, unpaired surrogates): sent as U+FFFD"
+            if n
+            else ""
+        )
 
     def _why(self) -> str:
         """The most frequent reason of failure, and what helps against it."""
@@ -211,6 +239,8 @@ class Run:
     def df(self) -> Any:
         """The user's frame with the new columns, in the library it came in; partial while running."""
         frame, columns = self._shaped()
+        for name, values in self.plan.originals.items():
+            columns[name] = [original(value, values) for value in columns[name]]
         texts = dict.fromkeys((f"{self._name}_status", f"{self._name}_error"), "str")
         native = frames.attach(frame, columns, self.plan.categories, {**texts, **self.plan.kinds})
         if hasattr(native, "attrs"):

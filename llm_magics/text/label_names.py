@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,22 @@ def without_lead(text: str) -> str:
 def has_lead(text: str) -> bool:
     """Return whether the text begins with a lead such as ``Answer:`` or ``The label is``."""
     return _LEAD.match(text) is not None
+
+
+def label_name(value: Any, names: Collection[str]) -> str:
+    """Return the one of ``names`` that a cell holds, or the cell as text where it is none of them.
+
+    Labels that are numbers may stand in a column of another type: 4 and 4.0 are the same label, unless both
+    are labels. (pandas makes floats of integers beside nulls.)
+    """
+    text = str(value)
+    if text in names or isinstance(value, bool | str):
+        return text
+    if isinstance(value, float) and value.is_integer():
+        other = str(int(value))
+    else:
+        other = f"{value}.0" if isinstance(value, int) else text
+    return other if other in names else text
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from llm_magics.data.templates import cell_text
 from llm_magics.text.markdown_html import NO_MATH
 
 STYLE = (
@@ -30,7 +31,7 @@ STYLE = (
 
 def escape(value: Any) -> str:
     """Text as it may stand in HTML, quotes included; control characters are gone."""
-    return html.escape(_CONTROL.sub("", str(value)), quote=True)
+    return html.escape(_CONTROL.sub("", cell_text(str(value))), quote=True)
 
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")

@@ -113,7 +113,7 @@ def test_only_pandas_frames_change_in_place() -> None:
     """Others say what to use instead, as do Series and lists."""
     native = pd.DataFrame({"t": ["a"]})
     frames.require_changeable(frames.read(native)[0])
-    frames.set_inplace(native, native.assign(label="x"), ["label"])
+    frames.set_inplace(frames.Frame(native), native.assign(label="x"), ["label"])
     assert native["label"].tolist() == ["x"]
     with pytest.raises(UsageError, match="pandas"):
         frames.require_changeable(frames.read(pl.DataFrame({"t": ["a"]}))[0])

@@ -16,6 +16,7 @@ from llm_magics.data.templates import is_null
 from llm_magics.engine.deduplication import WorkItem
 from llm_magics.runs.run import Run, RunContext, Strategy, single_pass
 from llm_magics.tasks.label.task import Label
+from llm_magics.text.label_names import label_name
 
 CONTENT_FREE = ("N/A", "[text]", "...")
 """Texts without content: the model's answers to them show its bias (Zhao et al. 2021, arXiv 2102.09690)."""
@@ -147,7 +148,9 @@ async def _by_temperature(
     """Fit the temperature on the rows with a true label, and deliver those rows."""
     plan = run.plan
     values = plan.frame.values(truth)
-    known = {i: str(values[p]) for i, p in enumerate(plan.rows) if not is_null(values[p])}
+    known = {
+        i: label_name(values[p], task.labels.names) for i, p in enumerate(plan.rows) if not is_null(values[p])
+    }
     held: list[Result] = []
     await single_pass(context, run, (item for item in plan.work_items() if item.index in known), held.append)
     scored = [(r.response.scores, known[r.index]) for r in held if r.response and r.response.scores]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from llm_magics.data.frames import Frame
 from llm_magics.data.templates import is_null
-from llm_magics.tasks.label.examples import names_in
+from llm_magics.runs.run import original
+from llm_magics.tasks.label.examples import items_in
+from llm_magics.text.label_names import label_name
 
 LabelValue: TypeAlias = str | tuple[str, ...]
 """The label of one row, or with several labels a row a tuple of names in the list's order."""
@@ -20,13 +22,15 @@ class LabelColumns:
     """The columns that hold labels out of ``names``.
 
     One column ``output`` of names, with ``many`` of lists of names; or, ``wide``, a true/false column a
-    label, each called ``output`` and the label's name.
+    label, each called ``output`` and the label's name. ``values`` has the labels that are numbers or truth
+    values, by name.
     """
 
     output: str
     names: tuple[str, ...]
     many: bool = False
     wide: bool = False
+    values: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -42,7 +46,9 @@ class LabelColumns:
         """A cell as a label value; several labels may be a list, or a text with ``|`` between."""
         if is_null(cell):
             return None
-        return self.ordered(names_in(cell)) if self.many else str(cell)
+        if self.many:
+            return self.ordered(label_name(name, self.names) for name in items_in(cell))
+        return label_name(cell, self.names)
 
     def ordered(self, names: Iterable[str]) -> tuple[str, ...]:
         """Each name once: the listed ones in the list's order, then any other."""
@@ -71,17 +77,26 @@ class LabelColumns:
     def write(self, words: Sequence[LabelValue | None]) -> dict[str, list[Any]]:
         """The columns that hold these labels."""
         if not self.wide:
-            return {self.output: [label_cell(word) for word in words]}
+            return {self.output: [self.cell(word) for word in words]}
         return {
             self.output + name: [None if word is None else name in label_names(word) for word in words]
             for name in self.names
         }
 
+    def cell(self, word: LabelValue | None) -> Any:
+        """A row's labels as a cell of a frame, each label as it was given."""
+        return original(label_cell(word), self.values)
+
     @property
-    def categories(self) -> Mapping[str, Sequence[str]]:
-        """The values of the columns that hold one name a row."""
+    def originals(self) -> list[Any]:
+        """The labels as they were given."""
+        return [self.values.get(name, name) for name in self.names]
+
+    @property
+    def categories(self) -> Mapping[str, Sequence[Any]]:
+        """The values of the columns that hold one label a row."""
         columns = [] if self.many else [self.gold, *([] if self.wide else [self.output])]
-        return dict.fromkeys(columns, self.names)
+        return dict.fromkeys(columns, self.originals)
 
     def packed(self, word: LabelValue) -> str:
         """A row's labels as one text."""

@@ -67,24 +67,63 @@ def _labelled(text: str, number: int) -> Choice:
 def choices(labels: Any) -> tuple[Choice, ...]:
     """Choices from ``name: description`` text, a list of names, a mapping name -> description, or Choices.
 
-    Raises UsageError where there are fewer than two, or one is blank or given twice.
-
-    Raises UsageError where there are fewer than two, or one is blank or given twice.
+    Raises UsageError where there are fewer than two, or one is missing, blank or given twice.
     """
     if isinstance(labels, str):
         return parse_choices(labels)
     if isinstance(labels, Mapping):
+        _refuse_null(labels)
         return _checked([Choice(str(name).strip(), str(text or "").strip()) for name, text in labels.items()])
     if not isinstance(labels, Iterable):
         raise UsageError(
             f"labels were given as a {type(labels).__name__}.", hint="A list, a mapping or a text."
         )
+    labels = list(labels)
+    _refuse_null(labels)
     return _checked([item if isinstance(item, Choice) else Choice(str(item).strip()) for item in labels])
 
 
-def distinct(values: Iterable[Any]) -> list[str]:
-    """The labels that occur in a column, in order of appearance, without nulls."""
-    return list(dict.fromkeys(str(value) for value in values if not is_null(value)))
+def _refuse_null(labels: Iterable[Any]) -> None:
+    """Raises UsageError where a null is among the labels."""
+    null = next((label for label in labels if is_null(label)), labels)
+    if null is not labels:
+        raise UsageError(
+            f"{null!r} is among the labels; it is no label.",
+            hint="Leave it out. A label for texts that fit none of the others: --none NAME.",
+        )
+
+
+def distinct(values: Iterable[Any]) -> list[Any]:
+    """The labels that occur in a column, in order of appearance, without nulls.
+
+    Numbers and truth values stay such, anything else is text.
+    """
+    found = (_as_given(value) for value in values if not is_null(value))
+    return list({(type(value), value): value for value in found}.values())
+
+
+def typed_values(labels: Any) -> dict[str, int | float | bool]:
+    """The labels that were given as numbers or truth values, by name.
+
+    Raises UsageError where two are equal but spelt differently, such as 1 and True.
+    """
+    if isinstance(labels, str) or not isinstance(labels, Iterable):
+        return {}
+    plain = (_as_given(label) for label in labels if not isinstance(label, Choice))
+    found = {str(value): value for value in plain if not isinstance(value, str)}
+    if len(set(found.values())) < len(found):
+        names = ", ".join(found)
+        raise UsageError(
+            f"some of the labels {names} are equal numbers.", hint="Give each label one value of its own."
+        )
+    return found
+
+
+def _as_given(value: Any) -> Any:
+    """A label as a Python number or truth value, if it is one, else as text."""
+    if type(value).__module__ == "numpy" and hasattr(value, "item"):
+        value = value.item()
+    return value if isinstance(value, bool | int | float) else str(value)
 
 
 def _checked(found: list[Choice]) -> tuple[Choice, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from llm_magics.core.errors import UsageError
 from llm_magics.data.templates import cell_text, is_null
+from llm_magics.text.label_names import label_name
 
 PER_LABEL = 2
 """The default number of examples a label, where all rows see the same."""
@@ -43,14 +44,12 @@ def gold(texts: Sequence[Any], labels: Sequence[Any], known: Collection[str], *,
 
     With ``many``, a label cell is a list of names, or one text with ``|`` between them. Raises UsageError
     where no row can be one, naming labels found and listed.
-
-    With ``many``, a label cell is a list of names, or one text with ``|`` between them. Raises UsageError
-    where no row can be one, naming labels found and listed.
     """
     kept: dict[str, str | tuple[str, ...]] = {}
     strange: dict[str, None] = {}
     for text, cell in zip(map(cell_text, texts), labels, strict=True):
-        names = names_in(cell) if many else ([] if is_null(cell) else [str(cell)])
+        cells = items_in(cell) if many else ([] if is_null(cell) else [cell])
+        names = [label_name(each, known) for each in cells]
         unknown = [name for name in names if name not in known]
         strange |= dict.fromkeys(unknown)
         if text.strip() and names and not unknown:
@@ -64,10 +63,15 @@ def gold(texts: Sequence[Any], labels: Sequence[Any], known: Collection[str], *,
 
 
 def names_in(cell: Any) -> list[str]:
-    """The labels of a cell that holds several: a list, or a text with ``|`` between them."""
+    """The labels of a cell that holds several, as texts: a list, or a text with ``|`` between them."""
+    return [str(item) for item in items_in(cell)]
+
+
+def items_in(cell: Any) -> list[Any]:
+    """The labels of a cell that holds several, as they stand there."""
     cell = cell.tolist() if hasattr(cell, "tolist") else cell
     if isinstance(cell, list | tuple | set | frozenset):
-        return [str(name) for name in cell if not is_null(name)]
+        return [name for name in cell if not is_null(name)]
     return [] if is_null(cell) else [part.strip() for part in str(cell).split("|") if part.strip()]
 
 

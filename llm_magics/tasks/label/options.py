@@ -151,7 +151,7 @@ def _labels_from(cell: CellInput, name: str) -> dict[str, Any]:
     if isinstance(value, list | tuple | Mapping):
         return {"labels": value}
     if isinstance(value, set | frozenset):
-        return {"labels": sorted(map(str, value))}
+        return {"labels": sorted(value, key=str)}
     frame, column = frames.read(value, name)
     if frame.from_dataframe or column is None:
         raise UsageError(

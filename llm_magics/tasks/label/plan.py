@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -37,7 +37,7 @@ from llm_magics.tasks.label.options import LabelOptions
 from llm_magics.tasks.label.proposals import propose_labels
 from llm_magics.tasks.label.task import RANDOM, CascadeLabel, Label, NearestLabel
 from llm_magics.tasks.label.votes import majority
-from llm_magics.text.label_names import fold_name
+from llm_magics.text.label_names import fold_name, label_name
 
 
 @run_function(LabelOptions)
@@ -50,7 +50,7 @@ def label(session: Session, options: LabelOptions) -> Plan:
     anything is sent, BackendError where every row would fail alike.
     """
     given = planning.source(options)
-    found = _choices(session, given, options)
+    found, values = _choices(session, given, options)
     _check(given, options)
     backend = planning.backend_for(session, options, "label", "schema" if options.explain else "one_of")
     wide = options.wide
@@ -66,6 +66,7 @@ def label(session: Session, options: LabelOptions) -> Plan:
         scores=options.scores,
         wide=wide,
         guidance=options.guidance,
+        values=values,
     )
     task = _with_default(task, options.default)
     members = _committee(session, given, task, options, backend)
@@ -77,6 +78,7 @@ def label(session: Session, options: LabelOptions) -> Plan:
     if options.truth is not None:
         true = given.frame.values(options.truth)
         require_known((true[row] for row in given.rows), task.labels.names, many=options.multi)
+    single = not options.multi and not wide
     return planning.plan(
         session,
         given,
@@ -85,7 +87,9 @@ def label(session: Session, options: LabelOptions) -> Plan:
         options,
         inputs=(task.column,),
         parameters={} if options.votes > 1 else DETERMINISTIC,
-        categories={} if options.multi or wide else {task.output: task.labels.names},
+        categories={task.output: [values.get(n, n) for n in task.labels.names]} if single else {},
+        kinds=_kinds(task) if single else {},
+        originals={} if wide or not values else {task.output: values},
         truth=options.truth,
         labels=task.labels.names,
         samples=options.votes,
@@ -175,8 +179,21 @@ def _wide_name(options: LabelOptions) -> str:
     return f"{name}_" if name[-1].isalnum() else name
 
 
-def _choices(session: Session, given: planning.Source, options: LabelOptions) -> tuple[Choice, ...]:
-    """The labels to choose from: those given, those of a column, or those the model proposes."""
+def _kinds(task: Label) -> dict[str, str]:
+    """The type of the column of labels, where all of them are numbers or truth values of one type."""
+    types = {type(task.values.get(name, name)) for name in task.labels.names}
+    kind = types.pop().__name__ if len(types) == 1 else ""
+    return {task.output: kind} if kind in ("int", "float", "bool") else {}
+
+
+def _choices(
+    session: Session, given: planning.Source, options: LabelOptions
+) -> tuple[tuple[Choice, ...], dict[str, Any]]:
+    """The labels to choose from, and the numbers among them by name.
+
+    They are those given, those of a column, or those the model proposes. In frames whose columns have one
+    type, labels of several types are texts.
+    """
     labels, column = options.labels, options.labels_from
     if options.propose is not None:
         if labels is not None or column is not None:
@@ -194,14 +211,19 @@ def _choices(session: Session, given: planning.Source, options: LabelOptions) ->
         )
     if column is not None:
         labels = definitions.distinct(given.frame.values(column))
-    found = definitions.choices(labels)
+    labels = labels if isinstance(labels, str | Mapping) or not isinstance(labels, Iterable) else list(labels)
+    found, values = definitions.choices(labels), definitions.typed_values(labels)
     _check_none(found, options.none)
-    return found
+    whole = len(values) == len(found) and options.none in (None, *values)
+    one_type = len({type(value) for value in values.values()}) == 1
+    mixed = not (whole and one_type) and not given.frame.holds_mixed
+    return found, {} if mixed else values
 
 
 def _with_default(task: Label, default: str | None) -> Label:
     if default in (None, "null"):
         return task
+    default = label_name(default, task.labels.names)
     if default != RANDOM and default not in task.labels.names:
         raise NotFound.among(
             "label", str(default), task.labels.names, hint="--default takes null, random or a label."

@@ -43,7 +43,8 @@ class Label:
     column per label, ``explain`` a reason, written before the label is chosen or (``after``) when it is.
     ``examples`` are (text, label) pairs shown as earlier turns; a row that is one of them doesn't see it.
     ``without`` has, for texts that are examples of the choices themselves, the choices that don't hold
-    them. ``wide`` makes one true/false column per label.
+    them. ``wide`` makes one true/false column per label. ``values`` has the labels that were given as numbers
+    or truth values, by name: here a label is its name, in the result it is as it was given.
     """
 
     choices: tuple[Choice, ...]
@@ -60,6 +61,7 @@ class Label:
     examples: tuple[tuple[str, str | tuple[str, ...]], ...] = ()
     without: Mapping[str, tuple[Choice, ...]] = field(default_factory=dict, compare=False, repr=False)
     seed: int = 0
+    values: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     name: str = "label"
     role: str = "label"
 

@@ -12,7 +12,7 @@ from llm_magics.data.frames import Frame
 from llm_magics.data.templates import cell_text
 from llm_magics.runs.functions import option_function
 from llm_magics.runs.session import Session, current
-from llm_magics.tasks.label.columns import LabelValue, label_cell, label_names
+from llm_magics.tasks.label.columns import LabelValue, label_names
 from llm_magics.tasks.label.review.open_review import open_review, text_column
 from llm_magics.tasks.label.review.review import Review
 from llm_magics.tasks.measure.design import SUFFIX
@@ -56,14 +56,14 @@ class Sample:
         gold = [columns.word(cell) for cell in known] or [None] * len(self.frame)
         for place, row in enumerate(self.rows):
             gold[row] = self.review.gold.get(place)
-        categories = {} if columns.many else {self._gold: columns.names}
-        return frames.attach(self.frame, {self._gold: [label_cell(word) for word in gold]}, categories)
+        categories = {} if columns.many else {self._gold: columns.originals}
+        return frames.attach(self.frame, {self._gold: [columns.cell(word) for word in gold]}, categories)
 
     def _heard(self, _words: Mapping[int, LabelValue | None]) -> None:
         """A person has decided something: the frame follows."""
         made = self._with_gold()
         if type(self.df).__module__.split(".")[0] == "pandas":
-            frames.set_inplace(self.df, made, [self._gold])
+            frames.set_inplace(replace(self.frame, native=self.df), made, [self._gold])
             return
         self.df = made
         if self.changed is not None:

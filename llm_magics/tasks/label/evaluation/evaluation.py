@@ -14,7 +14,8 @@ from llm_magics.core.errors import UsageError
 from llm_magics.core.intervals import wilson
 from llm_magics.data.templates import is_null
 from llm_magics.tasks.label.calibration import calibration_error, reliability
-from llm_magics.tasks.label.examples import names_in
+from llm_magics.tasks.label.examples import items_in
+from llm_magics.text.label_names import label_name
 
 RESAMPLES = 1000
 """Resamples of a bootstrap interval; the seed is fixed, so that a result always has the same interval."""
@@ -166,11 +167,12 @@ def evaluate(
     Where labels are lists, as ``--multi`` gives them, it is a MultiEvaluation; the true ones may then be
     lists or texts with ``|`` between names. Raises UsageError where no true label is one of ``labels``.
     """
+    labels = [str(name) for name in labels]
     if any(isinstance(cell, list | tuple) for cell in given):
         return _evaluate_many(truth, given, list(labels))
     sure = confidence if confidence is not None else [None] * len(given)
     kept = [
-        (str(t), None if is_null(g) else str(g), None if is_null(c) else c)
+        (label_name(t, labels), None if is_null(g) else label_name(g, labels), None if is_null(c) else c)
         for t, g, c in zip(truth, given, sure, strict=True)
         if not is_null(t)
     ]
@@ -188,7 +190,8 @@ def evaluate(
 def require_known(truth: Iterable[Any], labels: Sequence[str], *, many: bool = False) -> None:
     """Raises UsageError where no true label is one of ``labels``; ``many`` = cells that hold several."""
     cells = [cell for cell in truth if not is_null(cell)]
-    _require_known({name for cell in cells for name in (names_in(cell) if many else [str(cell)])}, labels)
+    found = (name for cell in cells for name in (items_in(cell) if many else [cell]))
+    _require_known({label_name(name, labels) for name in found}, labels)
 
 
 def _require_known(found: set[str], labels: Sequence[str]) -> None:
@@ -247,13 +250,18 @@ class MultiEvaluation:
         return labels_figure(self, kind, **look)
 
 
+def _names(cell: Any, labels: Sequence[str]) -> set[str]:
+    """The labels of a cell that holds several."""
+    return {label_name(item, labels) for item in items_in(cell)}
+
+
 def _evaluate_many(truth: Sequence[Any], given: Sequence[Any], labels: list[str]) -> MultiEvaluation:
     from sklearn.metrics import f1_score, precision_recall_fscore_support
 
-    pairs = [(set(names_in(t)), g) for t, g in zip(truth, given, strict=True) if not is_null(t)]
+    pairs = [(_names(t, labels), g) for t, g in zip(truth, given, strict=True) if not is_null(t)]
     _require_known({name for true, _ in pairs for name in true}, labels)
     seen = [*labels, *sorted({name for true, _ in pairs for name in true} - set(labels))]
-    sets = [(true, set(names_in(g))) for true, g in pairs]
+    sets = [(true, _names(g, labels)) for true, g in pairs]
     right = [[name in true for name in seen] for true, _ in sets]
     said = [[name in chosen for name in seen] for _, chosen in sets]
     scores = precision_recall_fscore_support(right, said, zero_division=0.0)

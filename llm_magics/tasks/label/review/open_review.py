@@ -17,7 +17,7 @@ from llm_magics.runs.session import Session, current
 from llm_magics.settings.config import home_folder
 from llm_magics.store.gold_labels import GoldLabelStore
 from llm_magics.tasks.label import definitions
-from llm_magics.tasks.label.examples import gold, names_in
+from llm_magics.tasks.label.examples import gold, items_in
 from llm_magics.tasks.label.few_shot import with_examples
 from llm_magics.tasks.label.review.review import Answer, Review
 from llm_magics.tasks.label.task import CascadeLabel, Label
@@ -117,7 +117,7 @@ def open_review(
             raise UsageError(
                 "no labels to review yet.", hint="%llm label DATA ..., or %llm review FRAME.LABELS"
             )
-        frame = Frame(run.df, run.plan.frame.name)
+        frame = replace(run.plan.frame, native=run.df)
     else:
         frame, _ = frames.read(data, name)
         run = next((one for one in _labellings(session) if _made(one, frame, column)), None)
@@ -172,7 +172,16 @@ def _made(run: Run, frame: Frame, column: str | None) -> bool:
 def _of_run(run: Run, frame: Frame, on: str | None) -> _Labelled:
     task = _task(run)
     text = frame.require(on) if on else task.column
-    return _Labelled(text, task.output, task.labels.names, task.many, task.wide)
+    values = {} if task.wide else _values_of(task, frame)
+    labels = [values.get(name, name) for name in task.labels.names]
+    return _Labelled(text, task.output, labels, task.many, task.wide)
+
+
+def _values_of(task: Label, frame: Frame) -> Mapping[str, Any]:
+    """The labels that are numbers in this very frame: another run may have made them."""
+    cells = frame.values(task.output)
+    typed = definitions.typed_values(_labels_in(frame, task.output, cells, many=task.many))
+    return {**task.values, **typed} if typed or all(map(is_null, cells)) else {}
 
 
 def _of_frame(frame: Frame, column: str | None, on: str | None) -> _Labelled:
@@ -230,11 +239,11 @@ def text_column(session: Session, frame: Frame, label: str, on: str | None = Non
 def _labels_in(frame: Frame, column: str, cells: Sequence[Any], *, many: bool) -> Sequence[str]:
     """The labels of a column: its categories, else those that occur in it."""
     if many:
-        return definitions.distinct([name for cell in cells for name in names_in(cell)])
+        return definitions.distinct([name for cell in cells for name in items_in(cell)])
     native = frame.native[column]
     kept = getattr(getattr(native, "cat", None), "categories", None)
     try:
-        known = [str(name) for name in kept] if kept is not None else []
+        known = definitions.distinct(kept) if kept is not None else []
     except TypeError:
         known = []
     return known or definitions.distinct(cells)

@@ -14,6 +14,7 @@ from llm_magics.data import frames
 from llm_magics.data.frames import Frame
 from llm_magics.data.templates import cell_text, is_null
 from llm_magics.store.gold_labels import GoldLabelStore, task_key
+from llm_magics.tasks.label import definitions
 from llm_magics.tasks.label.columns import LabelColumns, LabelValue, label_cell, label_names
 from llm_magics.tasks.label.evaluation.agreement import Agreement, agreement, overlap
 
@@ -117,7 +118,9 @@ class Review:
         relabelling: Relabelling | None = None,
     ) -> None:
         self.frame, self.text = frame, text
-        self.columns = LabelColumns(label, tuple(labels), many, wide)
+        self.columns = LabelColumns(
+            label, tuple(map(str, labels)), many, wide, definitions.typed_values(labels)
+        )
         self.texts = [cell_text(value) for value in frame.values(text)]
         self._readable = sum(bool(text.strip()) for text in self.texts)
         self.given = self.columns.read(frame)
@@ -323,7 +326,7 @@ class Review:
         every = range(len(self.texts))
         columns = self._newest()
         columns |= self.columns.write([self.current(row) for row in every])
-        columns[self.columns.gold] = [label_cell(self.gold.get(row)) for row in every]
+        columns[self.columns.gold] = [self.columns.cell(self.gold.get(row)) for row in every]
         return frames.attach(self.frame, columns, self.columns.categories)
 
     def _newest(self) -> dict[str, list[Any]]:
