@@ -52,13 +52,27 @@ def more(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
         yield k
 
 
+NUMBERS = "label numbers"
+"""The cell whose labels are numbers: 0.1.0 gave them back as texts."""
+
+
+def as_text(value: Any) -> Any:
+    """A result with its whole numbers as texts."""
+    if isinstance(value, list):
+        return [as_text(each) for each in value]
+    if isinstance(value, dict):
+        return {key: as_text(each) for key, each in value.items()}
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def astray(k: Kernel, cells: Mapping[str, str], results: Mapping[str, Any]) -> dict[str, Any]:
     """The cells that gave another frame, paid for tokens or opened a connection; cells that failed."""
     wrong: dict[str, Any] = {}
     for name, cell in cells.items():
         k.run("connections.clear()")
         try:
-            same = first.run(k, name, cell) == results[name]
+            found, right = first.run(k, name, cell), results[name]
+            same = found == right if name != NUMBERS else as_text(found) == as_text(right)
         except AssertionError as error:
             wrong[name] = str(error).splitlines()[0]
             continue
@@ -112,7 +126,9 @@ def test_a_request_would_be_noticed(more: Kernel) -> None:
 def test_what_a_person_said_in_a_review_is_found(more: Kernel) -> None:
     """Through ``%llm review``: several labels a row, and labels that were numbers."""
     assert all(any(labels) for labels in RESULTS["gold"].values())
-    assert {name: further.review(more, name) for name in further.GOLD} == RESULTS["gold"]
+    found = {name: further.review(more, name) for name in further.GOLD}
+    assert found | {NUMBERS: as_text(found[NUMBERS])} == RESULTS["gold"]
+    assert any(isinstance(label, int) for label in found[NUMBERS])
 
 
 def test_a_profile_brings_every_backend_back(more: Kernel) -> None:
