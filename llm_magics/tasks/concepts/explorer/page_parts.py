@@ -56,16 +56,16 @@ class PageParts:
 
     @property
     def parts(self) -> dict[str, Callable[[], Any]]:
-        """The parts in the order they are drawn."""
+        """The parts in the order they are drawn: what a click opens, then the map, which takes longest."""
         return {
             "head": self.head,
             "view": self.view,
             "list": self.rows,
-            "map": self.map,
-            "lit": self.lit,
+            "detail": self.detail,
             "matrix": self.matrix,
             "prevalence": self.prevalence,
-            "detail": self.detail,
+            "map": self.map,
+            "lit": self.lit,
         }
 
     def forget(self) -> None:

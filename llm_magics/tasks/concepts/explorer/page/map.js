@@ -133,9 +133,12 @@ class View {
       this.lit.replaceChildren(h("span", { text: said }), button({ icon: "close", kind: "plain", title: "Let no document stand out" }, () => this.page.send("alike")));
     }
     if (!this.plotly || !this.chart.data) return;
-    const { size, opacity } = this.look();
-    this.plotly.restyle(this.chart, { "marker.size": [size], "marker.opacity": [opacity] }, [1]);
-    this.place();
+    clearTimeout(this.lighting); // after the page has drawn the rest
+    this.lighting = setTimeout(() => {
+      const { size, opacity } = this.look();
+      this.plotly.restyle(this.chart, { "marker.size": [size], "marker.opacity": [opacity] }, [1]);
+      this.place();
+    }, 20);
   }
 
   legends() {
