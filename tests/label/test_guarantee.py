@@ -96,7 +96,7 @@ def test_wealth_is_what_its_definition_says(size: int, data: st.DataObject) -> N
     belief, seen, kelly, fixed = 0.8, 0, 1.0, [1.0] * 6
     for n, x in enumerate(agrees):
         claimed = min(max((size - errors - seen) / (size - n), 1e-9), 1 - 1e-9)
-        estimate = (20 * belief + seen) / (20 + n)
+        estimate = (100 * belief + seen) / (100 + n)
         followed = min(max((estimate - claimed) / (1 - claimed), 0.02), 0.98)
         kelly *= 1 + followed * (x / claimed - 1)
         fixed = [w * (1 + f * (x / claimed - 1)) for w, f in zip(fixed, FIXED, strict=True)]

@@ -20,10 +20,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-STEPS = 20
+STEPS = 80
 """The number of prefixes that are tested, evenly spaced."""
 _FRACTIONS = (0.1, 0.3, 0.5, 0.7, 0.85, 0.95)
-_PRIOR = 20.0
+_PRIOR = 100.0
 """The weight of the proxy's own expected accuracy in the size of bets, in drawn rows."""
 
 
