@@ -502,8 +502,9 @@ async def test_strict_server_takes_what_is_sent() -> None:
 
 
 @pytest.mark.checklist("T9")
+@pytest.mark.checklist("Q5")
 async def test_scores() -> None:
-    """Probabilities over the choices from the host's log-probabilities."""
+    """Probabilities over the choices from the host's log-probabilities; a few of them unasked, for the confidence."""
     with Server(
         chances=lambda _: {"billing": 0.2, "outage": 0.8}, answer=lambda _: '{"label": "outage"}'
     ) as server:
@@ -513,8 +514,9 @@ async def test_scores() -> None:
         assert response.method == "logprobs"
         assert response.scores == pytest.approx({"billing": 0.2, "outage": 0.8})
         unasked = await backend.complete(ask(OneOf(LABELS.choices)))
-        assert "logprobs" not in server.bodies[-1]
-        assert unasked.scores is None
+        assert [body["top_logprobs"] for body in server.bodies] == [20, 5]
+        assert unasked.scores == pytest.approx({"billing": 0.2, "outage": 0.8})
+        assert ask(LABELS).key != ask(OneOf(LABELS.choices)).key
         await backend.close()
 
 

@@ -197,7 +197,7 @@ def test_in_cells_the_preview_and_the_code_know_the_function(tmp_path):
         k.run(f"%llm_config add fast --openai {server.url} --id small\n%llm_config use fast")
         line = "%%llm generate inputs --as answer -p prompt_formatting_fn=headed"
         seen = k.run(f"{line} -n\nSay {{input}}").text
-        assert "First prompt:\n### Say one\n### Answer:" in seen
+        assert "First prompt (headed#" in seen and "):\n### Say one\n### Answer:" in seen
         formatted = k.run(
             "%%llm generate inputs -p prompt_format=chatml -n --system kindly\nSay {input}"
         ).text

@@ -123,10 +123,10 @@ def test_a_search_over_a_perfect_labeller_takes_all_but_what_it_drew() -> None:
 
 
 def test_a_prefix_too_small_to_hold_more_errors_than_allowed_is_taken_unseen() -> None:
-    """40 rows can't hold the 51 errors that would break the promise over 1,000."""
+    """50 rows can't hold the 51 errors that would break the promise over 1,000."""
     search = Search(1_000, np.full(800, 0.5), 0.95)
     search.add([], [])
-    assert search.size == 40
+    assert search.size == 50
     assert Search(20, np.full(20, 0.5), 0.95).sizes == list(range(1, 21))
 
 
@@ -147,4 +147,4 @@ def test_the_surest_confidence_needs_the_most_draws() -> None:
 def test_a_hopeless_search_ends_at_once() -> None:
     """Where the labeller's own confidence can't reach the target, not one row is drawn for it."""
     search = Search(1_000, np.full(800, 0.5), 0.95)
-    assert search.outlook().gain <= 1_000 * 0.05 + 1
+    assert search.outlook().gain <= 1_000 * 0.05 + 2

@@ -72,7 +72,7 @@ def test_a_cluster_gives_what_pandas_gives(frame: pd.DataFrame, server: Server, 
     server.forget()
     whole = label(frame, LABELS, on="text", model="mine")
     assert server.count == 0  # the notebook reads the workers' store
-    assert list(got.columns) == [*whole.columns[:3], "label_confidence", *whole.columns[3:], "label_finish"]
+    assert list(got.columns) == [*whole.columns, "label_finish"]
     for name in whole.columns:
         assert [None if pd.isna(v) else v for v in got[name]] == [
             None if pd.isna(v) else v for v in whole[name]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llm_magics.backends.openai import dialects, parsing
-from llm_magics.backends.openai.log_probabilities import label_scores
+from llm_magics.backends.openai.log_probabilities import FEW, label_scores
 from llm_magics.backends.response_formats import Places, answer_text, arguments_text
 from llm_magics.core.errors import MalformedAnswer
 from llm_magics.core.prompt_formats import message_dicts, prompt_of
@@ -112,8 +112,8 @@ def answer_format(form: ResponseFormat, dialect: str = FORMAT) -> dict[str, Any]
     elif dialect == TOOL_CALL:
         function = {"name": dialects.TOOL, "description": "Give the answer.", "parameters": schema}
         whole["tools"] = [{"type": "function", "function": function}]
-    if isinstance(form, OneOf) and form.scores and not form.many:
-        whole |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
+    if isinstance(form, OneOf) and not form.many:
+        whole |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS if form.scores else FEW}
     return whole
 
 
@@ -167,6 +167,6 @@ def _string(value: Any) -> str:
 
 
 def _scores(form: ResponseFormat, entries: Any) -> dict[str, float] | None:
-    if not isinstance(form, OneOf) or form.many or not form.scores or not isinstance(entries, list):
+    if not isinstance(form, OneOf) or form.many or not isinstance(entries, list):
         return None
     return label_scores([entry for entry in entries if isinstance(entry, Mapping)], form.names)

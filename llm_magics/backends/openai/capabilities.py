@@ -116,7 +116,7 @@ class LearnedCapabilities:
             self._dialect(words, form)
             or self._token_field(words, body)
             or self._answer_form(words, told, body, form.canonical)
-            or self._logprobs(words, body)
+            or self._logprobs(words, body, form)
             or self._roles(words, body)
             or self._parameters(words, told, body)
         )
@@ -169,16 +169,18 @@ class LearnedCapabilities:
             self.tried.add(PLAIN)
         return (f"the host takes no {form}; answers are asked for as {lesser} and checked here.",)
 
-    def _logprobs(self, words: str, body: Mapping[str, Any]) -> tuple[str, ...]:
-        """Ask for fewer alternatives a token, or for none."""
+    def _logprobs(self, words: str, body: Mapping[str, Any], form: ResponseFormat) -> tuple[str, ...]:
+        """Ask for fewer alternatives a token, or for none; said only where the user asked for scores."""
         if "logprobs" not in body or "logprobs" not in words:
             return ()
         most = _MOST.search(words)
         if most and 0 < int(most.group(1)) < self.top_logprobs:
             self.top_logprobs = int(most.group(1))
-            return (f"the host gives at most {self.top_logprobs} log-probabilities a token.",)
-        self.top_logprobs = 0
-        return ("the host gives no log-probabilities, so labels come without scores.",)
+            note = f"the host gives at most {self.top_logprobs} log-probabilities a token."
+        else:
+            self.top_logprobs = 0
+            note = "the host gives no log-probabilities, so labels come without scores."
+        return (note if isinstance(form, OneOf) and form.scores else "",)
 
     def _roles(self, words: str, body: Mapping[str, Any]) -> tuple[str, ...]:
         """Send no system message to models whose template has none."""

@@ -7,6 +7,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+FEW = 5
+"""Alternatives a token where the user asked for no scores: enough for the label's own probability."""
+
 SMALL = 0.01
 """Probability that may be unaccounted for before a label that was never seen counts as unknown."""
 

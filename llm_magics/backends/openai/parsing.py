@@ -121,8 +121,8 @@ def _labels(form: OneOf, values: Any) -> list[str] | None:
 
 
 def scores(form: ResponseFormat, answer: Answer, label: Any) -> dict[str, float] | None:
-    """P(choice) from the log-probabilities; None where they weren't asked for or determine nothing."""
-    if not isinstance(form, OneOf) or form.many or not form.scores or not answer.logprobs:
+    """P(choice) from the log-probabilities; None where there are none or they determine nothing."""
+    if not isinstance(form, OneOf) or form.many or not answer.logprobs:
         return None
     found = label_scores(answer.logprobs, form.names)
     return found if found and (label is None or label in found) else None

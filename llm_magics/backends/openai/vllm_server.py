@@ -55,9 +55,7 @@ class ChoiceBodies(Bodies):
         names = list(form.names)
         asked: Mapping[str, Any] = {"structured_outputs": {"choice": names}, "guided_choice": names}
         whole = {name: asked[name] for name in fields}
-        if form.scores and self.habits.top_logprobs:
-            whole |= {"logprobs": True, "top_logprobs": self.habits.top_logprobs}
-        return whole
+        return whole | self.log_probabilities(form)
 
     def choice_fields(self, form: ResponseFormat) -> list[str]:
         """The fields of the choice constraint that the host takes, where the format is one label."""

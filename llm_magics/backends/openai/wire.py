@@ -8,6 +8,7 @@ from typing import Any
 
 from llm_magics.backends.openai.capabilities import LearnedCapabilities
 from llm_magics.backends.openai.dialects import format_fields
+from llm_magics.backends.openai.log_probabilities import FEW
 from llm_magics.core.types import Message, OneOf, Request, ResponseFormat, Schema, Text
 
 OURS = frozenset({"prompt_format", "prompt_formatting_fn", "extra_body"})
@@ -139,9 +140,17 @@ class Bodies:
         whole: dict[str, Any] = {}
         if isinstance(form, OneOf | Schema):
             whole = format_fields(form, self.habits.form_for(form.canonical))
-        if isinstance(form, OneOf) and form.scores and not form.many and self.habits.top_logprobs:
-            whole |= {"logprobs": True, "top_logprobs": self.habits.top_logprobs}
+        if isinstance(form, OneOf) and not form.many:
+            whole |= self.log_probabilities(form)
         return whole
+
+    def log_probabilities(self, form: OneOf) -> dict[str, Any]:
+        """The fields that ask for log-probabilities: few of them unless the user asked for scores.
+
+        They cost nothing, give every label its confidence, and are not part of the request's key.
+        """
+        most = self.habits.top_logprobs
+        return {"logprobs": True, "top_logprobs": most if form.scores else min(most, FEW)} if most else {}
 
     def dialect(self, form: ResponseFormat) -> str:
         """The dialect in which a format is asked for; empty where no other one is to be tried."""
