@@ -162,8 +162,10 @@ def _last_or_methods(cell: Cell) -> Any:
 
 
 def _review(cell: Cell) -> Any:
-    """The labels of the last run, or of ``FRAME.COLUMN``, in the review grid."""
+    """The labels of the last run, or of ``FRAME.COLUMN``, for a person to review."""
     flags = cell.flags
+    if flags.cards and flags.grid:
+        raise UsageError("--cards and --grid don't go together.", hint="Use one of them.")
     into = check_result_name(flags.into)
     data, variable, column = cell.space.data(flags.data) if flags.data else (None, "data", None)
     made = open_review(
@@ -176,6 +178,7 @@ def _review(cell: Cell) -> Any:
         name=variable,
     )
     made.interactive = not (flags.static or cell.session.config.value("widgets") == "off")
+    made.view = "grid" if flags.grid else "cards"
     if into is not None:
         cell.space.bind(into, made)
     return made

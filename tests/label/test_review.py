@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,9 @@ from llm_magics.runs import session as sessions
 from llm_magics.store.gold_labels import GoldLabelStore, task_key
 from llm_magics.tasks.label.plan import label
 from llm_magics.tasks.label.review.open_review import review
+from llm_magics.tasks.label.review.panel import ReviewPanel
 from llm_magics.tasks.label.review.review import Review
+from llm_magics.tasks.label.review.static import summary
 from llm_magics.testing import Server
 
 
@@ -168,33 +171,74 @@ def test_what_is_reviewed_is_found_or_asked_for() -> None:
         review(labelled().assign(title="x"))
 
 
-@pytest.mark.checklist("W7")
-def test_the_grid_calls_the_same_methods_and_its_page_is_bounded() -> None:
-    """5,000 long texts: ten rows are sent, cut; a filter, a page and keys move through them."""
-    from llm_magics.tasks.label.review.grid import ReviewGrid, summary
+def panel_of(made: Review, view: str = "cards") -> tuple[ReviewPanel, list[dict[str, Any]]]:
+    """The panel over a review, and what it sends to its page."""
+    panel, sent = ReviewPanel(made, view), list[dict[str, Any]]()
+    panel.panel.widget.send = lambda content, buffers=None: sent.append(content)
+    panel.panel._received(None, {"intent": "ready", "number": 0, "view": "page"}, [])
+    return panel, sent
 
+
+def do(panel: ReviewPanel, intent: str, **values: Any) -> None:
+    """What a key or a button of the page asks for."""
+    panel.panel.intend(intent, values)
+
+
+@pytest.mark.checklist("W7", "W13")
+@pytest.mark.parametrize(("view", "most"), [("cards", 40_000), ("grid", 12_000)])
+def test_the_panel_calls_the_same_methods_and_what_it_sends_is_bounded(view: str, most: int) -> None:
+    """5,000 long texts: some cards or ten rows are sent, cut; a filter, a page and keys move through them."""
     n = 5_000
-    frame = pd.DataFrame({"text": ["<b>" + "x" * 3_000] * n, "topic": ["a", "b"] * (n // 2)})
+    frame = pd.DataFrame({"text": ["<b>" + "x" * 9_000] * n, "topic": ["a", "b"] * (n // 2)})
     made = Review(Frame(frame), "text", "topic", ["a", "b"])
-    grid = ReviewGrid(made)
-    sent = sum(len(str(one.get_state())) for row in grid.lines for one in row.box.children)
-    assert sent < 60_000
-    assert "<b>" not in summary(made) and len(summary(made)) < 10_000
-    grid.press("2")
-    grid.press("Enter")
-    assert made.gold == {0: "b", 1: "b"}
-    grid.press("ArrowRight")
-    assert grid.page == 1 and grid.shown[0] == 10
-    grid.press("u")
-    assert grid.page == 0 and grid.at == 1 and made.gold == {0: "b"}
-    grid.buttons["accept"].click()
-    assert len(made.gold) == 10
-    grid.label.value = "b"
-    assert all(made.current(row) == "b" for row in grid.shown) and grid.page == 0
-    grid.lines[0].labels.box.value = "a"
-    assert made.gold[grid.order[0]] == "a"
-    grid.buttons["relabel"].click()
-    assert "no run of this session" in grid.work.value
+    panel, sent = panel_of(made, view)
+    assert len(json.dumps(sent)) < most
+    assert "<b>x" not in summary(made) and len(summary(made)) < 20_000
+    do(panel, "choose", row=0, number=1)
+    do(panel, "accept", row=1)
+    assert made.gold == {0: "b", 1: "b"} and panel.at == 2
+    do(panel, "turn", pages=1)
+    assert panel.page == 1 and panel.shown[0] == 10
+    do(panel, "undo")
+    assert panel.page == 0 and panel.at == 1 and made.gold == {0: "b"}
+    do(panel, "page")
+    assert len(made.gold) == 10 and panel.at == 10
+    do(panel, "filter", label=1)
+    assert all(made.current(row) == "b" for row in panel.shown) and panel.at == 0
+    do(panel, "choose", row=panel.order[0], number=0)
+    assert made.gold[panel.order[0]] == "a"
+    do(panel, "filter", label=-1, state="corrected", search="XXX")
+    assert panel.order == [row for row in made.rows() if made.state(row) == "corrected"]
+    do(panel, "show", view="grid")
+    do(panel, "show", view="nowhere")
+    assert panel.view == "grid"
+    do(panel, "relabel")
+    assert "no run of this session" in panel.panel.status
+
+
+@pytest.mark.checklist("W13")
+def test_a_card_says_what_the_model_said_and_why_it_is_shown() -> None:
+    """Rank and runner-up, a failed answer, another person's label, the model's own reason."""
+    frame = labelled().assign(
+        topic_score_a=[0.9, 0.2, None, 0.4, 0.1],
+        topic_score_b=[0.1, 0.8, None, 0.6, 0.9],
+        topic_error=[None, None, "the answer was empty", None, None],
+        topic_explanation=["because", None, None, None, None],
+        other=["b", "b", "a", "a", None],
+    )
+    about = {"a": "what a means"}
+    made = Review(Frame(frame), "text", "topic", ["a", "b"], second="other", descriptions=about)
+    panel, sent = panel_of(made)
+    cards = {card["row"]: card for card in sent[0]["parts"]["deck"][1]["cards"]}
+    assert cards[2]["why"] == "no usable answer: the answer was empty"
+    assert cards[1]["why"] == ("its answer had to be repaired; least certain of 3 rows, next a 0.20")
+    assert cards[0]["why"] == "3rd least certain of 3 rows, next b 0.10; the second column says b"
+    assert cards[0]["said"] == "because" and cards[0]["given"] == [0] and cards[0]["sure"] == 0.9
+    assert sent[0]["parts"]["setup"][1]["labels"][0]["about"] == "what a means"
+    do(panel, "choose", row=2, number=0)
+    progress = panel.panel.parts["progress"]()
+    assert (progress["reviewed"], progress["corrected"], progress["counts"]) == (1, 1, [1, 0])
+    assert panel.panel.parts["undo"]() == "correct(2, 'a')" and "kappa" in progress["agreement"]
 
 
 def several() -> pd.DataFrame:
@@ -330,37 +374,28 @@ def test_the_columns_beside_the_label_follow_a_relabelling() -> None:
     assert under.df["label_explanation"].tolist() == ["because of money"] * 2
 
 
-def test_the_grid_puts_labels_on_and_off() -> None:
-    """Digits and switches stay on the row; 0 is no label; with many labels a list replaces the switches."""
-    from llm_magics.tasks.label.review.grid import ReviewGrid, summary
-
+def test_the_panel_puts_labels_on_and_off() -> None:
+    """A label on or off stays on the row; no label is a set too; accepting says that the set is right."""
     made = review(several(), "topics", on="text", labels=NAMES)
-    grid = ReviewGrid(made)
-    for key in ("1", "3", "1"):
-        grid.press(key)
-    assert made.gold == {4: ("quality",)} and grid.at == 0
-    grid.press("Enter")
-    grid.press("0")
-    assert made.gold == {4: ("quality",), 2: ()} and grid.at == 1
-    switches = grid.lines[2].labels.switches
-    assert [switch.value for switch in switches.values()] == [True, False, False]
-    switches["price"].value = True
-    assert made.gold[0] == ("delivery", "price") and grid.at == 2
+    panel, _ = panel_of(made)
+    for number in (0, 2, 0):
+        do(panel, "toggle", row=4, number=number)
+    assert made.gold == {4: ("quality",)} and panel.at == 0
+    do(panel, "accept", row=4)
+    do(panel, "clear", row=2)
+    assert made.gold == {4: ("quality",), 2: ()} and panel.at == 1
+    do(panel, "toggle", row=0, number=1)
+    assert made.gold[0] == ("delivery", "price") and panel.at == 2
+    assert panel.panel.parts["progress"]()["none"] == 1
     fresh = summary(Review(Frame(several()), "text", "topics", NAMES, many=True))
-    assert "<td>price, quality</td>" in fresh and "<td>(none)</td>" in fresh
-    grid.press("9")
-    grid.buttons["relabel"].click()
-    assert "no run of this session" in grid.work.value
-    long = ReviewGrid(review(several(), "topics", on="text", labels=[*NAMES, *map(str, range(20))]))
-    long.lines[0].labels.box.value = ("price", "7")
-    assert long.review.gold == {4: ("price", "7")}
+    assert "</span>price</span> <span" in fresh and "none of them" in fresh
+    do(panel, "relabel")
+    assert "no run of this session" in panel.panel.status
 
 
-def test_relabelling_from_the_grid_says_the_cost_and_goes_on_in_the_background() -> None:
+def test_relabelling_from_the_panel_says_the_cost_and_goes_on_in_the_background() -> None:
     """A priced model is asked at the second press; the rows change when the job ends."""
     import time
-
-    from llm_magics.tasks.label.review.grid import ReviewGrid
 
     def answer(request: dict[str, Any]) -> str:
         return "sport" if any(m["role"] == "assistant" for m in request["messages"]) else "money"
@@ -370,13 +405,14 @@ def test_relabelling_from_the_grid_says_the_cost_and_goes_on_in_the_background()
         model = create(BackendSpec("custom_url", "test-model", base_url=server.url, price=price), None)
         label(["a match", "the match"], ["sport", "money"], model=model, progress=False)
         made = review()
-        grid = ReviewGrid(made)
+        panel, _ = panel_of(made)
         made.correct(0, "sport")
-        grid.buttons["relabel"].click()
-        assert "1 row" in grid.work.value and "Press Relabel again" in grid.work.value and server.count == 2
-        grid.buttons["relabel"].click()
+        do(panel, "relabel")
+        said = panel.panel.status
+        assert "1 row" in said and "Press Relabel again" in said and server.count == 2
+        do(panel, "relabel")
         end = time.monotonic() + 60
-        while " changed" not in grid.work.value and time.monotonic() < end:
+        while " changed" not in panel.panel.status and time.monotonic() < end:
             time.sleep(0.05)
-        assert "1 label changed" in grid.work.value, grid.work.value
+        assert "1 label changed" in panel.panel.status, panel.panel.status
         assert made.current(1) == "sport"

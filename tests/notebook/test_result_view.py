@@ -86,7 +86,7 @@ def test_labels_are_counted_before_they_are_read() -> None:
         ["invoice", "10", "50%"],
         ["outage", "5", "25%"],
         ["poem", "0", "0%"],
-        ["skipped: no text", "5", "25%"],
+        ["skipped", "5", "25%"],
     ]
     assert "20 rows · 3 labels · median confidence" in page.outside and "10 more rows" in page.outside
     assert rows[0] == ["", "id", "body", "topic", "confidence", "status"]

@@ -13,7 +13,7 @@ from llm_magics.tasks.label.task import Label
 from llm_magics.widgets.results.rows import Column, marks_html
 from llm_magics.widgets.results.shares import Share, own_colours, swatch
 
-_WITHOUT = {"skipped": "skipped: no text", "failed": "failed"}
+_WITHOUT = {"failed": "failed"}
 """What rows without a label are called, by their status."""
 
 

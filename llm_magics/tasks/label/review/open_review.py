@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from llm_magics.core.errors import UsageError
@@ -38,8 +38,6 @@ class Relabeller:
         options: Mapping[str, Any],
     ) -> Any:
         """What ``take`` makes of the answers about ``rows``; a Job or an Estimate where options ask for one.
-
-        Raises UsageError where no gold row can be an example, or the cost needs agreement.
 
         Raises UsageError where no gold row can be an example, or the cost needs agreement.
         """
@@ -84,7 +82,7 @@ def review(
     second: str | None = None,
     name: str = "data",
 ) -> Review:
-    """Labels for a person to accept or correct, least certain first; in a notebook a grid.
+    """Labels for a person to accept or correct, least certain first; in a notebook as cards.
 
     Args:
         data: a labelled frame; without one, the last labels of this session.
@@ -129,6 +127,7 @@ def open_review(
         labels or found.labels,
         many=found.many,
         wide=found.wide,
+        descriptions=found.descriptions,
         second=None if second is None else frame.require(second),
         store=None
         if session.config.value("store") == "off"
@@ -148,6 +147,7 @@ class _Labelled:
     labels: Sequence[str]
     many: bool = False
     wide: bool = False
+    descriptions: Mapping[Any, str] = field(default_factory=dict)
 
 
 def _labellings(session: Session) -> Iterator[Run]:
@@ -174,7 +174,8 @@ def _of_run(run: Run, frame: Frame, on: str | None) -> _Labelled:
     text = frame.require(on) if on else task.column
     values = {} if task.wide else _values_of(task, frame)
     labels = [values.get(name, name) for name in task.labels.names]
-    return _Labelled(text, task.output, labels, task.many, task.wide)
+    descriptions = {choice.name: choice.description for choice in task.all_choices if choice.description}
+    return _Labelled(text, task.output, labels, task.many, task.wide, descriptions)
 
 
 def _values_of(task: Label, frame: Frame) -> Mapping[str, Any]:

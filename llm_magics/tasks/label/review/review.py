@@ -116,20 +116,22 @@ class Review:
         second: str | None = None,
         store: GoldLabelStore | None = None,
         relabelling: Relabelling | None = None,
+        descriptions: Mapping[Any, str] | None = None,
     ) -> None:
         self.frame, self.text = frame, text
         self.columns = LabelColumns(
             label, tuple(map(str, labels)), many, wide, definitions.typed_values(labels)
         )
+        self.descriptions = descriptions or {}
         self.texts = [cell_text(value) for value in frame.values(text)]
         self._readable = sum(bool(text.strip()) for text in self.texts)
         self.given = self.columns.read(frame)
+        self._renewed: dict[int, Answer] = {}
         self.confidence = self._column("confidence", float)
         self.status = self._column("status", str)
         self.second = None if second is None else self._second(second)
         self.gold: dict[int, LabelValue] = {}
         self.log: list[str] = []
-        self._renewed: dict[int, Answer] = {}
         self._undo: list[tuple[dict[int, LabelValue | None], dict[int, _Row]]] = []
         self._task = task_key(label, self.labels, many=many)
         self._store = store
@@ -155,11 +157,18 @@ class Review:
         """Whether a row has several labels."""
         return self.columns.many
 
-    def _column(self, what: str, kind: Callable[[Any], Any]) -> list[Any]:
+    def column(self, what: str) -> list[Any]:
+        """The cells of the column ``{label}_{what}`` as they are now; None where there is no such column."""
         name = f"{self.label}_{what}"
         if name not in self.frame.columns:
             return [None] * len(self.frame)
-        return [None if is_null(value) else kind(value) for value in self.frame.values(name)]
+        cells = self.frame.values(name)
+        for row, answer in self._renewed.items():
+            cells[row] = answer.get(name)
+        return cells
+
+    def _column(self, what: str, kind: Callable[[Any], Any]) -> list[Any]:
+        return [None if is_null(value) else kind(value) for value in self.column(what)]
 
     def _second(self, column: str) -> list[LabelValue | None]:
         """The second annotator's labels. Raises UsageError where none of them is listed."""
@@ -435,10 +444,12 @@ class Review:
         return f"{self.progress}\n{self.label} ({', '.join(self.labels[:12])}): {states}"
 
     interactive = True
-    """False shows the summary without the widget."""
+    """False shows the summary without the panel."""
+    view = "cards"
+    """How the panel shows rows: ``cards``, one at a time, or ``grid``, ten a page."""
 
     def _ipython_display_(self) -> None:
-        from llm_magics.tasks.label.review.grid import show
+        from llm_magics.tasks.label.review.static import show
 
         show(self)
 
