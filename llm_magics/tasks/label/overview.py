@@ -13,9 +13,6 @@ from llm_magics.tasks.label.task import Label
 from llm_magics.widgets.results.rows import Column, marks_html
 from llm_magics.widgets.results.shares import Share, own_colours, swatch
 
-_WITHOUT = {"failed": "failed"}
-"""What rows without a label are called, by their status."""
-
 
 class LabelOverview:
     """The labels in the rows of a result; ``name`` is the prefix of the columns beside them."""
@@ -67,7 +64,7 @@ class LabelOverview:
         """The rows with an empty set of labels, and those without an answer, by their status."""
         none = sum(word is not None and not label_names(word) for word in self.words)
         missing = Counter(
-            _WITHOUT.get(status or "", status or "no answer")
+            status or "no answer"
             for word, status in zip(self.words, self._status, strict=True)
             if word is None
         )

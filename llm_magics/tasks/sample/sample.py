@@ -238,6 +238,8 @@ def _review(
         table = nw.from_native(part, eager_only=True).drop(hidden)
         nothing: list[Any] = [None] * len(rows)
         part = frames.attach(Frame(table.to_native()), {column: nothing}, None, {column: "str"})
-    return open_review(
+    made = open_review(
         session, part, column, on=text, labels=options.labels or given.names, name=options.name
     )
+    made.looked_at = "of the drawn rows you looked at."
+    return made

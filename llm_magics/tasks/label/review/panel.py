@@ -46,6 +46,7 @@ class Reviewed(Protocol):
     second: list[LabelValue | None] | None
     log: list[str]
     descriptions: Mapping[Any, str]
+    looked_at: str
 
     @property
     def label(self) -> str:
@@ -155,6 +156,7 @@ class ReviewPanel:
         self.order = self.review.rows(label, state, str(self.filters["search"]))
         self._place = {row: place for place, row in enumerate(self.order)}
         self._reasons = Reasons(self.review)
+        self._blind = all(word is None for word in self.review.given)
         self.at = 0
 
     def show(self, view: str) -> None:
@@ -308,13 +310,15 @@ class ReviewPanel:
             "rows": progress.rows,
             "reviewed": progress.reviewed,
             "corrected": progress.corrected,
-            "accuracy": progress.accuracy,
+            "accuracy": None if self._blind else progress.accuracy,
+            "blind": self._blind,
             "low": low,
             "high": high,
             "overlap": progress.overlap,
             "agreement": ""
             if progress.agreement is None
             else f"With the second column {progress.agreement}.",
+            "note": self.review.looked_at,
             "counts": [counts[name] for name in self.review.labels],
             "none": sum(not is_null(word) and word == () for word in self.review.gold.values()),
         }

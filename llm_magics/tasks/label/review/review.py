@@ -445,6 +445,8 @@ class Review:
 
     interactive = True
     """False shows the summary without the panel."""
+    looked_at = "of the rows you looked at; the least certain come first."
+    """Which rows the accuracy so far is about."""
     view = "cards"
     """How the panel shows rows: ``cards``, one at a time, or ``grid``, ten a page."""
 

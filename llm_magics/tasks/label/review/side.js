@@ -24,8 +24,8 @@ export function sideView(review) {
     fill.style.width = `${(100 * progress.reviewed) / Math.max(1, progress.rows)}%`;
     const known = progress.accuracy !== null;
     set(interval, { hidden: !known });
-    set(note, { hidden: !known, text: "of the rows you looked at; the least certain come first." });
-    set(right, { class: known ? "" : "llmx-dim", text: known ? accuracy(progress) : "No row is reviewed yet." });
+    set(note, { hidden: !known, text: progress.note });
+    set(right, { class: known ? "" : "llmx-dim", text: known ? accuracy(progress) : progress.blind ? "No label of the model is shown." : "No row is reviewed yet." });
     if (known) {
       range.style.left = percent(progress.low);
       range.style.width = percent(progress.high - progress.low);
