@@ -125,6 +125,10 @@ def test_two_hundred_rows_by_keys_alone(tmp_path: Path) -> None:
     with lab(tmp_path, [PREPARE, CARDS]) as page:
         page.run()
         page.until(lambda: page.find(".llmx-review-text"))
+        for theme in ("Dark", "Light"):
+            page.command("apputils:change-theme", {"theme": f"JupyterLab {theme}"})
+            page.until(lambda theme=theme: page.find(f'.llmx-root[data-theme="{theme.lower()}"]'))
+            assert faults(page, ".llmx-root") == []
         for _ in range(10):
             page.keys(Keys.TAB)
             if page.js(here):
@@ -142,10 +146,6 @@ def test_two_hundred_rows_by_keys_alone(tmp_path: Path) -> None:
         page.keys("u")
         page.expect("c.gold[199], len(c.gold)", "money 200")
         page.until(lambda: (page.js(place) or "").startswith("200 of 200"))
-        for theme in ("Light", "Dark"):
-            page.command("apputils:change-theme", {"theme": f"JupyterLab {theme}"})
-            page.until(lambda theme=theme: page.find(f'.llmx-root[data-theme="{theme.lower()}"]'))
-            assert faults(page, ".llmx-root") == []
         page.keys("/", "text 19", Keys.ENTER)
         page.until(lambda: "No row is in this list." in page.text())
         page.command("docmanager:save")
