@@ -129,6 +129,7 @@ def test_two_hundred_rows_by_keys_alone(tmp_path: Path) -> None:
             page.command("apputils:change-theme", {"theme": f"JupyterLab {theme}"})
             page.until(lambda theme=theme: page.find(f'.llmx-root[data-theme="{theme.lower()}"]'))
             assert faults(page, ".llmx-root") == []
+        page.command("notebook:enter-command-mode")
         for _ in range(10):
             page.keys(Keys.TAB)
             if page.js(here):
