@@ -32,7 +32,7 @@ def test_labels_are_reviewed_by_mouse_and_by_keys(tmp_path: Path) -> None:
     """What is done is in Python at once and shown; nothing in a text runs as HTML."""
     with lab(tmp_path, [PREPARE, ONE, SEVERAL]) as page:
         page.run()
-        page.until(lambda: len(page.find('[role="application"]')) == 2)
+        page.until(lambda: len(page.find(".llmx-review-grid tbody tr")) == 20)
         one_label_a_row(page)
         several_labels_a_row(page)
         the_file_keeps_the_table(page)
@@ -124,7 +124,7 @@ def test_two_hundred_rows_by_keys_alone(tmp_path: Path) -> None:
     )
     with lab(tmp_path, [PREPARE, CARDS]) as page:
         page.run()
-        page.until(lambda: page.find(".llmx-review-text"))
+        page.until(lambda: (page.js(place) or "").startswith("1 of 200"))
         for theme in ("Dark", "Light"):
             page.command("apputils:change-theme", {"theme": f"JupyterLab {theme}"})
             page.until(lambda theme=theme: page.find(f'.llmx-root[data-theme="{theme.lower()}"]'))
