@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from html import escape
+from pathlib import Path
 from typing import Any, Protocol
 
 from llm_magics.core.errors import LLMError
@@ -67,47 +68,53 @@ class Stoppable(Followed, Protocol):
 
 
 class JobView:
-    """One line that follows the job until it ends, and the button; ``box`` is the widget."""
+    """A panel that follows the job until it ends, with a bar and a button that stops it."""
 
     def __init__(self, job: Stoppable) -> None:
-        import ipywidgets as w
+        from llm_magics.widgets.frontend.panel import Panel
 
         self.job = job
         self.place = f"llm_magics-job-{next(_ids)}-{time.time_ns():x}"
-        self.line = w.HTML()
-        self.button = w.Button(description="Stop", tooltip=f"Stop job {job.id}; what was answered is kept")
-        self.button.layout.width = "6em"
-        self.button.on_click(lambda _: self.stop())
-        self.box = w.HBox([self.button, self.line])
+        self.panel = Panel(
+            Path(__file__).parent / "job.js",
+            {"share": self._share},
+            {"stop": self.stop},
+            label=f"Job {job.id}",
+        )
+
+    def _share(self) -> float:
+        """The share of the rows that are done."""
+        meter = getattr(getattr(self.job, "run", None), "meter", None)
+        return 0.0 if meter is None else round(float(meter.done / max(1, meter.total)), 3)
 
     def show(self) -> None:
         """Display it, and follow the job from now on."""
         from IPython.display import display
 
-        bundle = dict(self.box._repr_mimebundle_())
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.panel.widget.model_id}
+        bundle = {"application/vnd.jupyter.widget-view+json": view}
         display({**bundle, "text/plain": repr(self.job)}, raw=True, display_id=self.place)
         follow(self.job, self._say, self._ended)
 
     def stop(self) -> None:
         """What the button does."""
-        self.button.disabled = True
         self.job.cancel()
 
     def _said(self, text: str) -> str:
         return f"job {self.job.id}: {text}"
 
     def _say(self, text: str) -> None:
-        self.line.value = f'<div role="status">{escape(self._said(text))}</div>'
+        self.panel.say(self._said(text))
+        self.panel.update()
 
     def _ended(self, _result: Any, wrong: str | None) -> None:
         """The last line takes the widget's place: a notebook that is opened later has no widgets."""
         from IPython.display import display
 
         text = self.job.progress if wrong is None else f"{self.job.progress}. {wrong}"
-        self.button.layout.display = "none"
-        self._say(text)
         said = escape(self._said(text))
-        html = f'<div class="{NO_MATH}" role="status" style="font-size:90%;opacity:.85">{said}</div>'
+        look = "font-size:12px;line-height:1.5;opacity:.78"
+        html = f'<div class="{NO_MATH}" role="status" style="{look}">{said}</div>'
         display(
             {"text/html": html, "text/plain": self._said(text)},
             raw=True,

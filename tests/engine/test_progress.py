@@ -241,7 +241,7 @@ def test_a_kernel_has_one_output_that_ends_as_the_record():
     assert output.output_type == "display_data"
     assert output.data["text/plain"].startswith("<b> label: 100 rows")
     assert "&lt;b&gt; label: 100 rows" in output.data["text/html"]
-    assert "<progress" not in output.data["text/html"]
+    assert "progressbar" not in output.data["text/html"]
     assert updates.count("display_data") == 1
     assert 1 <= updates.count("update_display_data") <= 9
 

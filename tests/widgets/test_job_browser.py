@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.widgets.axe import faults
 from tests.widgets.lab import lab
 
 PREPARE = """
@@ -34,12 +35,16 @@ def test_a_job_is_followed_stopped_and_leaves_its_last_line(tmp_path: Path) -> N
     with lab(tmp_path, [PREPARE, LONG, SHORT]) as page:
         page.run()
         page.until(lambda: "job 1: label:" in page.text() and "/400 rows" in page.text())
-        stop = next(button for button in page.find(".jupyter-button") if button.text == "Stop")
+        stop = page.until(
+            lambda: [button for button in page.find(".llmx-job button") if button.text == "Stop"]
+        )[0]
         assert "Stop" in stop.accessible_name
-        page.press("Stop")
+        assert faults(page, ".llmx-root") == []
+        page.picture("job")
+        stop.click()
         page.until(lambda: "stopped" in page.text().split("job 1: ")[-1].splitlines()[0].lower())
         page.until(lambda: "job 2: label: 4 rows" in page.text())
-        page.until(lambda: not page.find(".jupyter-button"))
+        page.until(lambda: not page.find(".llmx-job"))
         page.picture("jobs")
         page.command("docmanager:save")
         saved = tmp_path / "n.ipynb"
