@@ -82,6 +82,7 @@ def _score(request: Mapping[str, Any]) -> Any:
 
 
 _ANSWERS = {
+    "name_concept": lambda request: {"name": f"about {topic_of(material(request))}."},
     "distill_filter": _filter,
     "distill_summarize": _summarize,
     "synthesize": _synthesize,

@@ -9,7 +9,7 @@ from llm_magics.engine.jobs import Job
 from llm_magics.tasks.concepts.concept_set import ConceptSet
 from llm_magics.tasks.concepts.model.documents import Documents
 from llm_magics.tasks.concepts.step_runner import StepEstimate, StepRunner
-from llm_magics.tasks.concepts.steps import distill, review, score, synthesize
+from llm_magics.tasks.concepts.steps import distill, name, review, score, synthesize
 from llm_magics.tasks.concepts.steps.settings import InductionSettings
 
 
@@ -51,6 +51,13 @@ class ConceptJobs:
 
     async def _summarize(self, concepts: ConceptSet, ids: Sequence[str]) -> None:
         await score.summarize(self.runner, concepts, ids, self.settings)
+
+    def name(self, concepts: ConceptSet, ids: Sequence[str] = ()) -> Job:
+        """Rename ``ids``, by default the ticked ones, by what their documents say."""
+        return self.runner.submit(self._name(concepts, self._ids(concepts, ids)))
+
+    async def _name(self, concepts: ConceptSet, ids: Sequence[str]) -> None:
+        await name.name(self.runner, concepts, ids, self.settings)
 
     def grow(self, concepts: ConceptSet) -> Job:
         """Find further concepts in the documents that no ticked one matches, and score them."""

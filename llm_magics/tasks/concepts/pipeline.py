@@ -25,6 +25,7 @@ from llm_magics.tasks.concepts.plan import (
 from llm_magics.tasks.concepts.step_runner import StepRunner
 from llm_magics.tasks.concepts.steps import distill, review, score, synthesize
 from llm_magics.tasks.concepts.steps.distill import DistillFilter, DistillSummarize
+from llm_magics.tasks.concepts.steps.name import NameConcept
 from llm_magics.tasks.concepts.steps.review import ReviewMerge, ReviewRemove, ReviewSelect
 from llm_magics.tasks.concepts.steps.score import Score, SummarizeConcept
 from llm_magics.tasks.concepts.steps.settings import InductionSettings, Point
@@ -40,6 +41,7 @@ PROMPTS: Mapping[str, type[Structured]] = {
     "review_select": ReviewSelect,
     "score": Score,
     "summarize_concept": SummarizeConcept,
+    "name_concept": NameConcept,
 }
 """The steps whose wording can be changed, with the task that has it; None for a wording skips the step."""
 

@@ -97,6 +97,14 @@ class ConceptModel(ScoredConcepts):
         """Write each concept's summary from its highlights, as a Job."""
         return self._bench().summarize(self, [self[key].id for key in concepts])
 
+    def name(self, *concepts: str) -> Any:
+        """Rename these concepts, by default the ticked ones, by what their documents say, as a Job.
+
+        One call a concept to the model of the role concepts.synthesize; without a model a phrase of the
+        documents. Locked concepts keep their names; each rename can be undone.
+        """
+        return self._bench().name(self, [self[key].id for key in concepts])
+
     def grow(self) -> Any:
         """Look for concepts in the uncovered documents, as a Job."""
         return self._bench().grow(self)
