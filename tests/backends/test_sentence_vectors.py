@@ -266,3 +266,17 @@ def test_accuracy_and_calibration_on_labelled_sets(shared_data: Path, model: str
     print(model, name, right.mean(), sum(gaps))
     assert right.mean() >= LEAST[model][name] - 0.03
     assert sum(gaps) <= 0.12
+
+
+@needs_words
+def test_word_vectors_step_back_where_a_text_is_not_english() -> None:
+    """Latin script alone is no English: frequent words of another language leave the row to the encoder."""
+    vectors = word_vectors.StaticVectors.load()
+    texts = [
+        "The bank charged me twice for the transfer",
+        "Die Bank hat mir die \u00dcberweisung zweimal berechnet, und das ist nicht gut",
+        "El banco me cobr\u00f3 dos veces la misma transferencia",
+        "Activate card",
+    ]
+    lengths = np.linalg.norm(vectors.evidence(texts), axis=1)
+    assert lengths == pytest.approx([1, 0.2, 0.2, 1], abs=1e-4)

@@ -115,6 +115,17 @@ _WORD_START = "▁"
 _PAST_LATIN = "\u0250"
 _ENOUGH_KNOWN = 0.5
 _LEAST_KNOWN = 0.2
+_ENGLISH = frozenset(
+    "the and of to is are was were my i it you we they this that with for not have has had be been what how "  # noqa: SIM905
+    "when where which who from by at an would can could will your our their its his her there".split()
+)
+_FOREIGN = frozenset(
+    "der das und ist nicht ein eine einen dem den mit von zu auf für wir ich sie es im zum zur hat "  # noqa: SIM905
+    "el los las que una por para con del al se su es más no lo como está fue "
+    "le les des est et une dans pour pas sur avec du ce nous il elle au aux a été je ont sont "
+    "il di che è non della del sono gli alla nel da um uma não com os na ao foi het een van niet".split()
+) - {"no"}
+"""Frequent words of English, and of German, Spanish, French, Italian, Portuguese and Dutch."""
 
 
 def package_folder() -> Path | None:
@@ -173,7 +184,8 @@ class StaticVectors:
     def evidence(self, texts: Sequence[str]) -> NDArray[float32]:
         """The same vectors, shorter where less than half of a text's words are in scripts known here.
 
-        The weights were trained on English: a text in another script has a vector, but it means little.
+        The weights were trained on English: a text in another script or language has a vector, but it means
+        little.
         """
         import numpy as np
 
@@ -181,6 +193,7 @@ class StaticVectors:
         counts = self._counts(rows)
         words = np.maximum(np.fromiter(map(len, rows), np.float32, len(rows)), 1)
         known = np.clip(counts @ self._openings / words / _ENOUGH_KNOWN, _LEAST_KNOWN, 1)
+        known[[row for row, text in enumerate(rows) if _is_foreign(text)]] = _LEAST_KNOWN
         vectors: NDArray[float32] = unit(counts @ self._weights) * known[:, None]
         return vectors
 
@@ -241,6 +254,13 @@ class StaticVectors:
         ends = np.cumsum([0, *map(len, tokens)]) // 2
         ones = np.ones(len(ids), np.float32)
         return csr_array((ones, ids, ends), shape=(len(rows), len(self._weights)))
+
+
+def _is_foreign(words: list[str]) -> bool:
+    """Whether more of the words are frequent in other languages than in English, at least a tenth of all."""
+    small = [word.strip(".,;:!?\"'()").lower() for word in words]
+    foreign = sum(word in _FOREIGN for word in small)
+    return 10 * foreign >= len(small) > 0 and foreign > 2 * sum(word in _ENGLISH for word in small)
 
 
 def _read(folder: Path) -> tuple[Any, NDArray[float32]]:
