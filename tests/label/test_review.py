@@ -235,10 +235,10 @@ def test_a_card_says_what_the_model_said_and_why_it_is_shown() -> None:
     assert cards[0]["why"] == "3rd least certain of 3 rows, next b 0.10; the second column says b"
     assert cards[0]["said"] == "because" and cards[0]["given"] == [0] and cards[0]["sure"] == 0.9
     assert sent[0]["parts"]["setup"][1]["labels"][0]["about"] == "what a means"
-    do(panel, "choose", row=2, number=0)
+    do(panel, "choose", row=1, number=0)
     progress = panel.panel.parts["progress"]()
     assert (progress["reviewed"], progress["corrected"], progress["counts"]) == (1, 1, [1, 0])
-    assert panel.panel.parts["undo"]() == "correct(2, 'a')" and "kappa" in progress["agreement"]
+    assert panel.panel.parts["undo"]() == "correct(1, 'a')" and "kappa" in progress["agreement"]
 
 
 def several() -> pd.DataFrame:

@@ -25,7 +25,7 @@ export function sideView(review) {
     const known = progress.accuracy !== null;
     set(interval, { hidden: !known });
     set(note, { hidden: !known, text: progress.note });
-    set(right, { class: known ? "" : "llmx-dim", text: known ? accuracy(progress) : progress.blind ? "No label of the model is shown." : "No row is reviewed yet." });
+    set(right, { class: known ? "" : "llmx-dim", text: known ? accuracy(progress) : unknown(progress) });
     if (known) {
       range.style.left = percent(progress.low);
       range.style.width = percent(progress.high - progress.low);
@@ -55,6 +55,11 @@ export function sideView(review) {
 
 function count(one) {
   return h("div", { class: "llmx-review-count" }, labelName(one), h("span", { class: "llmx-track", "aria-hidden": "true" }, h("span", { class: "llmx-fill" })), h("span", { class: "llmx-number" }));
+}
+
+function unknown(progress) {
+  if (progress.blind) return "No label of the model is shown.";
+  return progress.reviewed ? "No row with a label of the model is reviewed yet." : "No row is reviewed yet.";
 }
 
 function accuracy(progress) {
