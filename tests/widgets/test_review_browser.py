@@ -112,13 +112,24 @@ def the_file_keeps_the_table(page: Lab) -> None:
     assert "<script" not in json.dumps(json.loads(saved.read_text()))
 
 
+def tab_to_the_cards(page: Lab) -> bool:
+    """From the cell, as it is once it has run; a theme that is still loading takes the focus away."""
+    from selenium.webdriver.common.keys import Keys
+
+    page.command("notebook:enter-command-mode")
+    for _ in range(5):
+        page.keys(Keys.TAB)
+        if page.js("return document.activeElement?.getAttribute('role') === 'application'"):
+            return True
+    return False
+
+
 @pytest.mark.checklist("W13")
 @pytest.mark.timeout(400)
 def test_two_hundred_rows_by_keys_alone(tmp_path: Path) -> None:
     """Tab reaches the cards; digits, Enter, arrows and u do the rest; no serious fault in either theme."""
     from selenium.webdriver.common.keys import Keys
 
-    here = "return document.activeElement?.getAttribute('role') === 'application'"
     place = (
         "return document.querySelector('.llmx-review-cards:not([data-loading]) .llmx-number')?.textContent"
     )
@@ -129,12 +140,7 @@ def test_two_hundred_rows_by_keys_alone(tmp_path: Path) -> None:
             page.command("apputils:change-theme", {"theme": f"JupyterLab {theme}"})
             page.until(lambda theme=theme: page.find(f'.llmx-root[data-theme="{theme.lower()}"]'))
             assert faults(page, ".llmx-root") == []
-        page.command("notebook:enter-command-mode")
-        for _ in range(10):
-            page.keys(Keys.TAB)
-            if page.js(here):
-                break
-        assert page.js(here), "Tab leads to the cards"
+        page.until(lambda: tab_to_the_cards(page))
         for row in range(200):
             page.until(lambda row=row: (page.js(place) or "").startswith(f"{row + 1} of 200"))
             page.keys(("1", "2", Keys.ENTER, Keys.ENTER)[row % 4])
