@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from llm_magics.core.errors import LLMError, Unsupported
 from llm_magics.core.types import (
@@ -15,14 +16,11 @@ from llm_magics.core.types import (
     Price,
     Request,
     Response,
+    Text,
 )
 
 if TYPE_CHECKING:
     from llm_magics.core.limits import RateLimiter
-from contextvars import ContextVar
-from typing import TypeAlias
-
-from llm_magics.core.types import Text
 
 Listener: TypeAlias = Callable[[str], object]
 """Called with the whole text so far, again and again, on the loop thread or a model's own."""

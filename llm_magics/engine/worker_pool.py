@@ -2,9 +2,6 @@
 
 A row's answer comes from the store or from one request (equal rows share it). It is committed to disk
 before it is parsed and delivered; an unusable answer is asked for once more.
-
-A row's answer comes from the store or from one request (equal rows share it). It is committed to disk
-before it is parsed and delivered; an unusable answer is asked for once more.
 """
 
 from __future__ import annotations

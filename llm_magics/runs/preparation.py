@@ -1,4 +1,7 @@
-"""What a run finds out before its first row is delivered, and how it changes every result."""
+"""The first rows of a run, answered before any is delivered: a correction is estimated from them.
+
+The bias of a model towards some labels is such a correction; it then changes every result of the run.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What plotly figures of ours leave out."""
+"""The buttons of plotly that are removed from every figure, because they would send its data away."""
 
 from __future__ import annotations
 

@@ -2,9 +2,6 @@
 
 The hub's own client downloads: it resumes, checks sizes and hashes, keeps one copy for all programs,
 shows a progress bar, and obeys ``HF_HUB_OFFLINE``, ``HF_ENDPOINT`` and ``HF_TOKEN``.
-
-The hub's own client downloads: it resumes, checks sizes and hashes, keeps one copy for all programs,
-shows a progress bar, and obeys ``HF_HUB_OFFLINE``, ``HF_ENDPOINT`` and ``HF_TOKEN``.
 """
 
 from __future__ import annotations
@@ -36,9 +33,6 @@ def locate(
     model: str, folder: str | Path | None = None, token: str | None = None, *, offline: bool = False
 ) -> Path:
     """The file of ``model``, downloaded into ``folder`` (None: the hub's own cache) where it isn't on disk.
-
-    May take minutes. Raises NotFound for an unknown name and ModelLoadError where the hub can't provide
-    it.
 
     May take minutes. Raises NotFound for an unknown name and ModelLoadError where the hub can't provide
     it.

@@ -1,4 +1,4 @@
-"""A loaded GGUF file, as the model cache holds it: the scheduler with its threads, and the prompts."""
+"""The entry of the model cache for a GGUF file: the scheduler with its threads, and the prompts."""
 
 from __future__ import annotations
 

@@ -211,8 +211,6 @@ def split(tree: Tree, lanes: int, cells: int) -> list[tuple[Tree, list[int]]]:
     """The tree in parts of at most ``lanes`` leaves and ``cells`` tokens, each with the outputs it computes.
 
     A part has at least one leaf, however long its path is.
-
-    A part has at least one leaf, however long its path is.
     """
     lanes = min(lanes, tree.tips)
     while True:

@@ -1,8 +1,6 @@
 """The ModelCache: models in the kernel are loaded once, shared by all cells, and closed when memory is short.
 
 Generic over anything with a ``size`` and a ``close()``: llama.cpp's models and transformers'.
-
-Generic over anything with a ``size`` and a ``close()``: llama.cpp's models and transformers'.
 """
 
 from __future__ import annotations
@@ -255,9 +253,9 @@ class ModelCache:
         return self._budget if self._budget is not None else int(SHARE * total_memory())
 
     def limit(self, budget: int | None) -> None:
-        """Set the budget in bytes (None.
+        """Set the budget in bytes and close idle models above it.
 
-        Four fifths of the machine's memory) and close idle models above it.
+        None stands for four fifths of the machine's memory.
         """
         with self._lock:
             self._budget = budget

@@ -1,4 +1,4 @@
-"""One thing once: a live panel takes the place of its static twin; without a kernel the twin stays."""
+"""The static HTML beside a live panel: hidden while the panel lives, shown where there is no kernel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A loaded model: its weights, the queue of waiting rows, and the workers that evaluate them."""
+"""Schedules the rows of one loaded model: the queue of waiting rows, and the workers that evaluate them."""
 
 from __future__ import annotations
 

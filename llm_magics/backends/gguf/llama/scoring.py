@@ -1,4 +1,4 @@
-"""Scoring: the trees of many rows in one decode, behind the shared prefix."""
+"""Label scores of many rows in one decode: each row's text and its label trie, behind the shared prefix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The explorer's state as the parts of its page; what takes long is made once until something changes."""
+"""Caches the parts of the explorer's page: a part is made anew only when the state under it has changed."""
 
 from __future__ import annotations
 

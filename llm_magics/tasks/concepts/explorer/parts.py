@@ -1,4 +1,4 @@
-"""What the explorer's page draws, part by part, as plain data made from its state."""
+"""Builds the data of each part of the explorer's page (list, matrix, detail) from the explorer's state."""
 
 from __future__ import annotations
 

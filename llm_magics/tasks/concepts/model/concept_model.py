@@ -1,4 +1,4 @@
-"""A set of concepts as frames and files, with the jobs that need a model."""
+"""A set of concepts as frames and files; rescoring and the like are handed to its ``scorer``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A concept's matches in groups: what a split is made of."""
+"""Splitting a concept: its matching documents are clustered, and each cluster becomes a part."""
 
 from __future__ import annotations
 

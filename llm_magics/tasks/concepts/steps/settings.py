@@ -1,4 +1,4 @@
-"""Settings of concept induction, and the points that its steps pass on."""
+"""Settings of concept induction, and its points: the short statements that are distilled from documents."""
 
 from __future__ import annotations
 
