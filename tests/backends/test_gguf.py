@@ -573,7 +573,7 @@ def test_a_cut_row_is_asked_again_once_more_of_it_fits(tiny_gguf: Path) -> None:
 
     def run(context: int) -> tuple[list[str], int]:
         config_command(session, f"add c --gguf {tiny_gguf} --ctx {context}")
-        out = label(frame, ["good", "bad"], on="text", model="c")
+        out = label(frame, ["good", "bad"], on="text", model="c", prior="none")
         finish = out["label_finish"].tolist() if "label_finish" in out else ["stop", "stop"]
         return finish, session.last.meter.cached
 

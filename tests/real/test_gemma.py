@@ -246,7 +246,7 @@ def test_an_interrupt_returns_at_once_and_changes_no_label(gemma_gguf: Path, tmp
     setup = f"""
 import pandas as pd
 %load_ext llm_magics
-frame = pd.DataFrame({{"t": [f"{{text}} It was day {{i}}." for i in range(12) for text in {TEXTS!r}]}})
+frame = pd.DataFrame({{"t": [f"{{text}} It was day {{i}}." for i in range(30) for text in {TEXTS!r}]}})
 %llm_config add tiny --gguf {gemma_gguf} --ctx 512
 %llm label frame.t -m tiny --labels a,b --head 1
 """
@@ -255,7 +255,7 @@ frame = pd.DataFrame({{"t": [f"{{text}} It was day {{i}}." for i in range(12) fo
     with kernel({"LLM_MAGICS_HOME": str(tmp_path)}) as k:
         k.run(setup)
         cut = k.start(cell)
-        time.sleep(4)
+        time.sleep(3)
         k.interrupt()
         began = time.monotonic()
         stopped = k.finish(cut)
@@ -264,5 +264,5 @@ frame = pd.DataFrame({{"t": [f"{{text}} It was day {{i}}." for i in range(12) fo
         assert "Interrupted" in stopped.error["evalue"]
         assert "cached" in k.run(cell).text
         labels = k.run(shown).stdout
-        assert "72 cached" in k.run(cell).text
+        assert "180 cached" in k.run(cell).text
         assert k.run(shown).stdout == labels
