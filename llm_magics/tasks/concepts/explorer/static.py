@@ -34,7 +34,7 @@ def summary(concepts: ConceptModel, column: str | None = None) -> str:
 def title(concepts: ConceptModel) -> str:
     """What this is, in a few words."""
     uncovered = len(concepts.uncovered)
-    rest = f", {uncovered:,} show none" if concepts.selected else ""
+    rest = f", {uncovered:,} match none" if concepts.selected else ""
     return f"{len(concepts.selected)} concepts in {len(concepts.documents):,} documents{rest}"
 
 
