@@ -14,7 +14,7 @@ from llm_magics.core.limits import INITIAL_CONCURRENCY, RateLimiter, override_li
 from llm_magics.core.types import FREE, Result
 from llm_magics.engine.batched_requests import BatchedRetrier
 from llm_magics.engine.budget import Budget
-from llm_magics.engine.deduplication import WorkItem
+from llm_magics.engine.request_queue import WorkItem
 from llm_magics.engine.retries import Retrier
 from llm_magics.engine.task import Target, Task
 from llm_magics.engine.worker_pool import Options, WorkerPool

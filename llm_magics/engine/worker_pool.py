@@ -17,8 +17,8 @@ from typing import Any, Literal
 from llm_magics.backends.pricing import total_usage
 from llm_magics.core.errors import AnswerError, BudgetExceeded, ContentFiltered, ContextOverflow
 from llm_magics.core.types import EMPTY, NO_USAGE, Limits, Request, Response, Result, Status, Usage
-from llm_magics.engine.deduplication import CHUNK, PendingRequest, RequestQueue, RequestSource, WorkItem
 from llm_magics.engine.persistence import CommitQueue
+from llm_magics.engine.request_queue import CHUNK, PendingRequest, RequestQueue, RequestSource, WorkItem
 from llm_magics.engine.retries import Reply, Retrier
 from llm_magics.engine.task import Target, Task
 from llm_magics.engine.unusable_answers import explain_unusable

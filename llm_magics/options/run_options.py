@@ -61,7 +61,7 @@ class RunOptions:
     rpm: float | None = option("requests a minute", default=None, metavar="N", parse=rate)
     tpm: float | None = option("tokens a minute", default=None, metavar="N", parse=rate)
     retries: int | None = option(
-        "tries after a fault that may pass", default=None, metavar="N", parse=count_or_zero
+        "tries after a fault that may pass (default 5)", default=None, metavar="N", parse=count_or_zero
     )
     on_error: Literal["null", "raise"] | None = option(
         "a failed row is null, or stops the run", default=None, choices=("null", "raise")

@@ -10,7 +10,7 @@ from llm_magics.core import tokens
 from llm_magics.core.errors import ContextOverflow, UsageError
 from llm_magics.core.types import Result, Status
 from llm_magics.data.templates import cell_text
-from llm_magics.engine.deduplication import WorkItem
+from llm_magics.engine.request_queue import WorkItem
 from llm_magics.engine.task import MergeableTask, Part
 from llm_magics.engine.worker_pool import Options
 from llm_magics.options.run_options import POLICIES, Policy

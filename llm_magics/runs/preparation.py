@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from llm_magics.core.types import Result
-from llm_magics.engine.deduplication import WorkItem
+from llm_magics.engine.request_queue import WorkItem
 
 Decide: TypeAlias = Callable[[Result], Result]
 """The result as it is delivered, made from the model's own."""

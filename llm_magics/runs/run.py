@@ -19,9 +19,9 @@ from llm_magics.data import frames
 from llm_magics.data.frames import Frame
 from llm_magics.data.templates import has_unsendable
 from llm_magics.engine.batched_requests import BatchedRequest
-from llm_magics.engine.deduplication import WorkItem
 from llm_magics.engine.engine import Engine
 from llm_magics.engine.progress import Meter
+from llm_magics.engine.request_queue import WorkItem
 from llm_magics.engine.task import Row, Target, Task
 from llm_magics.engine.worker_pool import Options
 from llm_magics.runs.methods import Methods, methods

@@ -20,9 +20,9 @@ from tempfile import TemporaryDirectory
 
 from llm_magics.backends.base import Backend
 from llm_magics.core.types import BackendSpec, Capabilities, Choice, Response, Usage
-from llm_magics.engine.deduplication import WorkItem
 from llm_magics.engine.engine import Engine
 from llm_magics.engine.progress import Meter
+from llm_magics.engine.request_queue import WorkItem
 from llm_magics.engine.task import Target
 from llm_magics.engine.worker_pool import Options
 from llm_magics.store.responses import ResponseStore

@@ -20,8 +20,8 @@ from llmock.verdict import judge
 
 from llm_magics.backends.openai.client import OpenAIBackend
 from llm_magics.core.types import TEXT, BackendSpec, Message, Request, Response, Result
-from llm_magics.engine.deduplication import WorkItem
 from llm_magics.engine.engine import Engine
+from llm_magics.engine.request_queue import WorkItem
 from llm_magics.engine.task import Parsed, Target
 from llm_magics.engine.worker_pool import Options
 from llm_magics.settings.keys import Keys

@@ -46,8 +46,8 @@ from llm_magics.core.types import (
     Usage,
     Vector,
 )
-from llm_magics.engine.deduplication import WorkItem
 from llm_magics.engine.engine import Engine
+from llm_magics.engine.request_queue import WorkItem
 from llm_magics.engine.task import Parsed, Target
 from llm_magics.engine.worker_pool import ALIKE, EarlyFailures, Options
 from llm_magics.store.responses import ResponseStore

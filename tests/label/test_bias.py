@@ -13,7 +13,7 @@ import pytest
 import llm_magics
 from llm_magics.backends.registry import create
 from llm_magics.core.types import BackendSpec
-from llm_magics.engine.deduplication import WorkItem
+from llm_magics.engine.request_queue import WorkItem
 from llm_magics.runs import session as sessions
 from llm_magics.runs.preparation import first_by_hash
 from llm_magics.tasks.label.bias import Bias, estimate, probabilities

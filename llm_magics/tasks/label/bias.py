@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from llm_magics.core.errors import LLMError
 from llm_magics.core.types import FREE, Result
 from llm_magics.data.templates import cell_text
-from llm_magics.engine.deduplication import WorkItem
+from llm_magics.engine.request_queue import WorkItem
 from llm_magics.runs.preparation import Preparation, first_by_hash
 from llm_magics.runs.run import Run, RunContext
 from llm_magics.tasks.label.task import Label

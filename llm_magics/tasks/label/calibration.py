@@ -13,7 +13,7 @@ from typing import Any
 from llm_magics.core.types import Result
 from llm_magics.data import frames
 from llm_magics.data.templates import is_null
-from llm_magics.engine.deduplication import WorkItem
+from llm_magics.engine.request_queue import WorkItem
 from llm_magics.runs.run import Run, RunContext, Strategy, single_pass
 from llm_magics.tasks.label.task import Label
 from llm_magics.text.label_names import label_name

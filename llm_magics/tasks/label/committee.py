@@ -18,7 +18,7 @@ from llm_magics.backends.committee.weights import LOCAL, is_small, slowness, wei
 from llm_magics.backends.pricing import total_usage
 from llm_magics.core.errors import UsageError
 from llm_magics.core.types import Result
-from llm_magics.engine.deduplication import WorkItem
+from llm_magics.engine.request_queue import WorkItem
 from llm_magics.engine.task import Parsed, Target
 from llm_magics.runs.planning import with_text_format
 from llm_magics.runs.run import Plan, Run, RunContext, Strategy, single_pass

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from llm_magics.backends.base import Backend
 from llm_magics.core.types import Result
-from llm_magics.engine.deduplication import WorkItem
+from llm_magics.engine.request_queue import WorkItem
 from llm_magics.engine.task import Target
 from llm_magics.runs.run import Plan, Run, RunContext
 from llm_magics.tasks.embed.plan import unit_vectors

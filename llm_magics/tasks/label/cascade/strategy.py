@@ -10,7 +10,7 @@ from llm_magics.backends.base import Backend
 from llm_magics.core.errors import Unsupported, UsageError
 from llm_magics.core.types import Result
 from llm_magics.data.templates import cell_text
-from llm_magics.engine.deduplication import WorkItem
+from llm_magics.engine.request_queue import WorkItem
 from llm_magics.engine.task import Target
 from llm_magics.runs.run import Plan, Run, RunContext, Strategy, single_pass
 from llm_magics.tasks.label.cascade.guarantee import Search
