@@ -34,6 +34,8 @@ LOOPBACK = {"127.0.0.1", "localhost", "::1", "0.0.0.0"}
 
 SLOW = (
     "architecture/test_house",
+    "backends/test_completion_form backends/test_embedding_labels backends/test_llama_cpp_server",
+    "backends/test_sentence_vectors label/test_committee label/test_bias runs/test_ignored sample codebook",
     "backends/test_contract backends/test_embedded backends/test_gguf backends/test_model_cache",
     "backends/test_process backends/test_pool backends/test_third_party backends/test_transformers",
     "backends/test_vllm backends/test_google backends/test_anthropic backends/test_openai_judge",
