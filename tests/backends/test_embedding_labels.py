@@ -75,7 +75,7 @@ def check(found, backend) -> None:
         assert any("only embeds" in note for note in answer.notes)
 
 
-@pytest.mark.checklist("B9")
+@pytest.mark.checklist("B9", "Q4")
 async def test_an_openai_embedder_labels(real_vectors: None) -> None:
     """The labels' texts are embedded once, the rows in one request, and each row tells its own tokens."""
     with Server() as server:
@@ -94,7 +94,7 @@ async def test_an_openai_embedder_labels(real_vectors: None) -> None:
         await backend.close()
 
 
-@pytest.mark.checklist("B9")
+@pytest.mark.checklist("B9", "Q4")
 async def test_an_ollama_embedder_labels(real_vectors: None) -> None:
     host = ollama.Ollama()
     host.models = ("test-model-embed",)
@@ -111,7 +111,7 @@ class _Key:
         return "AIzaTest"
 
 
-@pytest.mark.checklist("B9")
+@pytest.mark.checklist("B9", "Q4")
 async def test_a_gemini_embedder_labels(real_vectors: None) -> None:
     pytest.importorskip("google.genai")
     host = google.Google()
@@ -147,7 +147,7 @@ async def test_rows_that_wait_for_the_labels_share_them_and_a_cancel_spares_the_
     assert sum(calls) <= len(needed(TOPICS.choices)) + len(TEXTS)
 
 
-@pytest.mark.checklist("B9")
+@pytest.mark.checklist("B9", "Q4")
 async def test_a_gguf_embedder_labels_with_the_same_calibration(tiny_bert: Path, model_cache: object) -> None:
     """Random weights, so only the form is looked at: probabilities of all labels, near to even."""
     backend = GGUFBackend(BackendSpec("gguf", str(tiny_bert)))
@@ -179,7 +179,7 @@ def test_the_calibration_does_not_depend_on_where_cosines_lie(encoder) -> None:
 LEAST = {"banking_intents": 0.90, "bill_summaries": 0.57, "news_topics": 0.77, "review_sentiment": 0.77}
 
 
-@pytest.mark.checklist("B9", "T9")
+@pytest.mark.checklist("B9", "T9", "Q4")
 async def test_minilm_labels_the_labelled_sets(shared_data: Path, minilm_folder: Path) -> None:
     """At least .78 in the mean with descriptions and keywords, calibrated to within .10."""
     pytest.importorskip("sentence_transformers")

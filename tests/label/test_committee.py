@@ -134,7 +134,7 @@ def tiny_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("models") / "tiny.gguf", TINY, precision="float32")
 
 
-@pytest.mark.checklist("L7")
+@pytest.mark.checklist("Q3")
 def test_the_model_sees_only_what_the_prior_is_unsure_of() -> None:
     """Sure rows are the prior's, unsure ones both's; a blank one nobody's; the result says who decided."""
     scorer = Scorer(sports=0.1, finance=0.9)
@@ -267,7 +267,7 @@ def test_examples_reach_each_member_in_its_own_form() -> None:
     assert all("What a lovely song" in prompt for prompt in prompts)
 
 
-@pytest.mark.checklist("B9")
+@pytest.mark.checklist("Q3")
 def test_a_registered_committee_labels(tmp_path: Path) -> None:
     """Added by its members' names, it labels, says who decided, and refuses text; it stays registered."""
     with kernel({"LLM_MAGICS_HOME": str(tmp_path)}) as k:
