@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -123,3 +124,8 @@ def kernel(env: Mapping[str, str] | None = None) -> Iterator[Kernel]:
         yield made
     finally:
         made.close()
+
+
+def value(k: Kernel, expression: str) -> Any:
+    """A value of the kernel's, through JSON."""
+    return json.loads(k.run(f"import json; print(json.dumps({expression}, default=str))").stdout)

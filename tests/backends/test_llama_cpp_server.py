@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from llm_magics.backends.openai.client import OpenAIBackend
 from llm_magics.backends.openai.dialects import PROBED, grammar, label_schema
 from llm_magics.core.types import BackendSpec, Choice, Message, OneOf, Request, Schema
 from tests import real_models
-from tests.kernels import Kernel, kernel
+from tests.kernels import kernel, value
 
 LABELS = OneOf((Choice("billing"), Choice("outage"), Choice("how-to")))
 MANY = OneOf(LABELS.choices, many=True, max_choices=2)
@@ -149,8 +148,3 @@ def test_grammars_are_read_by_llama_cpp() -> None:
         assert text and llama_cpp.LlamaGrammar.from_string(text, verbose=False) is not None
     assert grammar({"type": "object", "properties": {"a": {"type": "string"}}}) == ""
     assert grammar({"type": "object", "properties": {"a": {}}, "required": ["a"]}) == ""
-
-
-def value(k: Kernel, expression: str) -> Any:
-    """A value of the kernel's, through JSON."""
-    return json.loads(k.run(f"import json; print(json.dumps({expression}, default=str))").stdout)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from llm_magics.testing import Server
-from tests.kernels import Kernel, Output, kernel
+from tests.kernels import Kernel, Output, kernel, value
 
 SETUP = """
 %load_ext llm_magics
@@ -64,12 +64,6 @@ def server(world: tuple[Kernel, Server]) -> Server:
     world[1].misbehave(None)
     world[1].forget()
     return world[1]
-
-
-def value(k: Kernel, expression: str) -> Any:
-    """A value of the kernel's, through JSON."""
-    out = k.run(f"import json; print(json.dumps({expression}, default=str))")
-    return json.loads(out.stdout)
 
 
 def lines(output: Output) -> list[str]:

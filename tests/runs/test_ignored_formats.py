@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
 from llm_magics.testing import Server
 from tests.concepts import scripted
-from tests.kernels import Kernel, Output, kernel
+from tests.kernels import Kernel, Output, value
+from tests.runs.hosts import use
 from tests.servers.anthropic import Anthropic
 from tests.servers.ollama import Ollama
 from tests.servers.provider import Refused, serve
@@ -56,31 +57,6 @@ def host(dialect: str) -> Callable[[Mapping[str, Any]], Any]:
         return {"content": None, "tool_calls": [{"id": "1", "type": "function", "function": function}]}
 
     return answer
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
-    """One kernel for the file."""
-    with kernel({"LLM_MAGICS_HOME": str(tmp_path_factory.mktemp("home")), "ODD_KEY": "odd-key"}) as made:
-        made.run(f"%load_ext llm_magics\n{ROWS}")
-        yield made
-
-
-@pytest.fixture
-def k(running: Kernel) -> Kernel:
-    """The kernel, its store empty."""
-    running.run("%llm_config responses clear")
-    return running
-
-
-def use(k: Kernel, server: Server, how: str = "--openai {url} --id test-model") -> None:
-    """Ask this server from now on."""
-    k.run(f"%llm_config add odd {how.format(url=server.url, root=server.root)}\n%llm_config use odd")
-
-
-def value(k: Kernel, expression: str) -> Any:
-    """A value of the kernel's, through JSON."""
-    return json.loads(k.run(f"import json; print(json.dumps({expression}, default=str))").stdout)
 
 
 def notes(output: Output) -> str:

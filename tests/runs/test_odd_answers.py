@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from llm_magics.testing import Server
 from tests.concepts import scripted
-from tests.kernels import Kernel, kernel
+from tests.kernels import Kernel, value
+from tests.runs.hosts import use
 from tests.servers.anthropic import Anthropic
 from tests.servers.google import Google
 from tests.servers.ollama import Ollama
@@ -22,31 +22,6 @@ JUDGE = "%%llm judge rows.t --scale 1-5 --head 1 -o done -q{more}\nis it polite"
 GENERATE = "%%llm generate rows --head 1 -o done -q{more}\nSay {{t}}"
 LABEL = "%llm label rows.t --labels billing,outage,how-to -o done -q"
 WORDS = {"charged": "billing", "down": "outage", "export": "how-to"}
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
-    """One kernel for the file."""
-    with kernel({"LLM_MAGICS_HOME": str(tmp_path_factory.mktemp("home")), "ODD_KEY": "odd-key"}) as made:
-        made.run(f"%load_ext llm_magics\n{ROWS}")
-        yield made
-
-
-@pytest.fixture
-def k(running: Kernel) -> Kernel:
-    """The kernel, its store empty."""
-    running.run("%llm_config responses clear")
-    return running
-
-
-def use(k: Kernel, server: Server, how: str = "--openai {url} --id test-model") -> None:
-    """Ask this server from now on."""
-    k.run(f"%llm_config add odd {how.format(url=server.url, root=server.root)}\n%llm_config use odd")
-
-
-def value(k: Kernel, expression: str) -> Any:
-    """A value of the kernel's, through JSON."""
-    return json.loads(k.run(f"import json; print(json.dumps({expression}, default=str))").stdout)
 
 
 def labelled(text: str) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from llm_magics.testing import Fault, Server
-from tests.kernels import Kernel, kernel
+from tests.kernels import Kernel, value
 from tests.servers.anthropic import Anthropic
 from tests.servers.google import Google
 from tests.servers.ollama import Ollama
@@ -40,29 +39,9 @@ PER_MINUTE = {
 }
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
-    """One kernel for the file."""
-    with kernel({"LLM_MAGICS_HOME": str(tmp_path_factory.mktemp("home")), "ODD_KEY": "odd-key"}) as made:
-        made.run(f"%load_ext llm_magics\n{ROWS}")
-        yield made
-
-
-@pytest.fixture
-def k(running: Kernel) -> Kernel:
-    """The kernel, its store empty."""
-    running.run("%llm_config responses clear")
-    return running
-
-
 def use(k: Kernel, server: Server, more: str = "") -> None:
     """Ask this server from now on."""
     k.run(f"%llm_config add odd --openai {server.url} --id small {more}\n%llm_config use odd")
-
-
-def value(k: Kernel, expression: str) -> Any:
-    """A value of the kernel's, through JSON."""
-    return json.loads(k.run(f"import json; print(json.dumps({expression}, default=str))").stdout)
 
 
 @pytest.mark.checklist("R14", "K6")
