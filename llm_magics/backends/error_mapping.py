@@ -168,13 +168,17 @@ def error_from_status(
     model: str,
 ) -> LLMError:
     """The error for an HTTP response that is no success."""
-    told = said(body)
-    unable = unsupported(told.message, f"{host} answered {status}", model)
+    return _told_error(status, said(body), headers, host, model)
+
+
+def _told_error(status: int, told: HostMessage, headers: Any, who: str, model: str) -> LLMError:
+    """The error for a status and what the host said with it."""
+    unable = unsupported(told.message, f"{who} answered {status}", model)
     if unable is not None:
         return unable
     kind, hint = kind_of(status, told, model)
     return kind(
-        f"{host} answered {status}: {short(told.message) or 'no reason given'}",
+        f"{who} answered {status}: {short(told.message) or 'no reason given'}",
         hint=hint,
         status=status,
         request_id=request_id(headers),
@@ -342,19 +346,8 @@ def from_status(
 
     ``body`` is the parsed error body, where it is known.
     """
-    known = headers if headers is not None else {}
-    unable = unsupported(message, f"{who} answered {status}", model)
-    if unable is not None:
-        return unable
     told = HostMessage(message=message, code=code, wait=wait_in(body))
-    kind, hint = kind_of(status, told, model)
-    return kind(
-        f"{who} answered {status}: {short(message) or 'no reason given'}",
-        hint=hint,
-        status=status,
-        request_id=request_id(known),
-        retry_after=wait_asked(known, told),
-    )
+    return _told_error(status, told, headers if headers is not None else {}, who, model)
 
 
 def from_exception(error: BaseException, *, who: str, model: str = "") -> LLMError:

@@ -14,13 +14,10 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from llm_magics.core.errors import AnswerError, LLMError
-from llm_magics.core.types import OneOf, ResponseFormat, Schema
+from llm_magics.core.types import CUT, OneOf, ResponseFormat, Schema
 from llm_magics.text.json_parsing import parse_json, strip_thinking, strip_thinking_and_fences
 from llm_magics.text.label_answers import parse_label, parse_labels
 from llm_magics.text.label_names import Labels
-
-CUT = ("length", "max_tokens")
-"""Finish reasons of an answer that stopped at the token limit."""
 
 _LEVELS = 2
 """Envelopes around the asked fields in which a field still counts as answered."""

@@ -175,6 +175,10 @@ class Usage:
 NO_USAGE = Usage()
 
 
+CUT = ("length", "max_tokens")
+"""Finish reasons of an answer that stopped at the token limit."""
+
+
 @dataclass(frozen=True)
 class Response:
     """A model's answer.

@@ -21,7 +21,17 @@ from typing import Any
 from llm_magics.backends.pricing import split_usage
 from llm_magics.backends.pricing import total_usage as summed
 from llm_magics.core.errors import BadRequest
-from llm_magics.core.types import NO_USAGE, Message, OneOf, Request, Response, ResponseFormat, Schema, Usage
+from llm_magics.core.types import (
+    CUT,
+    NO_USAGE,
+    Message,
+    OneOf,
+    Request,
+    Response,
+    ResponseFormat,
+    Schema,
+    Usage,
+)
 from llm_magics.engine.retries import OnOutcomes, Outcome, Reply, Retrier
 from llm_magics.text.json_parsing import parse_json, strip_thinking_and_fences
 
@@ -38,7 +48,6 @@ MANY_NAMES = 500
 OVERHEAD = 8
 """Output tokens of an id and its punctuation, estimated on the high side."""
 
-_CUT = ("length", "max_tokens")
 _ENTRY = re.compile(r'\s*"([^"\\]{1,20})"\s*:\s*')
 _AFTER = re.compile(r"\s*[,}]")
 
@@ -227,7 +236,7 @@ def _own(response: Response, form: ResponseFormat, value: Any) -> Response:
     """One row's part of the response, as the backend would have answered it alone."""
     text = value if isinstance(value, str) else _json(value)
     parsed = value if isinstance(form, Schema) and isinstance(value, dict | list) else None
-    finish = "stop" if response.finish_reason in _CUT else response.finish_reason
+    finish = "stop" if response.finish_reason in CUT else response.finish_reason
     return replace(response, text=text, parsed=parsed, scores=None, method="", finish_reason=finish)
 
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from llm_magics.core.errors import AnswerError
-from llm_magics.core.types import Request, Response, Text, Vector
+from llm_magics.core.types import CUT, Request, Response, Text, Vector
 from llm_magics.text.json_parsing import strip_thinking
-
-CUT = ("length", "max_tokens")
-"""Finish reasons of an answer that stopped at the token limit."""
 
 LIMITS = ("max_new_tokens", "max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict")
 """Parameters that limit the tokens of an answer, ours first."""

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias
 from llm_magics.backends.base import Backend
 from llm_magics.core.errors import AnswerError
 from llm_magics.core.prompt_formats import join_prompts, prompt_form, prompt_of
-from llm_magics.core.types import Request, Result, Status, Usage
+from llm_magics.core.types import CUT, Request, Result, Status, Usage
 from llm_magics.data import frames
 from llm_magics.data.frames import Frame
 from llm_magics.data.templates import has_unsendable
@@ -106,7 +106,7 @@ def original(cell: Any, values: Mapping[str, Any]) -> Any:
     return values.get(cell, cell) if isinstance(cell, str) else cell
 
 
-CUT_SHORT = ("length", "max_tokens", "prompt_cut")
+CUT_SHORT = (*CUT, "prompt_cut")
 """Finish reasons of an incomplete answer or a truncated text, which the frame has to show."""
 
 

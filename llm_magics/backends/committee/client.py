@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from llm_magics.backends.base import Backend, BatchBackend, Secrets
+from llm_magics.backends.base import Backend, Secrets
 from llm_magics.backends.committee.combination import best, combined, is_sure
 from llm_magics.backends.committee.weights import slowness, weight
 from llm_magics.backends.namespaces import nested_backend
-from llm_magics.backends.pool.member import Member
+from llm_magics.backends.pool.member import Member, MembersBackend
 from llm_magics.backends.pricing import total_usage
 from llm_magics.core.errors import LLMError, Unsupported, UsageError
-from llm_magics.core.limits import RateLimiter
 from llm_magics.core.types import BackendSpec, Capabilities, OneOf, Request, Response
 
 DAY = 24 * 3600.0
 """Seconds that a row may wait for a member; each member's own limits bound its calls."""
 
 
-class CommitteeBackend(BatchBackend):
+class CommitteeBackend(MembersBackend):
     """Labels by the weighted log-scores of several backends; the slow ones see the rows left unsure.
 
     ``spec.options``: ``members`` (names, specs or backends, at least two). Members are asked in the order
@@ -65,27 +63,6 @@ class CommitteeBackend(BatchBackend):
         if None in prices:
             self.price = spec.price
 
-    @property
-    def backends(self) -> tuple[Backend, ...]:
-        """The members, the quickest first."""
-        return tuple(each.backend for each in self.members)
-
-    @property
-    def announcement(self) -> str:
-        """The members' own announcements."""
-        return " ".join(filter(None, dict.fromkeys(each.announcement for each in self.backends)))
-
-    def share(self, limiter: Callable[[Backend], RateLimiter]) -> None:
-        """Call each member under the limiter that all its callers share."""
-        for each in self.members:
-            each.share(limiter)
-
-    async def open(self) -> None:
-        """Open every member. Raises where none can be opened."""
-        faults = await asyncio.gather(*(each.open() for each in self.members))
-        if all(faults):
-            raise next(fault for fault in faults if fault)
-
     async def complete_many(self, requests: Sequence[Request]) -> list[Response | LLMError]:
         """The committee's label for each request; an error where no member gave probabilities."""
         rows = [_Row(request) for request in requests]
@@ -96,10 +73,6 @@ class CommitteeBackend(BatchBackend):
                 for row, answer in zip(asked, answers, strict=True):
                     row.take(member.backend, answer)
         return [row.outcome() for row in rows]
-
-    async def close(self) -> None:
-        """Close every member."""
-        await asyncio.gather(*(each.close() for each in self.backends))
 
 
 class _Row:

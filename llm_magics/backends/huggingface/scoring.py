@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from llm_magics.backends.huggingface import shared_prefix
 from llm_magics.backends.huggingface.loading import Writer
 from llm_magics.backends.huggingface.prompts import Prompt, Prompter
 from llm_magics.backends.in_kernel.label_trie import (
@@ -22,9 +23,6 @@ from llm_magics.backends.in_kernel.label_trie import (
     log_sum_exp,
     paths,
 )
-
-MOST_CELLS = 32_768
-"""Tokens (padding included) of one forward pass."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +47,6 @@ class Labels:
 
 def scores(writer: Writer, prompts: Sequence[Prompt], labels: Labels) -> list[list[float]]:
     """Each prompt's label probabilities, in the labels' order."""
-    from llm_magics.backends.huggingface import shared_prefix
-
     read = shared_prefix.node_logits if shared_prefix.can_branch(writer) else _in_full
     found: list[dict[int, Any]] = [{} for _ in prompts]
     for row, output, logits in read(writer, prompts, labels.branches):
@@ -98,7 +94,7 @@ def _evaluate(writer: Writer, sequences: Sequence[tuple[Any, dict[int, int]]]) -
     order = sorted(range(len(sequences)), key=lambda number: -len(sequences[number][0]))
     while order:
         width = len(sequences[order[0]][0])
-        size = max(1, MOST_CELLS // max(width, 1))
+        size = max(1, shared_prefix.MOST_CELLS // max(width, 1))
         yield from _forward(writer, sequences, order[:size], width)
         order = order[size:]
 

@@ -19,7 +19,7 @@ from llm_magics.backends.in_kernel.label_trie import Branches, paths
 LEAST = 16
 """Tokens of a common beginning that are worth keeping."""
 MOST_CELLS = 32_768
-"""Tokens (padding included) whose keys and values are in memory at once, the label paths' copies included."""
+"""Tokens of one forward pass, padding and the copies for label paths included."""
 
 
 class Tail(NamedTuple):

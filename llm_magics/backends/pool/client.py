@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from llm_magics.backends.base import Backend, BatchBackend, Secrets
+from llm_magics.backends.base import Secrets
 from llm_magics.backends.namespaces import nested_backend
-from llm_magics.backends.pool.member import Member
+from llm_magics.backends.pool.member import Member, MembersBackend
 from llm_magics.core.errors import LLMError, RateLimited, Unsupported, UsageError
-from llm_magics.core.limits import RateLimiter
 from llm_magics.core.types import BackendSpec, Capabilities, Embedding, Limits, Price, Request, Response
 
 LINE = 24 * 3600.0
 """Seconds that a row may wait for a member; each member's own limits bound its calls."""
 
 
-class PoolBackend(BatchBackend):
+class PoolBackend(MembersBackend):
     """Shares requests among members, the same way each time.
 
     The first generation of a prompt goes to the member that a hash of prompt and ``seed`` picks, the
@@ -48,23 +47,6 @@ class PoolBackend(BatchBackend):
         self.capabilities = _common([backend.capabilities for backend in backends])
         self.limits = replace(spec.limits, timeout=LINE)
         self.price = spec.price or _dearest([backend.price for backend in backends])
-
-    @property
-    def announcement(self) -> str:
-        """The members' own announcements."""
-        said = dict.fromkeys(m.backend.announcement for m in self.members)
-        return " ".join(filter(None, said))
-
-    def share(self, limiter: Callable[[Backend], RateLimiter]) -> None:
-        """Call each member under the limiter that all its callers share."""
-        for each in self.members:
-            each.share(limiter)
-
-    async def open(self) -> None:
-        """Open every member; one that fails is left out. Raises where none can be opened."""
-        faults = await asyncio.gather(*(each.open() for each in self.members))
-        if all(faults):
-            raise next(fault for fault in faults if fault)
 
     async def complete_many(self, requests: Sequence[Request]) -> list[Response | LLMError]:
         """Send each request to its member, the members side by side."""
@@ -110,7 +92,7 @@ class PoolBackend(BatchBackend):
 
     async def close(self) -> None:
         """Close every member and forget which ones failed."""
-        await asyncio.gather(*(each.backend.close() for each in self.members))
+        await super().close()
         self.members = [Member(each.backend, each.timeout) for each in self.members]
 
 

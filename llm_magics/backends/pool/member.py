@@ -1,4 +1,4 @@
-"""One member of a pool: its health, and its calls under the limiter that all callers share."""
+"""Members of a pool or a committee: their health, and their calls under limiters that all callers share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
-from llm_magics.backends.base import Backend
+from llm_magics.backends.base import Backend, BatchBackend
 from llm_magics.backends.error_mapping import from_exception
 from llm_magics.backends.namespaces import addressed
 from llm_magics.core import tokens
@@ -21,6 +21,37 @@ PATIENCE = 3
 
 REST = 30.0
 """Seconds that a member rests after so many failures, unless its host said how long."""
+
+
+class MembersBackend(BatchBackend):
+    """A backend made of other backends, its ``members``; a subclass sets them and asks them."""
+
+    members: list[Member]
+
+    @property
+    def backends(self) -> tuple[Backend, ...]:
+        """The members' backends, in the members' order."""
+        return tuple(each.backend for each in self.members)
+
+    @property
+    def announcement(self) -> str:
+        """The members' own announcements."""
+        return " ".join(filter(None, dict.fromkeys(each.announcement for each in self.backends)))
+
+    def share(self, limiter: Callable[[Backend], RateLimiter]) -> None:
+        """Call each member under the limiter that all its callers share."""
+        for each in self.members:
+            each.share(limiter)
+
+    async def open(self) -> None:
+        """Open every member; one that fails is left out. Raises where none can be opened."""
+        faults = await asyncio.gather(*(each.open() for each in self.members))
+        if all(faults):
+            raise next(fault for fault in faults if fault)
+
+    async def close(self) -> None:
+        """Close every member."""
+        await asyncio.gather(*(each.close() for each in self.backends))
 
 
 class Member:

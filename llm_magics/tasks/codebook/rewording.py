@@ -12,7 +12,7 @@ from llm_magics.core.types import Choice, Message, Request, Response, Schema
 from llm_magics.data.templates import cell_text
 from llm_magics.engine.task import Parsed, Row, Target, answer_values, retry_request
 from llm_magics.tasks.label.columns import LabelValue, label_names
-from llm_magics.text.fields import object_schema
+from llm_magics.tasks.label.proposals import described_labels
 from llm_magics.text.json_objects import find_list
 from llm_magics.text.label_names import fold_name
 
@@ -88,9 +88,7 @@ class Reword:
     @cached_property
     def format(self) -> Schema:
         """A list of names with descriptions."""
-        texts = {"type": "string"}
-        one = object_schema(name=texts, description=texts)
-        return Schema(object_schema(labels={"type": "array", "items": one}), "labels")
+        return described_labels()
 
     @cached_property
     def system(self) -> str:

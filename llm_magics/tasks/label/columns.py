@@ -17,6 +17,13 @@ LabelValue: TypeAlias = str | tuple[str, ...]
 """The label of one row, or with several labels a row a tuple of names in the list's order."""
 
 
+def made_by_labelling(frame: Frame) -> list[str]:
+    """The frame's columns that stand beside a column with their status."""
+    names = frame.columns
+    marked = (name.removesuffix("_status") for name in names if name.endswith("_status"))
+    return [name for name in marked if name in names]
+
+
 @dataclass(frozen=True)
 class LabelColumns:
     """The columns that hold labels out of ``names``.

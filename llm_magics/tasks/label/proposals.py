@@ -26,6 +26,13 @@ COLUMN = "text"
 """The column of the one row: the sampled texts, numbered."""
 
 
+def described_labels() -> Schema:
+    """The response format of a list of labels with their descriptions."""
+    texts = {"type": "string"}
+    one = object_schema(name=texts, description=texts)
+    return Schema(object_schema(labels={"type": "array", "items": one}), "labels")
+
+
 @dataclass(frozen=True)
 class Propose:
     """Asks for at most ``most`` labels that tell the texts apart; ``guidance`` says by what."""
@@ -44,9 +51,7 @@ class Propose:
     @cached_property
     def format(self) -> Schema:
         """A list of names with descriptions."""
-        texts = {"type": "string"}
-        one = object_schema(name=texts, description=texts)
-        return Schema(object_schema(labels={"type": "array", "items": one}), "labels")
+        return described_labels()
 
     def request(self, row: Row, target: Target, sample: int = 0) -> Request | None:
         """All texts in one prompt."""

@@ -10,6 +10,7 @@ from llm_magics.core.errors import UsageError
 from llm_magics.data import frames
 from llm_magics.data.frames import Frame
 from llm_magics.data.templates import is_null
+from llm_magics.tasks.label.columns import made_by_labelling
 from llm_magics.tasks.label.examples import names_in
 from llm_magics.tasks.measure import design
 from llm_magics.tasks.measure.design import GoldSample, Surroundings
@@ -192,8 +193,7 @@ def labels_column(frame: Frame, asked: str | None) -> str:
     """
     if asked is not None:
         return frame.require(asked)
-    made = [name.removesuffix("_status") for name in frame.columns if name.endswith("_status")]
-    made = [name for name in made if name in frame.columns]
+    made = made_by_labelling(frame)
     if len(made) == 1:
         return made[0]
     raise UsageError(

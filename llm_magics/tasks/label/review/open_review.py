@@ -17,6 +17,7 @@ from llm_magics.runs.session import Session, current
 from llm_magics.settings.config import home_folder
 from llm_magics.store.gold_labels import GoldLabelStore
 from llm_magics.tasks.label import definitions
+from llm_magics.tasks.label.columns import made_by_labelling
 from llm_magics.tasks.label.examples import gold, items_in
 from llm_magics.tasks.label.few_shot import with_examples
 from llm_magics.tasks.label.review.review import Answer, Review
@@ -194,8 +195,7 @@ def _of_frame(frame: Frame, column: str | None, on: str | None) -> _Labelled:
 
 
 def _labels_column(frame: Frame) -> str:
-    marked = [name.removesuffix("_status") for name in frame.columns if name.endswith("_status")]
-    found = [name for name in marked if name in frame.columns]
+    found = made_by_labelling(frame)
     if len(found) == 1:
         return found[0]
     raise UsageError(
