@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import builtins
 import keyword
+import re
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from llm_magics.core.errors import NotFound, UsageError, closest_matches
 from llm_magics.data import frames
+
+_SUBSCRIPT = re.compile(r"(\w+)\[(.+)\]")
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Namespace:
     def data(self, name: str | None, on: str | None = None) -> tuple[Any, str, str | None]:
         """The data that a line names, its variable's name, and the column in ``frame.column``.
 
-        Raises UsageError without a name, NotFound with similar names.
+        ``frame["column"]`` says the same. Raises UsageError without a name, NotFound with similar names.
         """
         if not name:
             known = self.frames()
@@ -44,10 +47,18 @@ class Namespace:
         variables = self.variables
         if name in variables:
             return variables[name], name, on
-        variable, dot, column = name.partition(".")
-        if dot and variable in variables:
+        variable, column = self._subscript(name) or name.partition(".")[::2]
+        if column and variable in variables:
             return variables[variable], variable, self._column(name, column, on)
         raise self._missing(name, variable)
+
+    def _subscript(self, name: str) -> tuple[str, str] | None:
+        """The variable and the column in ``frame["column"]``, whose quotes the line parser has taken off."""
+        found = _SUBSCRIPT.fullmatch(name)
+        if not found or found[1] not in self.frames():
+            return None
+        frame, _ = frames.read_partitioned(self.variables[found[1]], found[1])
+        return (found[1], found[2]) if found[2] in frame.columns else None
 
     def _column(self, name: str, column: str, on: str | None) -> str:
         if on is not None and on != column:
@@ -56,7 +67,11 @@ class Namespace:
 
     def _missing(self, name: str, variable: str) -> NotFound:
         if any(mark in name for mark in "[("):
-            hint = 'Type reviews.text, or reviews --on "review body".'
+            frame = next((known for known in self.frames() if re.match(rf"{known}\b", name)), "reviews")
+            hint = (
+                f'A column: {frame} --on "COLUMN"; some rows: {frame} --where "stars <= 2"\n'
+                "  Assign anything else to a name in a cell before, and name that."
+            )
             return NotFound(f"{name!r} is an expression; data is named, not computed here.", hint=hint)
         said = " or ".join(self._described(hit) for hit in closest_matches(variable, self.frames()))
         here = ", ".join(self._described(hit) for hit in self.frames()[:8])

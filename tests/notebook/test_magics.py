@@ -95,6 +95,15 @@ def test_label_binds_a_new_frame_and_leaves_the_users_alone(k: Kernel, server: S
     assert server.count == 3
 
 
+@pytest.mark.checklist("T1")
+@pytest.mark.parametrize("data", ['tickets["body"]', "tickets['body']", 'spaced["the body"]'])
+def test_a_column_may_be_named_as_pandas_does(k: Kernel, server: Server, data: str) -> None:
+    """``frame["column"]`` is no computation; the first thing that a pandas user types is understood."""
+    k.run("spaced = tickets.rename(columns={'body': 'the body'})")
+    k.run(f"%%llm label {data} --as topic -o labelled\n{LABELS}")
+    assert value(k, "labelled.topic.dropna().tolist()") == ["billing", "outage", "how-to", "billing"]
+
+
 @pytest.mark.checklist("R2", "R8")
 def test_equal_rows_are_one_call_and_a_second_run_none(k: Kernel, server: Server) -> None:
     """Then --refresh asks again, --no-store keeps nothing."""
@@ -597,7 +606,8 @@ def test_progress_is_one_display_and_prints_nothing_per_row(k: Kernel, server: S
     [
         ("%llm label tickes.body --labels a,b", "Did you mean 'tickets' (DataFrame, 5 rows)?"),
         ("%llm label tickets.bdy --labels a,b", "Did you mean 'body'?"),
-        ('%llm label tickets["body"] --labels a,b', "data is named, not computed"),
+        ('%llm label tickets["bodi"] --labels a,b', "data is named, not computed"),
+        ("%llm label tickets[tickets.stars>2].body --labels a,b", 'tickets --where "stars <= 2"'),
         ("%llm label np.zeros(3) --labels a,b", "data is named, not computed"),
         ("%llm label tickets.the body --labels a,b", "Quote what holds a space"),
         ("lazy = pl.LazyFrame({'t': ['x']})\n%llm label lazy --labels a,b", "lazy.collect()"),
