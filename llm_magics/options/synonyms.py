@@ -51,6 +51,21 @@ _CONFIG = (
     "add use models model show test remove alias set get unset key keys cache responses profile doctor path"
 )
 
+_CONFIG_SYNONYMS: Mapping[str, str] = {
+    "models": "list ls backends registry registered available",
+    "use": "default switch select model",
+    "add": "register new create connect backend",
+    "remove": "delete rm del unregister drop",
+    "test": "ping check try",
+    "get": "settings options config print",
+    "reset": "clear",
+    "key": "keys api_key apikey token login",
+    "responses": "store answers history",
+    "cache": "memory gguf unload",
+    "profile": "profiles save load export import",
+    "doctor": "diagnose health debug version versions",
+}
+
 _SETTINGS = ("config", "configure", "settings", "setup", "options")
 
 _FLAGS: Mapping[str, str] = {
@@ -82,9 +97,18 @@ def subcommand(word: str) -> str:
     return f"%llm_config {word}" if word in _CONFIG.split() else "%llm_config" if word in _SETTINGS else ""
 
 
+def config_command(word: str) -> str:
+    """What to type in place of ``word`` after ``%llm_config``; empty where nothing is known."""
+    ours = _OUR_CONFIG.get(word.casefold())
+    if ours:
+        return f"%llm_config {ours}"
+    return f"%llm {word}" if word in SUBCOMMANDS else subcommand(word)
+
+
 def flags() -> dict[str, str]:
     """For each flag of other tools, the sentence that says what to type here."""
     return {word: f"Type {ours}" for ours, words in _FLAGS.items() for word in words.split()}
 
 
 _OURS = {word: ours for ours, words in _SYNONYMS.items() for word in words.split()}
+_OUR_CONFIG = {word: ours for ours, words in _CONFIG_SYNONYMS.items() for word in words.split()}

@@ -199,6 +199,8 @@ def test_gold_rows_that_were_not_drawn_are_refused() -> None:
         measure(frame.assign(topic_design=None), "topic")
     with pytest.raises(UsageError, match="neither probabilities"):
         measure(drawn.assign(topic_design=drawn["topic_design"] * np.arange(2000) / 100), "topic")
+    with pytest.raises(UsageError, match=r"no gold labels of 'topic'.*\n.*%llm sample data.topic"):
+        measure(frame.drop(columns="topic_gold"), "topic")
     with pytest.raises(UsageError, match="no row of data has a gold label"):
         measure(frame.assign(topic_gold=None), "topic")
 

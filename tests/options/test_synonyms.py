@@ -7,7 +7,9 @@ import pytest
 from llm_magics.core.errors import NotFound, UsageError
 from llm_magics.notebook.commands import COMMANDS, parse
 from llm_magics.notebook.config.magic import COMMANDS as CONFIG_COMMANDS
+from llm_magics.notebook.config.magic import config_command
 from llm_magics.options import synonyms
+from llm_magics.runs.session import Session
 
 
 @pytest.mark.parametrize(
@@ -49,6 +51,26 @@ def test_every_word_leads_to_something_there_is() -> None:
         assert synonyms.subcommand(word) == f"%llm_config {word}"
         assert word in CONFIG_COMMANDS
     assert not any(synonyms.subcommand(name) for name in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("word", "ours"),
+    [("list", "%llm_config models"), ("delete", "%llm_config remove"), ("label", "%llm label")],
+)
+def test_settings_know_other_tools_words_too(word: str, ours: str) -> None:
+    with pytest.raises(NotFound) as raised:
+        config_command(Session(), word)
+    assert f"Here it is {ours}\n" in str(raised.value)
+
+
+def test_every_word_for_a_setting_leads_to_a_command() -> None:
+    """No synonym names a command that is gone."""
+    for word in ("list", "rm", "api_key", "ping"):
+        assert synonyms.config_command(word).removeprefix("%llm_config ") in CONFIG_COMMANDS
+    offered = {
+        synonyms.config_command(word).split()[-1] for word in ("backends", "switch", "register", "login")
+    }
+    assert offered <= set(CONFIG_COMMANDS)
 
 
 @pytest.mark.parametrize("typed", ["a,b", "[a,b]", '["a","b"]', "('a','b')", '\'["a", "b"]\''])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from llm_magics.core.errors import UsageError
+from llm_magics.core.errors import NotFound, UsageError
 from llm_magics.data import frames
 from llm_magics.data.frames import Frame
 from llm_magics.data.templates import is_null
@@ -172,7 +172,7 @@ def read(frame: Frame, asked: Asked) -> Labelled:
     column = labels_column(frame, asked.column)
     values = series(frame, column)
     given = label_column(values)
-    true = series(frame, frame.require(asked.truth or f"{column}_gold"))
+    true = series(frame, _gold_column(frame, column, asked.truth))
     gold_rows = true.notna().to_numpy(dtype=bool)
     sample = _sample(frame, column, given, gold_rows, asked)
     kept = true[sample.rows]
@@ -184,6 +184,17 @@ def read(frame: Frame, asked: Asked) -> Labelled:
         name: numbers(frame, score) for name in names if (score := f"{column}_score_{name}") in frame.columns
     }
     return Labelled(column, names, given, gold, sample, by, groups, keys, scores)
+
+
+def _gold_column(frame: Frame, column: str, truth: str | None) -> str:
+    """The column of gold labels. Raises NotFound where it is missing, with how to get one."""
+    if truth is None and f"{column}_gold" not in frame.columns:
+        raise NotFound(
+            f"{frame.name} has no gold labels of {column!r}: no column {column + '_gold'!r}.",
+            hint=f"Draw rows and label them by hand: %llm sample {frame.name}.{column}\n"
+            "Or name a column of true labels: --truth COL",
+        )
+    return frame.require(truth or f"{column}_gold")
 
 
 def labels_column(frame: Frame, asked: str | None) -> str:
