@@ -618,6 +618,7 @@ def test_progress_is_one_display_and_prints_nothing_per_row(k: Kernel, server: S
         ("wide = [str(i) for i in range(1001)]\n%llm label tickets.body --labels-from wide", "1,001 labels"),
         ("%llm label tickets.body --labels a,a", "stands twice"),
         ("%llm label tickets.body --labels only", "two or more"),
+        ('%%llm label tickets.body\n["a", "b"]', "All on one line: --labels a,b"),
         ("%%llm label tickets.body --labels a,b\nc\nd", "more than once"),
         ("%llm label tickets.body --labels a,b -m nope::x", "no backend namespace 'nope'"),
         ("%llm label tickets.body --labels a,b -p temprature=1", "Did you mean 'temperature'?"),

@@ -131,7 +131,9 @@ def _checked(found: list[Choice]) -> tuple[Choice, ...]:
         raise UsageError("a label is blank.", hint=_HOW)
     if len(found) < 2:
         given = f"only {found[0].name!r}" if found else "none"
-        raise UsageError(f"labels are missing: {given} given, two or more are needed.", hint=_HOW)
+        several = [part.strip(" \"'[]") for part in found[0].name.split(",")] if found else []
+        hint = f"{_HOW}\nAll on one line: --labels {','.join(several)}" if len(several) > 1 else _HOW
+        raise UsageError(f"labels are missing: {given} given, two or more are needed.", hint=hint)
     if len(found) > MOST:
         raise UsageError(
             f"{len(found):,} labels; at most {MOST:,} can be told apart.",
