@@ -78,7 +78,8 @@ def compile_template(text: str, columns: Collection[str], variables: Mapping[str
     and ``}}`` are literal braces in a template that contains a ``{{``; in any other, and for anything
     else in braces (JSON, code), the text stays as typed.
 
-    Raises NotFound where a bare identifier in braces is no column, or a variable is missing.
+    Raises NotFound where a bare identifier in braces is no column, or a variable is missing; UsageError where
+    a column has a format or the like behind it, as in Python's f-strings (``{price:.2f}``).
     """
     doubled = "{{" in text
     return Template(tuple(_join_literals(_parse_parts(text, doubled, columns, variables))))
@@ -109,7 +110,19 @@ def _parse_slot(token: str, name: str, columns: Collection[str], variables: Mapp
     if name.isidentifier() or (re.fullmatch(r"\w[\w ]*", name) and closest_matches(name, columns)):
         hint = f"{{column}} is a row's value, {{@{name}}} a variable, {{{{{name}}}}} the braces as typed."
         raise NotFound.among("column", name, columns, hint=hint)
+    computed = _COMPUTED.match(name)
+    if computed and computed[1] in columns:
+        raise UsageError(
+            f"{token}: a template fills in values as they are; it computes and formats nothing.",
+            hint=f"A column's name alone stands in single braces: {{{computed[1]}}}\n"
+            f"Make a column of what is computed. The braces as typed: {{{token}}}",
+        )
     return token
+
+
+_SPECIFICATION = r"[^\w\s]?[+ -]?#?0?\d*[,_]?(?:\.\d+)?[bcdeEfFgGnosxX%]?"
+_COMPUTED = re.compile(rf"(\w[\w ]*?)(?:![rsa]|:(?=\S){_SPECIFICATION}|\.\w[\w.()]*|\[\w+\]|\s*\|\s*\w+)$")
+"""A name with what ``str.format`` and Jinja write behind it: conversion, format, attribute, index, filter."""
 
 
 def _join_literals(pieces: Iterator[str | Slot]) -> Iterator[str | Slot]:
@@ -127,8 +140,8 @@ def _join_literals(pieces: Iterator[str | Slot]) -> Iterator[str | Slot]:
         yield text
 
 
-_OTHER_SYNTAX = re.compile(r"\{\s*(\w+)\s*[}.:!\[|(]")
-"""A name in braces with more after it: filters of Jinja, formats and attributes of ``str.format``."""
+_JINJA = re.compile(r"\{\s*(\w+)\s*\}")
+"""A name in the braces of Jinja, of which one pair is read as the other's quotation."""
 
 
 def require_columns(template: Template, columns: Collection[str]) -> None:
@@ -136,7 +149,7 @@ def require_columns(template: Template, columns: Collection[str]) -> None:
     if not template.columns:
         shown = ", ".join("{" + c + "}" for c in list(columns)[:8])
         typed = "".join(part for part in template.parts if isinstance(part, str))
-        meant = next((found for found in _OTHER_SYNTAX.findall(typed) if found in columns), None)
+        meant = next((found for found in _JINJA.findall(typed) if found in columns), None)
         braces = f"A column's name alone stands in single braces: {{{meant}}}\n" if meant else ""
         raise UsageError(
             "the template names no column, so every row would ask the same.",

@@ -84,11 +84,26 @@ def test_what_is_not_missing_is_not_null(value: object) -> None:
     assert not is_null(value)
 
 
-@pytest.mark.parametrize(
-    "typed", ["{{ body }}", "{{body}}", "{body.upper()}", "{body:>10}", "{body[0]}", "{body|upper}"]
-)
-def test_other_templates_ways_to_name_a_column_are_answered_with_ours(typed: str) -> None:
-    """Jinja's double braces, str.format's formats: each would send the same text for every row."""
+@pytest.mark.parametrize("typed", ["{{ body }}", "{{body}}"])
+def test_jinjas_braces_are_answered_with_ours(typed: str) -> None:
+    """They quote a brace here, and would send the same text for every row."""
     with pytest.raises(UsageError, match="names no column") as raised:
         require_columns(compile_template(f"Hello {typed}", ["body", "n"], {}), ["body", "n"])
     assert "in single braces: {body}\n" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["{n:.2f}", "{n!r}", "{n:>10}", "{n:,}", "{body.upper()}", "{body[0]}", "{body|upper}", "{body | upper}"],
+)
+def test_a_template_computes_nothing_and_says_so(typed: str) -> None:
+    """The same braces as an f-string's would be sent as they stand, for every row."""
+    with pytest.raises(UsageError, match="computes and formats nothing") as raised:
+        compile_template(f"Hello {{body}} {typed}", ["body", "n"], {})
+    assert f"as typed: {{{typed}}}" in raised.value.hint
+
+
+@pytest.mark.parametrize("typed", ["{n: 3}", '{n: "x"}', '{"n": 1}', "{n:}", "{n, body}", "{n -> body}"])
+def test_what_is_no_format_stays_as_typed(typed: str) -> None:
+    template = compile_template(f"{typed} {{body}}", ["body", "n"], {})
+    assert template.render({"body": "x", "n": 1}) == f"{typed} x"
