@@ -176,8 +176,16 @@ def test_review_works_by_number_and_a_bad_reply_keeps_the_concepts() -> None:
     assert len(before) == 3 and len(made) == 2 and made.concepts[0].name == "Both"
     assert made.concepts[0].seed == "reviews"
     assert set(made.concepts[0].examples) == {row for c in before.concepts[:2] for row in c.examples}
+    assert made.last_edit is None, "what review did is nobody's edit: the explorer offers no undo"
+    again = ConceptSet.from_json(made.to_json())
+    assert again.last_edit is None and again.to_code() == made.to_code()
+    made.lock("Both")
+    assert made.last_edit is not None and made.last_edit.verb == "lock"
+    made.undo()
     made.undo()
     assert made.concepts == before.concepts
+    made.redo()
+    assert made.last_edit is not None and made.last_edit.verb == "merge"
 
 
 @pytest.mark.checklist("N2")

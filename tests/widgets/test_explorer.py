@@ -147,6 +147,25 @@ def test_edits_made_in_code_show_in_the_widget() -> None:
     assert not sent
 
 
+@pytest.mark.checklist("W11")
+def test_a_fresh_set_has_nothing_to_undo() -> None:
+    """Which concepts are ticked at first is how the set was found, not what a person did."""
+    from llm_magics import concepts
+
+    words = ("parcel courier shipping", "refund money charged", "sweet bitter flavour")
+    data = pd.DataFrame({"text": [f"the {words[i % 3]} number {i}" for i in range(60)]})
+    themes = concepts(data, on="text", max_concepts=2, groups=3, progress=False)
+    assert len(themes) > len(themes.selected) == 2
+    explorer = themes.explore()
+    assert part(explorer, "head")["undo"] is None
+    press(explorer, "undo")
+    assert "no edit to undo" in explorer.status and len(themes.selected) == 2
+    press(explorer, "none")
+    assert part(explorer, "head")["undo"][0] == "untick"
+    press(explorer, "undo")
+    assert part(explorer, "head")["undo"] is None and len(themes.selected) == 2
+
+
 @pytest.mark.checklist("W2", "W11")
 def test_a_click_in_the_matrix_opens_concept_and_slice() -> None:
     """Counts and both shares; a cell leads to its documents."""

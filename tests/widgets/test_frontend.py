@@ -13,7 +13,7 @@ from llm_magics.core.errors import UsageError
 from llm_magics.widgets.frontend import bundle
 from llm_magics.widgets.frontend.panel import Panel, plotly_script
 from tests.contrast import contrast, rgb
-from tests.widgets.lab import lab
+from tests.widgets.lab import Lab, lab
 
 COUNTER = Path(__file__).parent / "pages" / "counter.js"
 
@@ -117,6 +117,19 @@ display_with_widget("<p>the static " "twin</p>", "text", lambda: counter.panel.w
 """.strip()
 
 
+def an_empty_choice_is_kept(page: Lab) -> None:
+    """An option whose value is "" has that value, in a group too, and not its text."""
+    from selenium.webdriver.support.ui import Select
+
+    box = Select(page.find(".llmx-root select")[0])
+    assert box.first_selected_option.text == "A"
+    for text in ("nothing", "also nothing"):
+        box.select_by_visible_text("B")
+        page.until(lambda: 'chosen: "b"' in page.text())
+        box.select_by_visible_text(text)
+        page.until(lambda: 'chosen: ""' in page.text())
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.checklist("W10", "W6")
 def test_a_panel_lives_in_jupyterlab_and_leaves_its_twin(tmp_path: Path) -> None:
@@ -138,6 +151,7 @@ def test_a_panel_lives_in_jupyterlab_and_leaves_its_twin(tmp_path: Path) -> None
         assert page.js(count) == "2", "a stale part is dropped"
         button["Ask"].click()
         page.until(lambda: "42" in page.js("return document.querySelector('.llmx-status').textContent"))
+        an_empty_choice_is_kept(page)
         # The notebook's own shortcuts, such as d d, stay away while the panel has the focus.
         page.keys("d", "d", "a")
         assert len(page.find(".jp-Cell")) == 2

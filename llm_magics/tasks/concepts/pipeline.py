@@ -212,6 +212,7 @@ async def _induce(plan: InductionPlan) -> Any:
     made = ConceptSet(found, documents, threshold=plan.threshold, vectors=_whole(plan, points, vectors))
     if stage != "synthesize":
         await review.review(runner, made, settings)
+        made.settle()
     return made
 
 

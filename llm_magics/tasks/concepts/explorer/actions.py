@@ -73,7 +73,9 @@ class Actions:
         return names
 
     def undo(self) -> None:
-        """Take the last edit back."""
+        """Take the last edit back; how the set was found is nobody's edit."""
+        if self._concepts.last_edit is None:
+            raise UsageError("there is no edit to undo.")
         self._concepts.undo()
         self.explorer.say("Undone.")
 

@@ -18,6 +18,7 @@ class ConceptList:
         self._begun = self._state = edits.start(concepts)
         self._past: list[tuple[State, Edit]] = []
         self._future: list[tuple[State, Edit]] = []
+        self._settled = 0
         self._watchers: list[Callable[[], None]] = []
 
     @property
@@ -135,8 +136,17 @@ class ConceptList:
 
     @property
     def last_edit(self) -> Edit | None:
-        """The edit that ``undo`` would undo."""
-        return self._past[-1][1] if self._past else None
+        """The last edit since the set was settled: what a button offers to undo."""
+        return self._past[-1][1] if len(self._past) > self._settled else None
+
+    @property
+    def settled(self) -> int:
+        """How many of the edits are how the set was found, by review; ``undo`` in code undoes them too."""
+        return min(self._settled, len(self._past))
+
+    def settle(self, edits_so_far: int | None = None) -> None:
+        """Take the edits so far (or so many) as how the set was found, not as a person's."""
+        self._settled = len(self._past) if edits_so_far is None else edits_so_far
 
     @property
     def next_edit(self) -> Edit | None:
@@ -148,6 +158,7 @@ class ConceptList:
         if not self._past:
             raise UsageError("there is no edit to undo.")
         before, edit = self._past.pop()
+        self._settled = self.settled
         self._future.append((self._state, edit))
         self._become(before)
 

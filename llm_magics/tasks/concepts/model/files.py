@@ -29,6 +29,7 @@ def to_json(concepts: ScoredConcepts, *, texts: bool = True) -> dict[str, Any]:
         "threshold": concepts.threshold,
         "begun": [asdict(concept) for concept in concepts._begun.concepts],  # noqa: SLF001 - one class in two files
         "edits": [asdict(edit) for edit in concepts.history],
+        "settled": concepts.settled,
         "concepts": [asdict(concept) for concept in concepts.concepts],
         "scores": concepts.score_table.json(),
     }
@@ -53,6 +54,7 @@ def from_json(kind: type[S], data: Mapping[str, Any], documents: Any = None, on:
     )
     for item in data["edits"]:
         made._do(Edit(item["verb"], tuple(map(frozen, item["names"])), _fields(item["arguments"])))  # noqa: SLF001
+    made.settle(int(data.get("settled", 0)))
     return made
 
 

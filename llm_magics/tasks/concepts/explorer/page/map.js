@@ -1,7 +1,7 @@
 // The map: density, points by Plotly's scattergl, names at their documents, a card beside the pointer.
 import { button, h, set } from "../../../../widgets/frontend/dom.js";
 import { COLOURS, NONE, SYMBOLS, count, shape, swatch } from "./palette.js";
-import { placeNames } from "./names.js";
+import { placeNames, unmeasure } from "./names.js";
 
 const CLEAR = "rgba(0,0,0,0)";
 const SHADES = { light: ["rgba(70,96,140,0)", "rgba(70,96,140,.15)"], dark: ["rgba(150,180,230,0)", "rgba(150,180,230,.17)"] };
@@ -60,17 +60,19 @@ class View {
     if (first) this.plotly = await this.page.plotly();
     if (!this.plotly || !this.frame.isConnected) return;
     await this.paint();
-    this.fit();
   }
 
   /** All of the chart anew. */
   async paint() {
-    if (!this.plotly) return;
-    this.size = [this.frame.clientWidth, this.frame.clientHeight];
+    const size = [this.frame.clientWidth, this.frame.clientHeight];
+    this.unpainted = !size[0] || !size[1]; // out of sight: painted once it has a size
+    if (!this.plotly || this.unpainted) return;
+    this.size = size;
     const fresh = !this.chart.data;
     await this.plotly.react(this.chart, [this.shading(), this.points()], this.layout(), { displayModeBar: false, doubleClick: false, responsive: false, showTips: false });
     if (fresh) this.listen();
     this.place();
+    this.fit(); // its size may have changed meanwhile
   }
 
   layout() {
@@ -234,8 +236,11 @@ class View {
 
   fit() {
     const size = [this.frame.clientWidth, this.frame.clientHeight];
-    if (!size[0] || !size[1] || !this.plotly || !this.chart.data || (size[0] === this.size[0] && size[1] === this.size[1])) return;
+    if (!size[0] || !size[1] || !this.plotly) return;
+    if (this.unpainted) { this.paint(); return; }
+    if (!this.chart.data || (size[0] === this.size[0] && size[1] === this.size[1])) return;
     this.size = size;
+    this.names.querySelectorAll("[data-size]").forEach(unmeasure); // type and room differ by width
     this.plotly.relayout(this.chart, { width: size[0], height: size[1] }).then(() => this.place());
   }
 

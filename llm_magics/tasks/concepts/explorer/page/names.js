@@ -26,10 +26,15 @@ function fill(element, one) {
   const said = `${one.number} ${one.name}`;
   if (element.dataset.said === said) return;
   element.dataset.said = said;
-  delete element.dataset.size;
+  unmeasure(element);
   set(element, { title: `Open ${one.name}` });
-  element.style.width = "";
   element.replaceChildren(swatch(one.number), h("span", { text: one.name }));
+}
+
+/** Forget how large a name is. */
+export function unmeasure(element) {
+  delete element.dataset.size;
+  element.style.width = "";
 }
 
 /** The size of a name; a name on two lines is as wide as the longer of them, not as it may be at most. */
