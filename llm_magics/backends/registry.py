@@ -290,6 +290,8 @@ class Registry:
         namespace, _, model = name.replace("/", ":", 1).partition(":")
         if model and namespace in namespaces():
             raise NotFound(f"no model {name!r}.", hint=f"Two colons: {namespace}::{model.lstrip(':')}")
+        if name in namespaces():
+            raise NotFound(f"{name!r} is a family of models, not one.", hint=f"Type {name}::MODEL")
         raise NotFound.among(
             "model", name, self.names(), hint=f"For an OpenAI model of that name: openai::{name}"
         )

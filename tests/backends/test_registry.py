@@ -354,6 +354,7 @@ async def test_offline_downloads_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
         ("openai:gpt-4o-mini", "Two colons: openai::gpt-4o-mini"),
         ("ollama/qwen:7b", "Two colons: ollama::qwen:7b"),
         ("mine::qwen", "That is a registered name: -m mine"),
+        ("ollama", "Type ollama::MODEL"),
         ("qwen:7b", "For an OpenAI model of that name: openai::qwen:7b"),
     ],
 )
