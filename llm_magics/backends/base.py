@@ -16,6 +16,7 @@ from llm_magics.core.types import (
     Price,
     Request,
     Response,
+    ResponseFormat,
     Text,
 )
 
@@ -78,6 +79,11 @@ class Backend:
         Prompts for such a model are texts to continue, not messages.
         """
         return False
+
+    def request_seconds(self, response_format: ResponseFormat) -> float:
+        """About how many seconds one request, or one batch of ``batch_size``, takes, for estimates."""
+        del response_format
+        return 1.0
 
     @property
     def announcement(self) -> str:

@@ -24,7 +24,8 @@ class Estimate:
     ``duplicates``, ``stored`` and ``skipped`` are of the ``samples`` asks that each row makes, ``calls`` the
     requests that are left, which with ``rows_per_request`` several rows share.
 
-    ``seconds`` at the concurrency in force, from a second a call. ``prompt`` is the first one, rendered.
+    ``seconds`` at the concurrency in force, from what the backend says a request takes (``request_seconds``).
+    ``prompt`` is the first one, rendered.
     """
 
     rows: int
@@ -114,7 +115,9 @@ def estimate(plan: Plan, store: ResponseStore) -> Estimate:
     """Render every request of the plan, look it up in the store, and price the rest."""
     tally = _Tally()
     if not _reads(plan):
-        tally.asked = tally.calls = sum(1 for _ in _requests(plan, tally))
+        for request in _requests(plan, tally):
+            tally.first = tally.first or request
+            tally.asked = tally.calls = tally.calls + 1
         return _priced(plan, tally, ())
     prompt: Rendered = ()
     for request in requests_sent(_unanswered(plan, store, tally), plan.target.rows_per_request):
@@ -180,7 +183,8 @@ def _priced(plan: Plan, tally: _Tally, prompt: Rendered) -> Estimate:
     concurrency = plan.options.limits.concurrency if plan.options.limits else None
     at_once = concurrency or backend.limits.concurrency or min(16, backend.capabilities.max_concurrency)
     rpm = (plan.options.limits.rpm if plan.options.limits else None) or backend.limits.rpm
-    seconds = tally.calls / at_once if backend.capabilities.batch_size == 1 else tally.calls / 20_000
+    each = backend.request_seconds(tally.first.response_format) if tally.first else 0.0
+    seconds = tally.calls / backend.capabilities.batch_size * each / at_once
     return Estimate(
         rows=len(plan.rows),
         duplicates=tally.duplicates,

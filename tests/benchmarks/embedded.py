@@ -1,6 +1,6 @@
 """The embedded default on the labelled sets: accuracy, macro-F1, calibration, speed, memory.
 
-Run: ``python tests/benchmarks/embedded.py [wordllama|tfidf]``. Prints two markdown tables. The sets
+Run: ``python tests/benchmarks/embedded.py [wordllama+use|wordllama|use|tfidf]``. Prints two markdown tables. The sets
 (``../shared/data``) are not shipped; their README gives the baselines that stand in the last column.
 """
 
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.metrics import f1_score
 
-from llm_magics.backends.embedded.client import EmbeddedBackend
+from llm_magics.backends.embedded.client import MODELS, EmbeddedBackend
 from llm_magics.core.types import BackendSpec, Choice, Message, OneOf, Request
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -33,7 +33,7 @@ BASELINES = {
 FIRST = """
 import time; start = time.perf_counter()
 import numpy, pandas
-from llm_magics.backends.embedded.client import EmbeddedBackend
+from llm_magics.backends.embedded.client import MODELS, EmbeddedBackend
 from llm_magics.core.types import *
 import asyncio, psutil
 model = {model!r}
@@ -146,7 +146,7 @@ def scores(backend: EmbeddedBackend, data: Set) -> Iterator[tuple[str, Score]]:
             yield f"{variant} + {n} examples", Score(*np.mean(runs, axis=0))
 
 
-def main(model: str = "wordllama") -> None:
+def main(model: str = MODELS[0]) -> None:
     backend = EmbeddedBackend(BackendSpec("embedded", model))
     print("| set | told | accuracy | macro-F1 | ECE | rows/s | rows/CPU s | baseline |")
     print("|---|---|---|---|---|---|---|---|")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import llm_magics
-from llm_magics import generate, label
+from llm_magics import embed, generate, label
 from llm_magics.backends.base import Backend
 from llm_magics.core.errors import BadRequest
 from llm_magics.core.types import BackendSpec, Request, Response, Result
@@ -92,6 +92,10 @@ def test_an_estimate_of_what_reads_no_prompts_tells_rows_and_time() -> None:
     assert str(said) == f"3 rows (1 empty), free, about 1 s, {embedded_default()}"
     assert repr(said) == str(said)
     assert said.calls == 2
+    many = [f"charged {number} times" for number in range(4_000)]
+    words = label(many, ["billing", "outage"], model="embedded::wordllama", dry_run=True)
+    assert label(many, ["billing", "outage"], dry_run=True).seconds > 5 * words.seconds
+    assert embed(many, dry_run=True).seconds < 1
 
 
 @pytest.mark.checklist("G6", "K1")

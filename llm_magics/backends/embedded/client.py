@@ -38,6 +38,9 @@ _MEANS = {
     "use": "sentence vectors",
     "tfidf": "shared words (TF-IDF)",
 }
+_ROWS_A_SECOND = {"wordllama+use": 1_500, "wordllama": 20_000, "use": 700, "tfidf": 5_000}
+"""Labels a second of short texts on two cores (``docs/benchmarks/embedded.md``)."""
+
 _BATCH = 1024
 _KEPT_LABELLERS = 8
 
@@ -81,6 +84,12 @@ class EmbeddedBackend(BatchBackend):
     def announcement(self) -> str:
         """That the result is approximate, and what it was made of."""
         return f"embedded::{self.model}: approximate: {_MEANS[self.model]}, no language model"
+
+    def request_seconds(self, response_format: ResponseFormat) -> float:
+        """The seconds of one batch, from the speed that was measured; embeddings are word vectors' alone."""
+        words_alone = isinstance(response_format, Vector) and self.model == "wordllama+use"
+        rate = _ROWS_A_SECOND["wordllama" if words_alone else self.model]
+        return self.capabilities.max_concurrency * _BATCH / rate
 
     async def complete_many(self, requests: Sequence[Request]) -> list[Response | LLMError]:
         """Labels or vectors of many rows, a batch at a time in a thread, so that a cancel takes effect."""
