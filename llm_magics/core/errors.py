@@ -30,7 +30,8 @@ from __future__ import annotations
 import difflib
 import re
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 # A digit and the start of a word are required: a column called task_description_text is no key.
@@ -72,12 +73,29 @@ def closest_matches(word: str, known: Iterable[str], n: int = 3) -> list[str]:
     return [folded[hit] for hit in hits]
 
 
+_shown_by: list[Callable[[LLMError | Interrupted], object]] = []
+"""How the front end shows an error beside its text: nothing, or one function."""
+
+
+def show_errors_with(show: Callable[[LLMError | Interrupted], object] | None) -> None:
+    """Call ``show`` with every error of ours that ends a cell, just before its text; None ends that."""
+    _shown_by[:] = [] if show is None else [show]
+
+
+def _show(error: LLMError | Interrupted) -> None:
+    with suppress(Exception):  # the text follows, whatever becomes of this
+        for show in _shown_by:
+            show(error)
+
+
 class LLMError(Exception):
     """The base class of every expected error.
 
-    ``hint`` says what to type next. A ``retryable`` error may disappear when the request is sent again.
+    ``title`` says in a few words what kind of error it is, ``hint`` what to type next. A ``retryable``
+    error may disappear when the request is sent again.
     """
 
+    title = "This did not work"
     retryable = False
     fatal = False
     """True where every other row of the run would fail in the same way, so that the run stops."""
@@ -96,6 +114,7 @@ class LLMError(Exception):
         """Return the lines that IPython shows in place of a traceback."""
         if LLMError.debug:
             return [redact(line) for line in traceback.format_exception(self)]
+        _show(self)
         lines = f"{type(self).__name__}: {self.message}".splitlines()
         return lines + [f"  {line}" for line in self.hint.splitlines()]
 
@@ -103,11 +122,14 @@ class LLMError(Exception):
 class UsageError(LLMError):
     """The user's input is not possible; nothing was sent."""
 
+    title = "This can't be done"
     fatal = True
 
 
 class NotFound(UsageError):
     """A name that doesn't exist."""
+
+    title = "No such name"
 
     @classmethod
     def among(cls, what: str, name: str, known: Iterable[str], *, hint: str = "") -> NotFound:
@@ -127,9 +149,13 @@ class NotFound(UsageError):
 class MissingKey(UsageError):
     """A backend without its key."""
 
+    title = "A key is missing"
+
 
 class MissingPackage(UsageError):
     """An optional package that is not installed."""
+
+    title = "A package is missing"
 
     @classmethod
     def of(cls, package: str, extra: str, what: str) -> MissingPackage:
@@ -140,6 +166,8 @@ class MissingPackage(UsageError):
 class Unsupported(UsageError):
     """The backend can't do this task."""
 
+    title = "The backend does not do this"
+
 
 class BackendError(LLMError):
     """The host or the model failed.
@@ -147,6 +175,8 @@ class BackendError(LLMError):
     ``status`` is the HTTP status, ``request_id`` the provider's id of the request, ``retry_after`` the
     seconds that the host asked to wait.
     """
+
+    title = "The backend failed"
 
     def __init__(
         self,
@@ -166,66 +196,81 @@ class BackendError(LLMError):
 class AuthError(BackendError):
     """The key was refused."""
 
+    title = "The key was refused"
     fatal = True
 
 
 class ModelNotFound(BackendError):
     """The host has no such model."""
 
+    title = "The host has no such model"
     fatal = True
 
 
 class BadRequest(BackendError):
     """The host refuses this row's request; sending it again won't help."""
 
+    title = "The host refuses this request"
+
 
 class ContextOverflow(BadRequest):
     """The prompt is longer than the model's context."""
+
+    title = "The text is too long for the model"
 
 
 class ContentFiltered(BadRequest):
     """The provider's content filter refused the request or the answer."""
 
+    title = "The content filter refused"
+
 
 class QuotaExhausted(BackendError):
     """The account has no money or quota left; waiting won't help."""
 
+    title = "No money or quota left"
     fatal = True
 
 
 class RateLimited(BackendError):
     """Too many requests; ``retry_after`` is the wait in seconds where the host gave one."""
 
+    title = "Too many requests"
     retryable = True
 
 
 class Overloaded(BackendError):
     """The host failed or has no capacity."""
 
+    title = "The host has no capacity"
     retryable = True
 
 
 class Timeout(BackendError):
     """No answer in time."""
 
+    title = "No answer in time"
     retryable = True
 
 
 class ConnectionLost(BackendError):
     """The connection broke or could not be established."""
 
+    title = "The host can't be reached"
     retryable = True
 
 
 class MalformedAnswer(BackendError):
     """The host's response body does not have the format of its API."""
 
+    title = "The host's answer can't be read"
     retryable = True
 
 
 class ModelLoadError(LLMError):
     """A local model that can't be loaded."""
 
+    title = "The model can't be loaded"
     fatal = True
 
 
@@ -236,6 +281,8 @@ class AnswerError(LLMError):
     the values by column of an answer of which only a part can't be used; they are kept where asking again
     doesn't help.
     """
+
+    title = "The answer can't be used"
 
     def __init__(
         self,
@@ -255,15 +302,20 @@ class AnswerError(LLMError):
 class BudgetExceeded(LLMError):
     """The run would cost more than ``--max-cost``."""
 
+    title = "The budget is spent"
     fatal = True
 
 
 class StoreError(LLMError):
     """The response store can't be used."""
 
+    title = "The response store can't be used"
+
 
 class Interrupted(KeyboardInterrupt):
     """The cell was stopped; finished rows are kept."""
+
+    title = "Stopped"
 
     def __init__(self, message: str = "Interrupted.") -> None:
         super().__init__(message)
@@ -271,4 +323,5 @@ class Interrupted(KeyboardInterrupt):
 
     def _render_traceback_(self) -> list[str]:
         """Return one line, no traceback."""
+        _show(self)
         return [self.message]

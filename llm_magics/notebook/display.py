@@ -17,6 +17,8 @@ from llm_magics.runs.run import Run
 from llm_magics.tasks.extract.task import Entities
 from llm_magics.text.markdown_html import NO_MATH, markdown_bundle
 from llm_magics.text.spans import SpansView
+from llm_magics.widgets.output.states import Level
+from llm_magics.widgets.output.style import output_block
 
 
 class Footer:
@@ -46,7 +48,7 @@ class Code:
     __str__ = __repr__
 
     def _repr_html_(self) -> str:
-        return f"<pre>{escape(self.source)}</pre>"
+        return output_block(f"<pre>{escape(self.source)}</pre>", name="Python code", kind="llmx-table")
 
 
 def frame(result: Any, run: Run | None, wanted: str | None, *, quiet: bool) -> Any:
@@ -257,13 +259,23 @@ def answer(text: str, run: Run | None, wanted: str | None, *, quiet: bool) -> An
     return shown
 
 
+_JOB_STATES: Mapping[str, Mapping[str, Level]] = {
+    "status": {"running": "plain", "done": "good", "failed": "bad", "cancelled": "warn"}
+}
+
+
 class Jobs(Table):
     """The background jobs, a line each."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         rows = [{"job": job.id, "status": job.status, "progress": _progress(job)} for job in jobs]
         super().__init__(
-            rows, columns=["job", "status", "progress"], heads=False, empty="No background jobs."
+            rows,
+            caption="Background jobs" if rows else "",
+            columns=["job", "status", "progress"],
+            heads=False,
+            empty="No background jobs.",
+            states=_JOB_STATES,
         )
 
 
@@ -275,4 +287,4 @@ def _progress(job: Job) -> str:
 def usage(ledger: Mapping[str, Mapping[str, Any]]) -> Table:
     """Tokens and cost of the session, by backend."""
     rows = [{"backend": name, **row} for name, row in ledger.items()]
-    return Table(rows, empty="Nothing has run yet.")
+    return Table(rows, caption="Used in this session" if rows else "", empty="Nothing has run yet.")

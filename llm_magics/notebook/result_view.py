@@ -15,11 +15,11 @@ from llm_magics.runs.run import Run
 from llm_magics.tasks.label.overview import LabelOverview
 from llm_magics.tasks.label.task import Label
 from llm_magics.widgets.html import cut, escape
+from llm_magics.widgets.output.style import output_block
 from llm_magics.widgets.results.faults import Fault, faults_html
 from llm_magics.widgets.results.fields import Field, field_of, fields_html
 from llm_magics.widgets.results.rows import SHORT, Column, column, confidence_column, rows_html
 from llm_magics.widgets.results.shares import Share, shares_html
-from llm_magics.widgets.results.style import result_block
 
 ROWS = 10
 """Rows of a result that a cell shows."""
@@ -53,7 +53,8 @@ class ResultView:
 
     def _repr_html_(self) -> str:
         parts = [self._head(), self._summary(), self._faults(), self._rows()]
-        return result_block(*parts, name=f"result of {escape(self.run.plan.task.name)}")
+        name = f"result of {escape(self.run.plan.task.name)}"
+        return output_block(*parts, name=name, kind="llmx-result")
 
     # -- which columns there are
 

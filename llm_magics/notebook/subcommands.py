@@ -236,7 +236,8 @@ def _help(cell: Cell) -> None:
 
 
 def _version(cell: Cell) -> Any:
-    return Table([{"package": k, "version": v} for k, v in versions().items()], heads=False)
+    rows = [{"package": k, "version": v} for k, v in versions().items()]
+    return Table(rows, caption="Versions", heads=False)
 
 
 HANDLERS: dict[str, Callable[[Cell], Any]] = {

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from typing import Any
 
-from llm_magics.text.markdown_html import NO_MATH
+from llm_magics.widgets.html import escape
+from llm_magics.widgets.output.sentences import sentence_html
+from llm_magics.widgets.output.states import Level, state_html
+from llm_magics.widgets.output.style import output_block
+from llm_magics.widgets.results.rows import DASH, Column, rows_html
 
 
 class Table:
     """Rows of named values, with a title above and notes below.
 
-    ``rows`` is the data (plain values), ``columns`` are the displayed ones in order; ``shown`` turns a
-    value into text. ``str()`` is the text for a terminal.
+    ``rows`` is the data (plain values), ``columns`` are the displayed ones in order. ``states`` gives, by
+    column, how good its values are, for a sign before each. ``caption`` is a title in a notebook alone.
+    ``str()`` is the text for a terminal.
     """
 
     def __init__(
@@ -22,17 +27,21 @@ class Table:
         rows: Sequence[Mapping[str, Any]] = (),
         *,
         title: str = "",
+        caption: str = "",
         columns: Sequence[str] | None = None,
         notes: Sequence[str] = (),
         empty: str = "",
         heads: bool = True,
+        states: Mapping[str, Mapping[str, Level]] | None = None,
     ) -> None:
         self.rows = [dict(row) for row in rows]
         self.title = title
+        self.caption = caption or title
         self.columns = list(columns) if columns is not None else _columns(self.rows)
         self.notes = list(notes)
         self.empty = empty
         self.heads = heads
+        self.states = dict(states or {})
 
     def json(self) -> str:
         """The rows as JSON."""
@@ -60,37 +69,44 @@ class Table:
 
     def html(self) -> str:
         """The table as HTML; every text in it is escaped."""
-        title = f"<b>{escape(self.title)}</b>" if self.title else ""
-        notes = "".join(f'<div style="white-space:pre-wrap">{escape(note)}</div>' for note in self.notes)
-        return f'<div class="{NO_MATH}">{title}{self._table()}{notes}</div>'
-
-    def _cells(self) -> list[list[str]]:
-        return [[cell_text(row.get(column)) for column in self.columns] for row in self.rows]
+        title = f'<p class="llmx-head"><b>{escape(self.caption)}</b></p>' if self.caption else ""
+        notes = (f'<p class="llmx-notes">{"".join(map(_part, _spaced(note)))}</p>' for note in self.notes)
+        name = escape(self.caption or "table")
+        return output_block(title, self._table(name), *notes, name=name, kind="llmx-table")
 
     def _text(self) -> str:
         if not self.rows:
             return self.empty
-        lines = [self.columns, *self._cells()] if self.heads else self._cells()
+        cells = [[cell_text(row.get(column)) for column in self.columns] for row in self.rows]
+        lines = [self.columns, *cells] if self.heads else cells
         widths = [max(len(line[i]) for line in lines) for i in range(len(self.columns))]
         padded = (
             "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) for line in lines
         )
         return "\n".join(line.rstrip() for line in padded)
 
-    def _table(self) -> str:
+    def _table(self, name: str) -> str:
         if not self.rows:
-            return f"<div>{escape(self.empty)}</div>" if self.empty else ""
-        sides = ["right" if self._numbers(column) else "left" for column in self.columns]
+            return f"<p>{sentence_html(self.empty)}</p>" if self.empty else ""
+        filled = [name for name in self.columns if any(cell_text(row.get(name)) for row in self.rows)]
+        columns = [self._column(name, place) for place, name in enumerate(filled or self.columns[:1])]
+        return rows_html(columns, name, heads=self.heads)
 
-        def line(tag: str, texts: Sequence[str]) -> str:
-            cells = (
-                f'<{tag} style="text-align:{side}">{escape(text)}</{tag}>'
-                for text, side in zip(texts, sides, strict=True)
-            )
-            return f"<tr>{''.join(cells)}</tr>"
-
-        head = f"<thead>{line('th', self.columns)}</thead>" if self.heads else ""
-        return f"<table>{head}<tbody>{''.join(line('td', texts) for texts in self._cells())}</tbody></table>"
+    def _column(self, name: str, place: int) -> Column:
+        """A column of the HTML table; the first one's repeated words are left to the screen reader."""
+        values = [row.get(name) for row in self.rows]
+        if name in self.states:
+            levels = self.states[name]
+            cells = [state_html(cell_text(value), levels.get(cell_text(value), "plain")) for value in values]
+            return Column(name, "short", cells)
+        if self._numbers(name):
+            return Column(name, "number", [_number(value) for value in values])
+        cells = [sentence_html(_yes_or_no(value)) for value in values]
+        if place:
+            return Column(name, "short", cells)
+        above = ["", *cells[:-1]]
+        seen = [_unseen(one) if one == last else one for one, last in zip(cells, above, strict=True)]
+        return Column(name, "name", seen)
 
     def _numbers(self, column: str) -> bool:
         """Whether a column holds only numbers."""
@@ -99,20 +115,43 @@ class Table:
 
 
 class Reading(Table):
-    """A sentence or two; ``rows`` may hold the facts behind it."""
+    """A sentence or two; ``rows`` may hold the facts behind it. ``fixed`` keeps columns of letters."""
 
-    def __init__(self, text: str, rows: Sequence[Mapping[str, Any]] = ()) -> None:
+    def __init__(self, text: str, rows: Sequence[Mapping[str, Any]] = (), *, fixed: bool = False) -> None:
         super().__init__(rows, columns=(), notes=[text])
+        self.fixed = fixed
 
     def _text(self) -> str:
         return ""
 
-    def _table(self) -> str:
-        return ""
-
     def html(self) -> str:
         """The text with its lines."""
-        return f'<pre style="margin:0;padding:0;white-space:pre-wrap">{escape(str(self))}</pre>'
+        if self.fixed:
+            return output_block(f"<pre>{escape(str(self))}</pre>", name="help", kind="llmx-table")
+        said = f'<p class="llmx-keep">{sentence_html(str(self))}</p>'
+        return output_block(said, name="what was done", kind="llmx-table", role="status")
+
+
+def _unseen(cell: str) -> str:
+    """A cell for screen readers alone."""
+    return f'<span class="llmx-unseen">{cell}</span>' if cell else ""
+
+
+def _spaced(note: str) -> list[str]:
+    """The sentences of a note, which three spaces part."""
+    return [part for part in re.split(r" {3,}", note) if part]
+
+
+def _part(sentence: str) -> str:
+    return f"<span>{sentence_html(sentence)}</span>"
+
+
+def _number(value: Any) -> str:
+    return escape(f"{value:,}" if isinstance(value, int) else cell_text(value)) or DASH
+
+
+def _yes_or_no(value: Any) -> str:
+    return ("yes" if value else "no") if isinstance(value, bool) else cell_text(value)
 
 
 def cell_text(value: Any) -> str:

@@ -51,13 +51,6 @@ class Estimate:
         if not self.reads:
             empty = f" ({self.skipped:,} {self.skipped_as})" if self.skipped else ""
             return f"{_number(self.rows, 'row')}{empty}, free, about {_time(self.seconds)}, {self.backend}"
-        money = (
-            "price unknown"
-            if self.dollars is None
-            else _money(*self.dollars)
-            if any(self.dollars)
-            else "free"
-        )
         apart = f"{_number(self.duplicates, 'duplicate')}, {self.stored:,} stored" + (
             f", {self.skipped:,} {self.skipped_as}" if self.skipped else ""
         )
@@ -68,9 +61,16 @@ class Estimate:
         low, high = self.output_tokens
         return (
             f"{_number(self.rows, 'row')}{each} ({apart}) -> {_number(self.calls, 'call')}, "
-            f"~{_short(self.input_tokens)} in / ~{_short(low)}-{_short(high)} out tokens, {money}, "
+            f"~{_short(self.input_tokens)} in / ~{_short(low)}-{_short(high)} out tokens, {self.money}, "
             f"about {_time(self.seconds)} at {self.concurrency} in parallel, {self.backend}"
         )
+
+    @property
+    def money(self) -> str:
+        """The dollars as text."""
+        if self.dollars is None:
+            return "price unknown"
+        return _money(*self.dollars) if any(self.dollars) else "free"
 
     @property
     def first_prompt(self) -> str:
@@ -83,6 +83,36 @@ class Estimate:
         form = f" ({self.form})" if self.form else ""
         shown = f"\n\nFirst prompt{form}:\n{_readable(self.first_prompt)}" if self.prompt else ""
         return f"{self}{shown}"
+
+    def _repr_html_(self) -> str:
+        from llm_magics.runs.estimate_view import estimate_html
+
+        prompt = (
+            [("", self.prompt)]
+            if isinstance(self.prompt, str)
+            else [(message.role, message.content) for message in self.prompt]
+        )
+        return estimate_html(
+            self._facts(), [(role, _readable(text)) for role, text in prompt if text], self.form
+        )
+
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        """What is told, a line each."""
+        each = f" x {self.samples}" if self.samples > 1 else ""
+        apart = {"duplicates": self.duplicates, "stored": self.stored, self.skipped_as: self.skipped}
+        said = ", ".join(f"{n:,} {what}" for what, n in apart.items() if n)
+        yield "rows", f"{self.rows:,}{each}" + (f" ({said})" if said else "")
+        yield "model", self.backend
+        if not self.reads:
+            yield "cost", "free"
+            yield "time", f"about {_time(self.seconds)}"
+            return
+        yield "calls", f"{self.calls:,}" if self.calls else "none: nothing is left to ask"
+        if self.calls:
+            low, high = map(_short, self.output_tokens)
+            yield "tokens", f"about {_short(self.input_tokens)} in, {low} to {high} out"
+            yield "cost", self.money
+            yield "time", f"about {_time(self.seconds)} at {self.concurrency} in parallel"
 
 
 READABLE = 4_000
@@ -224,6 +254,8 @@ def _short(number: int) -> str:
 
 def _money(low: float, high: float) -> str:
     digits = 2 if high >= 0.1 else 4
+    if high < 0.00005:
+        return "<$0.0001"
     if f"{low:.{digits}f}" == f"{high:.{digits}f}":
         return f"${high:.{digits}f}"
     return f"${low:.{digits}f}-{high:.{digits}f}"

@@ -23,6 +23,7 @@ from llm_magics.notebook.tables import Table
 from llm_magics.settings.keys import KEY_REQUIRED
 from llm_magics.settings.quantities import format_size
 from llm_magics.settings.table import SETTINGS
+from llm_magics.widgets.output.states import Level
 
 QUESTION = "Answer with the one word: ready"
 
@@ -109,6 +110,9 @@ PACKAGES = (
     "openai",
 )
 _COLUMNS = ["what", "name", "state", "detail"]
+_STATES: Mapping[str, Mapping[str, Level]] = {
+    "state": {"ok": "good", "missing": "warn", "broken": "bad", "unused": "plain"}
+}
 
 
 def examine(session: Parts, name: str | None = None, *, online: bool = False) -> Table:
@@ -121,7 +125,8 @@ def examine(session: Parts, name: str | None = None, *, online: bool = False) ->
         return _table(list(_backend(session, name, online=online)))
     rows = [*_versions(), *_widgets(), *_files(session)]
     if rows[-1]["state"] == "broken":
-        return Table(rows, columns=_COLUMNS, notes=["the settings can't be read; repair them first"])
+        notes = ["the settings can't be read; repair them first"]
+        return Table(rows, caption="Doctor", columns=_COLUMNS, notes=notes, states=_STATES)
     rows += [*_namespaces(session), *_models(), _store(session)]
     if online:
         roles = ("default", "embed", "label", "generate")
@@ -133,7 +138,8 @@ def _table(rows: list[dict[str, str]], notes: Sequence[str] = ()) -> Table:
     """The findings with their verdict."""
     bad = sum(row["state"] == "broken" for row in rows)
     verdict = f"{bad} broken" if bad else "nothing is broken"
-    return Table(rows, columns=_COLUMNS, notes=[*notes, f"{verdict}; missing matters only for what you use"])
+    said = f"{verdict}; missing matters only for what you use"
+    return Table(rows, caption=f"Doctor: {verdict}", columns=_COLUMNS, notes=[*notes, said], states=_STATES)
 
 
 def _backend(session: Parts, name: str, *, online: bool) -> Iterator[dict[str, str]]:

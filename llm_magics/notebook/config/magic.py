@@ -40,7 +40,7 @@ def config_command(session: Session, line: str, cell: str | None = None, shell: 
         try:
             return chosen.act(ConfigContext(session, shell), chosen.parser.parse_line(words[1:]))
         except HelpAsked as asked:
-            return Reading(asked.text)
+            return Reading(asked.text, fixed=True)
 
 
 def _chosen(word: str) -> ConfigCommand:
@@ -65,7 +65,8 @@ def _cell(session: Session, line: str, cell: str) -> Reading:
 def _help() -> Table:
     rows = [{"command": each.name, "does": each.help} for each in COMMANDS.values()]
     note = f"flags: {MAGIC} COMMAND -h; several at once as TOML: %%llm_config"
-    return Table(rows, columns=["command", "does"], heads=False, notes=[note])
+    columns = ["command", "does"]
+    return Table(rows, caption=f"{MAGIC} COMMAND", columns=columns, heads=False, notes=[note])
 
 
 def _show_help(_: ConfigContext, __: Namespace) -> Table:

@@ -42,7 +42,8 @@ def overview(session: Row) -> Table:
     notes.append(
         f"{named} registered: %llm_config models   every setting: %llm_config get   help: %llm_config -h"
     )
-    return Table(rows, columns=["name", "value", "origin", "detail"], heads=False, notes=notes)
+    columns = ["name", "value", "origin", "detail"]
+    return Table(rows, caption="The set-up in force", columns=columns, heads=False, notes=notes)
 
 
 def settings(session: Row, name: str | None = None) -> Table:
@@ -52,7 +53,7 @@ def settings(session: Row, name: str | None = None) -> Table:
         {"name": s.name, "value": value_of(s), "origin": origin_of(s), "meaning": SETTINGS[s.name].meaning}
         for s in found
     ]
-    return Table(rows)
+    return Table(rows, caption="" if name else "Settings")
 
 
 def models(session: Row, query: str = "") -> Table:
@@ -67,8 +68,10 @@ def models(session: Row, query: str = "") -> Table:
         rows = _matching(rows, query) or _matching(_built_in(), query)
     note = "add one: %llm_config add -h" if not query else ""
     if any("file" in row for row in rows) and all(row["kind"] == "gguf" for row in rows):
-        return Table([_on_disk(session, row) for row in rows], columns=_FILE_COLUMNS)
-    return Table(rows, columns=_MODEL_COLUMNS, empty="nothing matches" if query else "", notes=[note])
+        files = [_on_disk(session, row) for row in rows]
+        return Table(files, caption="GGUF models", columns=_FILE_COLUMNS)
+    empty = "nothing matches" if query else ""
+    return Table(rows, caption="Models", columns=_MODEL_COLUMNS, empty=empty, notes=[note] if note else [])
 
 
 def _matching(rows: Iterable[dict[str, Any]], query: str) -> list[dict[str, Any]]:
@@ -98,6 +101,7 @@ def show(session: Row, name: str) -> Table:
     rows.append({"name": "roles", "value": ", ".join(roles), "origin": ""})
     return Table(
         [row for row in rows if row["value"] not in (None, "")],
+        caption=f"Backend {name}",
         columns=["name", "value", "origin"],
         heads=False,
     )

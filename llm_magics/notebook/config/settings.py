@@ -68,7 +68,7 @@ def _path(place: ConfigContext, _: Namespace) -> Table:
         "profiles": home_folder() / "profiles",
     }
     rows = [{"what": what, "path": str(path) if path else "none"} for what, path in paths.items()]
-    return Table(rows, heads=False)
+    return Table(rows, caption="Files and folders", heads=False)
 
 
 COMMANDS = (
@@ -98,7 +98,8 @@ def _key(place: ConfigContext, values: Namespace) -> Table:
     keys = place.session.keys
     if values.verb == "list":
         rows = [_key_row(step.reference, step.masked) for step in keys.list()]
-        return Table(rows, empty=f"no keys; type one with {MAGIC} key set NAME")
+        empty = f"no keys; type one with {MAGIC} key set NAME"
+        return Table(rows, caption="Keys, masked" if rows else "", empty=empty)
     if not values.name:
         raise UsageError(f"which key? {MAGIC} key {values.verb} NAME")
     if values.verb == "forget":

@@ -51,7 +51,8 @@ def _cached(models: Any) -> Table:
         for info in models.entries()
     ]
     limit = f"limit {format_size(models.budget)}" if not callable(models.budget) else ""
-    return Table(rows, empty="no model is loaded", notes=[limit])
+    notes = [limit] if limit else []
+    return Table(rows, caption="Models in memory" if rows else "", empty="no model is loaded", notes=notes)
 
 
 def _responses_line(p: LineParser) -> None:
@@ -72,7 +73,7 @@ def _responses(place: ConfigContext, values: Namespace) -> Table:
     stats = store.stats()
     rows = [{"model": model, "answers": count} for model, count in stats.models.items()]
     total = f"{stats.rows:,} answers, {format_size(stats.size)} in {stats.path}"
-    return Table(rows, notes=[total])
+    return Table(rows, caption="Stored answers", notes=[total])
 
 
 def _profile_line(p: LineParser) -> None:
@@ -83,7 +84,10 @@ def _profile_line(p: LineParser) -> None:
 def _profile(place: ConfigContext, values: Namespace) -> Table:
     if values.verb == "list":
         return Table(
-            [{"profile": name} for name in profiles.names()], empty="no profile is saved", heads=False
+            [{"profile": name} for name in profiles.names()],
+            caption="Saved profiles",
+            empty="no profile is saved",
+            heads=False,
         )
     if not values.name:
         raise UsageError(f"which profile? {MAGIC} profile {values.verb} NAME")

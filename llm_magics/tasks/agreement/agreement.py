@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from llm_magics.core.errors import UsageError
@@ -21,6 +22,9 @@ from llm_magics.tasks.agreement.ratings import (
     order_of,
     read_columns,
 )
+from llm_magics.widgets.html import cut, escape
+from llm_magics.widgets.output.style import output_block
+from llm_magics.widgets.results.rows import Column, column, rows_html
 
 ATTRIBUTE = "llm_magics_agreement"
 """The key of the frame's ``attrs`` under which it is written what was compared."""
@@ -58,7 +62,7 @@ def agreed(options: AgreementOptions) -> Any:
     else:
         order = order_of(frame, columns, options.ordinal) if ordinal else None
         lines = _lines_of_one(one_label(cells, order), among, options, ordinal=ordinal)
-    result = pd.DataFrame(list(lines))
+    result = agreed_class()(pd.DataFrame(list(lines)))
     model = _model(frame, columns, options.model)
     about = {
         "columns": columns,
@@ -71,6 +75,40 @@ def agreed(options: AgreementOptions) -> Any:
     if model is not None:
         current().note(frame, model, "agreement", {**about, "values": _of_all(result)})
     return result
+
+
+@cache
+def agreed_class() -> type[Any]:
+    """The class of the result, a frame with a table of its own; made on first use, as pandas is late."""
+    import pandas as pd
+
+    class Agreed(pd.DataFrame):
+        """Coefficients of agreement, one a row."""
+
+        @property
+        def _constructor(self) -> type[Any]:
+            return pd.DataFrame
+
+        def _repr_html_(self) -> str:
+            return _page(self)
+
+    return Agreed
+
+
+def _page(frame: Any) -> str:
+    """The coefficients as a table of words and numbers."""
+    made = frame.attrs.get(ATTRIBUTE, {})
+    said = f"Agreement of {', '.join(made.get('columns', ()))}"
+    columns = [
+        Column(name, "number", ["–" if value != value else f"{value:.3f}" for value in frame[name]])
+        if name in ("value", "low", "high")
+        else column(name, frame[name].tolist())
+        for name in frame.columns
+    ]
+    level, resamples = made.get("confidence", 0.95), made.get("resamples", 0)
+    head = f'<p class="llmx-head"><b>{escape(cut(said, 120))}</b></p>'
+    foot = f'<p class="llmx-small llmx-dim">{level:.0%} bootstrap intervals, {resamples:,} resamples</p>'
+    return output_block(head, rows_html(columns, escape(said)), foot, name="agreement", kind="llmx-table")
 
 
 def _of_all(result: Any) -> list[dict[str, Any]]:

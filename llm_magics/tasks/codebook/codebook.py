@@ -27,7 +27,9 @@ from llm_magics.tasks.label import definitions
 from llm_magics.tasks.label.columns import LabelColumns, LabelValue
 from llm_magics.tasks.label.evaluation.agreement import agreement
 from llm_magics.tasks.label.task import Label
-from llm_magics.widgets.html import block, escape, table
+from llm_magics.widgets.html import escape
+from llm_magics.widgets.output.style import output_block
+from llm_magics.widgets.results.rows import Column, rows_html
 
 
 def codebook(name: str | None = None) -> Codebook:
@@ -252,10 +254,11 @@ class Codebook:
 
     def _repr_html_(self) -> str:
         lines = list(self._lines())
-        heads = list(lines[0])
-        rows = [[line[head] for head in heads] for line in lines]
-        listed = table(heads, rows, caption=f"Codebook {self.name}", numbers=len(heads))
-        return block(listed, f"<pre>{escape(self.current.body)}</pre>")
+        columns = [Column(head, "short", [escape(line[head]) for line in lines]) for head in lines[0]]
+        name = f"Codebook {escape(self.name)}"
+        head = f'<p class="llmx-head"><b>{name}</b></p>'
+        body = f"<pre>{escape(self.current.body)}</pre>"
+        return output_block(head, rows_html(columns, name), body, name=name, kind="llmx-table")
 
 
 class Difference(str):

@@ -11,7 +11,9 @@ from typing import Any
 from llm_magics.core.errors import NotFound, UsageError
 from llm_magics.tasks.measure.intervals import Interval, difference
 from llm_magics.tasks.measure.shares import Line
-from llm_magics.widgets.html import escape
+from llm_magics.widgets.html import cut, escape
+from llm_magics.widgets.output.style import output_block
+from llm_magics.widgets.results.rows import Column, column, rows_html
 
 ATTRIBUTE = "llm_magics_measure"
 """The key of the frame's ``attrs`` under which it is written how it was measured."""
@@ -84,9 +86,36 @@ def measured_class() -> type[Any]:
             return "\n".join(filter(None, (super().__repr__(), caption(self))))
 
         def _repr_html_(self) -> str:
-            return f"{super()._repr_html_()}<p>{escape(caption(self))}</p>"  # type: ignore[misc]
+            return page(self, caption(self))
 
     return Measured
+
+
+MOST = 60
+"""Lines of a result that a notebook shows."""
+
+
+def page(frame: Any, said: str) -> str:
+    """A result as HTML: a line an estimate, then how it was made. Shares are in percent."""
+    made = frame.attrs.get(ATTRIBUTE, {})
+    names = {made.get("label"), *made.get("by", ())}
+    shares = {"share", "low", "high", "uncorrected"} if made.get("value") == "share" else set()
+    shown = frame.head(MOST)
+    columns = [
+        Column(name, "number", ["–" if v != v else f"{v:.1%}" for v in shown[name]])
+        if name in shares
+        else Column(name, "name", [escape(cut(str(v), 80)) for v in shown[name]])
+        if name in names
+        else column(str(name), shown[name].tolist())
+        for name in frame.columns
+    ]
+    head = f'<p class="llmx-head"><b>{escape(str(made.get("value", "measured")).capitalize())}</b></p>'
+    more = len(frame) - len(shown)
+    rest = f'<p class="llmx-dim">{more:,} more lines</p>' if more > 0 else ""
+    foot = f'<p class="llmx-small llmx-dim">{escape(said)}</p>' if said else ""
+    return output_block(
+        head, rows_html(columns, "estimates"), rest, foot, name="measurement", kind="llmx-table"
+    )
 
 
 def about(frame: Any) -> dict[str, Any]:
@@ -126,8 +155,8 @@ def _differences(frame: Any, made: dict[str, Any], reference: Any) -> dict[str, 
     names[label] = [each[0] for each in found]
     names[group] = [each[1] for each in found]
     names["minus"] = [each[2] for each in found]
-    for end, column in (("value", "difference"), ("low", "low"), ("high", "high")):
-        names[column] = [getattr(each[3], end) for each in found]
+    for end, told in (("value", "difference"), ("low", "low"), ("high", "high")):
+        names[told] = [getattr(each[3], end) for each in found]
     names["uncorrected"] = [each[4] for each in found]
     return names
 

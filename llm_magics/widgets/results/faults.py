@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llm_magics.widgets.html import cut, escape
-from llm_magics.widgets.results.style import scrolled
+from llm_magics.widgets.output.style import scrolled
 
 MOST_FAULTS = 20
 """The most failed rows that are listed; ``llm.last.failures`` has them all."""

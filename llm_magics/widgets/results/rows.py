@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from llm_magics.data.templates import cell_text, is_null
 from llm_magics.widgets.html import cut, escape
-from llm_magics.widgets.results.style import scrolled
+from llm_magics.widgets.output.style import scrolled
 
-Kind = Literal["text", "short", "number", "key"]
+Kind = Literal["text", "short", "number", "key", "name"]
 
 TEXT, SHORT = 400, 120
 """Characters of a text, and of a short cell, that are shown; the frame has the rest."""
@@ -83,27 +83,28 @@ def marks_html(names: Iterable[Any], mark: Callable[[Any], str]) -> str:
     return " ".join(marked) or DASH
 
 
-def rows_html(columns: Sequence[Column], name: str) -> str:
-    """The columns as a table that scrolls where it has to; a column of the kind ``key`` heads its row."""
-    heads = "".join(
+def rows_html(columns: Sequence[Column], name: str, *, heads: bool = True) -> str:
+    """The columns as a table that scrolls where it has to; ``key`` and ``name`` head their rows."""
+    names = "".join(
         f'<th scope="col" class="{_kind(one)}">{escape(cut(one.name, 60)) or "&nbsp;"}</th>'
         if one.name
         else '<td class="llmx-key"></td>'
         for one in columns
     )
+    head = f"<thead><tr>{names}</tr></thead>" if heads else ""
     lines = "".join(
         f"<tr>{''.join(map(_cell, columns, cells))}</tr>"
         for cells in zip(*(one.cells for one in columns), strict=True)
     )
-    table = f'<table class="llmx-rows"><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table>'
+    table = f'<table class="llmx-rows">{head}<tbody>{lines}</tbody></table>'
     return scrolled(table, escape(name))
 
 
 def _kind(one: Column) -> str:
-    return {"text": "llmx-text", "short": "llmx-short", "number": "llmx-n", "key": "llmx-key"}[one.kind]
+    return {"number": "llmx-n"}.get(one.kind, f"llmx-{one.kind}")
 
 
 def _cell(one: Column, cell: str) -> str:
-    if one.kind == "key":
-        return f'<th scope="row" class="llmx-key">{cell}</th>'
+    if one.kind in ("key", "name"):
+        return f'<th scope="row" class="{_kind(one)}">{cell}</th>'
     return f'<td class="{_kind(one)}">{cell}</td>'

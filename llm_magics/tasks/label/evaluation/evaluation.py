@@ -139,7 +139,16 @@ class Evaluation:
     def _repr_html_(self) -> str:
         from llm_magics.tasks.label.evaluation.report import page
 
-        return page(str(self), self.by_label, self.confusion, self.reliability)
+        facts = [
+            ("accuracy", f"{self.accuracy:.3f}"),
+            ("(95%)", _span(self.interval)),
+            (f"macro-F1 ({_span(self.f1_interval)})", f"{self.macro_f1:.3f}"),
+            ("rows", f"{self.rows:,}"),
+            ("answered", f"{self.answered:.1%}"),
+        ]
+        if self.calibration_error is not None:
+            facts.append(("calibration error", f"{self.calibration_error:.3f}"))
+        return page(facts, self.by_label, self.confusion, self.reliability)
 
     def plot(self, kind: str = "confusion", **look: Any) -> Any:
         """A plotly figure to publish: ``confusion`` or ``reliability``.
@@ -238,7 +247,16 @@ class MultiEvaluation:
     def _repr_html_(self) -> str:
         from llm_magics.tasks.label.evaluation.report import page
 
-        return page(str(self), self.by_label)
+        facts = [
+            ("exact match", f"{self.exact:.3f}"),
+            ("(95%)", _span(self.interval)),
+            ("Jaccard", f"{self.jaccard:.3f}"),
+            (f"micro-F1 ({_span(self.micro_interval)})", f"{self.micro_f1:.3f}"),
+            (f"macro-F1 ({_span(self.macro_interval)})", f"{self.macro_f1:.3f}"),
+            ("rows", f"{self.rows:,}"),
+            ("answered", f"{self.answered:.1%}"),
+        ]
+        return page(facts, self.by_label)
 
     def plot(self, kind: str = "labels", **look: Any) -> Any:
         """A plotly figure to publish: the F1 of each label with its 95% interval.
@@ -293,6 +311,10 @@ def _by_label(scores: Sequence[Any], spread: F1Intervals, labels: list[str]) -> 
     for at, (name, end) in enumerate((("f1_low", 0), ("f1_high", 1)), 3):
         table.insert(at, name, [interval[end] for interval in spread.by_label])
     return table
+
+
+def _span(interval: tuple[float, float]) -> str:
+    return f"{interval[0]:.3f} to {interval[1]:.3f}"
 
 
 def _ends(interval: tuple[float, float]) -> str:

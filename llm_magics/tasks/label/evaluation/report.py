@@ -1,4 +1,4 @@
-"""An evaluation as HTML tables, without script and style sheet."""
+"""An evaluation as HTML tables without script."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from llm_magics.widgets.html import cut, escape
+from llm_magics.widgets.output.style import output_block, scrolled
 
 MOST = 30
 """With more labels than this, the largest confusions are listed instead of the whole table."""
@@ -17,40 +18,44 @@ SOLID = 0.75
 """From this share on the colour is solid. Below it the page's background shines through, so that small
 shares stand out little in a light and in a dark theme; the number has a contrast of 4.5:1 in both.
 """
-_CELL = "padding:2px 8px;text-align:right;white-space:nowrap"
-_NAME = "padding:2px 8px;text-align:left;white-space:nowrap"
 
 
-def page(summary: str, scores: Any, confusion: Any = None, reliability: Any = None) -> str:
-    """The summary, and frames as tables: scores by label, confusion matrix, accuracy by confidence."""
-    parts = [f"<p>{escape(summary)}</p>", by_label(scores)]
+def page(
+    facts: Sequence[tuple[str, str]], scores: Any, confusion: Any = None, reliability: Any = None
+) -> str:
+    """The facts in a line, then frames as tables: scores by label, confusion, accuracy by confidence."""
+    head, *rest = (f"{escape(value)} <span>{escape(name)}</span>" for name, value in facts)
+    said = "".join(f'<span class="llmx-fact">{one}</span>' for one in rest)
+    parts = [f'<p class="llmx-facts"><b>{head}</b>{said}</p>', by_label(scores)]
     parts += [] if confusion is None else [confused(confusion)]
     parts += [] if reliability is None else [trusted(reliability)]
-    return "".join(parts)
+    return output_block(*parts, name="evaluation", kind="llmx-evaluation")
 
 
 def trusted(reliability: Any) -> str:
     """Accuracy by confidence as a table."""
     lines = [
         (
-            _head(f"{one.confidence:.2f}"),
+            _head(f"{one.confidence:.2f}", number=True),
             _plain(f"{one.accuracy:.2f}"),
-            _plain(f"{one.low:.2f}-{one.high:.2f}"),
+            _plain(f"{one.low:.2f} to {one.high:.2f}"),
             _plain(f"{int(one.rows):,}"),
         )
         for one in reliability.itertuples()
     ]
-    return _table("Confidence and the share that is right", ["confidence", "right", "95%", "rows"], lines)
+    heads = ["confidence", "right", "95% interval", "rows"]
+    return _table("Confidence and the share that is right", heads, lines, names=0)
 
 
 def by_label(scores: Any) -> str:
-    """Precision, recall, F1 and rows of each label."""
-    lines = [
-        (name, *("" if value != value else f"{value:.3f}" for value in values[:-1]), f"{int(values[-1]):,}")
-        for name, *values in scores.itertuples()
-    ]
-    heads = ["label", *scores.columns[:-1], "rows"]
-    return _table("Scores by label", heads, [(_head(name), *map(_plain, rest)) for name, *rest in lines])
+    """Precision, recall, F1 with its interval, and rows of each label."""
+    lines = []
+    for name, *values in scores.itertuples():
+        precision, recall, f1, low, high, rows = values
+        spread = "" if low != low else f"{low:.3f} to {high:.3f}"
+        told = ["" if one != one else f"{one:.3f}" for one in (precision, recall, f1)]
+        lines.append((_head(name), *map(_plain, [*told, spread, f"{int(rows):,}"])))
+    return _table("Scores by label", ["label", "precision", "recall", "F1", "95% interval", "rows"], lines)
 
 
 def confused(counts: Any) -> str:
@@ -63,11 +68,8 @@ def confused(counts: Any) -> str:
         whole = max(1, int(row.sum()))
         cells = [_shaded(int(n), n / whole, right=name == true) for name, n in zip(names, row, strict=True)]
         lines.append((_head(true), *cells))
-    said = (
-        "True labels down, given ones across; shaded by the share of the true label's rows, "
-        "blue where right, brown where wrong"
-    )
-    return _table(said, ["true \\ given", *names], lines)
+    said = "Confusion: true labels down, given ones across. Blue is right, brown is wrong"
+    return _table(said, ["true \\ given", *names], lines, kind="llmx-confusion")
 
 
 def _largest(counts: Any) -> str:
@@ -85,38 +87,46 @@ def _largest(counts: Any) -> str:
     said = (
         f"The largest confusions, of {len(found):,}; the whole table of {len(counts):,} labels is .confusion"
     )
-    return _table(said, ["true", "given", "rows", "share of true"], lines)
+    return _table(said, ["true", "given", "rows", "share of true"], lines, names=2)
 
 
-def _table(caption: str, heads: Sequence[Any], lines: Sequence[Sequence[str]]) -> str:
+def _table(
+    caption: str, heads: Sequence[Any], lines: Sequence[Sequence[str]], *, names: int = 1, kind: str = ""
+) -> str:
+    """A table whose columns from the ``names``-th on are numbers."""
     top = "".join(
-        f'<th scope="col" style="{_CELL if i else _NAME}">{escape(cut(str(head), NAME))}</th>'
+        f'<th scope="col"{_CELL if i >= names else ""}>{escape(cut(str(head), NAME))}</th>'
         for i, head in enumerate(heads)
     )
     body = "".join(f"<tr>{''.join(line)}</tr>" for line in lines)
-    return (
-        '<div style="overflow-x:auto"><table style="border-collapse:collapse">'
-        f'<caption style="caption-side:top;text-align:left;color:inherit">{escape(caption)}</caption>'
-        f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+    said = escape(caption)
+    table = (
+        f'<table class="llmx-rows {kind}"><caption>{said}</caption>'
+        f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
     )
+    return scrolled(table, said)
 
 
-def _head(name: Any, tag: str = "th") -> str:
+_CELL = ' class="llmx-n"'
+
+
+def _head(name: Any, tag: str = "th", *, number: bool = False) -> str:
     scope = ' scope="row"' if tag == "th" else ""
-    return f'<{tag}{scope} style="{_NAME}">{escape(cut(str(name), NAME))}</{tag}>'
+    kind = _CELL if number else ' class="llmx-name"'
+    return f"<{tag}{scope}{kind}>{escape(cut(str(name), NAME))}</{tag}>"
 
 
 def _plain(value: Any) -> str:
-    return f'<td style="{_CELL}">{escape(value)}</td>'
+    return f"<td{_CELL}>{escape(value)}</td>"
 
 
 def _shaded(count: int, share: float, *, right: bool) -> str:
     """A number on its colour: in the page's text colour on a translucent one, in white on a solid one."""
     if not count:
-        return f'<td style="{_CELL};opacity:.7">0</td>'
+        return '<td class="llmx-n llmx-dim">0</td>'
     red, green, blue = RIGHT if right else WRONG
     if share < SOLID:
         colours = f"background:rgba({red},{green},{blue},{0.1 + 0.6 * share / SOLID:.2f})"
     else:
         colours = f"background:rgb({red},{green},{blue});color:#fff"
-    return f'<td style="{_CELL};{colours}">{count:,}</td>'
+    return f'<td class="llmx-n" style="{colours}">{count:,}</td>'

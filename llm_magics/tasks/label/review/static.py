@@ -10,9 +10,9 @@ from llm_magics.tasks.label.columns import label_names
 from llm_magics.tasks.label.review.panel import PAGE, VIEWS, Reviewed, ReviewPanel
 from llm_magics.widgets.frontend.twin import display_with_widget
 from llm_magics.widgets.html import cut, escape
+from llm_magics.widgets.output.style import output_block
 from llm_magics.widgets.results.rows import Column, column, confidence_column, marks_html, rows_html
 from llm_magics.widgets.results.shares import Share, own_colours, shares_html, swatch
-from llm_magics.widgets.results.style import result_block
 
 
 class Displayed(Reviewed, Protocol):
@@ -27,7 +27,7 @@ def summary(review: Reviewed, rows: int = PAGE) -> str:
     name, said = escape(cut(review.label, 60)), escape(str(review.progress))
     head = f'<p class="llmx-head"><b>Review of {name}</b> <span class="llmx-dim">{said}</span></p>'
     parts = [head, _labels_so_far(review), _least_certain(review, rows)]
-    return result_block(*parts, name=f"review of {name}")
+    return output_block(*parts, name=f"review of {name}", kind="llmx-result")
 
 
 def _labels_so_far(review: Reviewed) -> str:

@@ -1,0 +1,1 @@
+"""What cells put out without script: one style for results, tables, errors and sentences."""
