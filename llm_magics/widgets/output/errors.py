@@ -49,7 +49,7 @@ def error_html(title: str, message: str, hint: str, facts: str, *, stopped: bool
     tone = "llmx-warn" if stopped else "llmx-bad"
     told = f'<p class="llmx-keep">{sentence_html(cut(message, MOST))}</p>' if message else ""
     name = escape(title)
-    if message and len(message) <= SHORT and "\n" not in message:
+    if not stopped and message and len(message) <= SHORT and "\n" not in message:
         name, told = sentence_html(_as_title(message)), ""
     head = (
         f'<p class="llmx-head"><b><span class="llmx-state {tone}"><i aria-hidden="true">{sign}</i></span>'
