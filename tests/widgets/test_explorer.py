@@ -422,6 +422,7 @@ def test_colours_never_stand_alone() -> None:
     script = (Path(explorer_room.__file__).parent / "page" / "palette.js").read_text()
     assert (
         json.dumps(list(theme.COLOURS)) in script
+        and json.dumps(list(theme.DARK)) in script
         and json.dumps(list(theme.GLYPHS), ensure_ascii=False) in script
     )
 
@@ -454,16 +455,28 @@ def in_lab(linear: np.ndarray) -> np.ndarray:
     return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1)
 
 
+GROUNDS = {
+    "light": (theme.COLOURS, theme.NO_COLOUR, "#ffffff"),
+    "dark": (theme.DARK, theme.NO_COLOUR_DARK, "#16181c"),
+}
+
+
+@pytest.mark.checklist("W11")
+@pytest.mark.parametrize("ground", GROUNDS)
 @pytest.mark.parametrize("sight", ["full", *SIGHTS])
-def test_the_colours_stay_apart_and_stand_out(sight: str) -> None:
-    """3:1 with a light and with a dark page; no two alike for any kind of colour vision."""
-    for colour in (*theme.COLOURS, theme.NO_COLOUR):
-        assert min(contrast(rgb(colour), ground) for ground in ((255, 255, 255), (17, 17, 17))) >= 3, colour
-    parts = np.array([[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in theme.COLOURS])
+def test_the_colours_stay_apart_and_stand_out(sight: str, ground: str) -> None:
+    """Twenty, 3:1 with their page, the first eight with both; no two alike for any kind of colour vision."""
+    colours, none, page = GROUNDS[ground]
+    assert len(set(colours)) == 20
+    for colour in (*colours, none):
+        assert contrast(rgb(colour), rgb(page)) >= 3, colour
+    for colour in theme.ON_BOTH:
+        assert min(contrast(rgb(colour), other) for other in ((255, 255, 255), (17, 17, 17))) >= 3, colour
+    parts = np.array([[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in colours])
     linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
     seen = in_lab(linear @ np.array(SIGHTS.get(sight, np.eye(3))).T)
     apart = np.linalg.norm(seen[:, None] - seen[None], axis=2)[np.triu_indices(len(seen), 1)]
-    assert apart.min() > 11
+    assert apart.min() > (20 if sight == "full" else 11)
 
 
 def test_a_page_that_comes_later_gets_all_of_it() -> None:

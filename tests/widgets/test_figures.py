@@ -23,7 +23,7 @@ from llm_magics.widgets.figures.placement import place
 from llm_magics.widgets.figures.shading import png
 from llm_magics.widgets.figures.template import PALETTES, SIZES, blend, readable, rgb
 from llm_magics.widgets.figures.text import fitting, lines_of, width_of
-from llm_magics.widgets.theme import COLOURS
+from llm_magics.widgets.theme import colour
 
 EVIL = "<script>alert(1)</script><b>bold</b>"
 
@@ -181,7 +181,7 @@ def test_figures_in_cells_can_be_read(theme: str) -> None:
     from llm_magics.widgets.figures.template import _contrast
 
     colours = PALETTES[theme]
-    for ink in (COLOURS[0], COLOURS[3]):
+    for ink in (colour(0, theme), colour(0), colour(3)):
         for share in np.linspace(0, 1, 21):
             cell = blend(ink, colours.ground, float(share))
             assert _contrast(rgb(readable(cell, colours)), cell) >= 4.5

@@ -10,7 +10,7 @@ from llm_magics.widgets.figures.placement import Label, anchors, place
 from llm_magics.widgets.figures.shading import shading
 from llm_magics.widgets.figures.template import Look, Palette, Size, finish
 from llm_magics.widgets.figures.text import fitting, plain, width_of
-from llm_magics.widgets.theme import COLOURS, NO_COLOUR, colour
+from llm_magics.widgets.theme import colour
 
 PAD = 0.06
 """Share of the map that stays free around the points."""
@@ -38,10 +38,10 @@ class Layout:
     height: float
 
 
-def laid_out(data: MapData, width: float, height: float, size: float, named: Sequence[int] = ()) -> Layout:
+def laid_out(data: MapData, width: float, height: float, size: float, theme: str = "light") -> Layout:
     """Points, shading and labels for a map of this size; ``size`` is the labels' type.
 
-    Names are placed from the most frequent one down.
+    Names are placed from the most frequent one down. The shading has the colours of ``theme``.
     """
     import numpy as np
 
@@ -53,7 +53,7 @@ def laid_out(data: MapData, width: float, height: float, size: float, named: Seq
     most = max(width * 0.24, size * 6)
     labels, left = place([data.names[n] for n in order], pixels, width, height, size, most)
     moved = [Label(**{**vars(label), "number": order[label.number]}) for label in labels]
-    image = shading(unit, owners, COLOURS, NO_COLOUR, height / width)
+    image = shading(unit, owners, [colour(n, theme) for n in range(-1, len(data.names))], height / width)
     without = [order[n] for n in left if spots[order[n]] is not None]
     return Layout(unit, moved, without, image, width, height)
 
@@ -77,13 +77,13 @@ def map_figure(data: MapData, look: Look, title: str, source: str) -> Any:
     room, colours = look.room, look.palette
     width = room.width - 1.8 * room.text
     height = min(room.height * 0.84, width * 0.8) if room.width < 500 else room.height * 0.8
-    made = laid_out(data, width, height, room.text)
+    made = laid_out(data, width, height, room.text, look.theme)
     owners = np.asarray(data.owners)
     figure = go.Figure()
     for number in [-1, *range(len(data.names))]:
         own = np.flatnonzero(owners == number)
         if len(own):
-            figure.add_trace(_points(go, data, made.unit, own, number, room, colours))
+            figure.add_trace(_points(go, data, made.unit, own, number, look))
     figure.add_layout_image(
         source=made.image, x=0, y=1, sizex=1, sizey=1, xref="x", yref="y", sizing="stretch", layer="below"
     )
@@ -91,11 +91,12 @@ def map_figure(data: MapData, look: Look, title: str, source: str) -> Any:
         _name(figure, label, made, room, colours)
     blank = {"range": [0, 1], "visible": False, "fixedrange": False}
     figure.update_layout(xaxis=blank, yaxis=blank, hovermode="closest")
-    key = _key(figure, made, data.names, width, room, colours)
+    key = _key(figure, made, data.names, width, look)
     return finish(figure, look, title, source, height=height, below=key)
 
 
-def _points(go: Any, data: MapData, unit: Any, own: Any, number: int, room: Size, colours: Palette) -> Any:
+def _points(go: Any, data: MapData, unit: Any, own: Any, number: int, look: Look) -> Any:
+    room, colours = look.room, look.palette
     many = len(data.owners)
     dot = room.text * (0.5 if many < 400 else 0.4 if many < 1500 else 0.28)
     kind = go.Scattergl if many > 4000 else go.Scatter
@@ -107,7 +108,7 @@ def _points(go: Any, data: MapData, unit: Any, own: Any, number: int, room: Size
         name=plain(name),
         marker={
             "size": dot * (0.8 if number < 0 else 1.0),
-            "color": colour(number),
+            "color": colour(number, look.theme),
             "opacity": 0.5 if number < 0 else 0.85,
             "line": {"width": 0.4 if many < 1500 else 0, "color": colours.ground},
         },
@@ -145,10 +146,9 @@ def _halo(ground: str) -> str:
     return ", ".join(f"{x}px {y}px 2px {ground}" for x in (-1, 0, 1) for y in (-1, 0, 1))
 
 
-def _key(
-    figure: Any, made: Layout, names: Sequence[str], width: float, room: Size, colours: Palette
-) -> float:
+def _key(figure: Any, made: Layout, names: Sequence[str], width: float, look: Look) -> float:
     """Names that found no room on the map, with their colour, in lines below it; the height they take."""
+    room, colours = look.room, look.palette
     x = 0.0
     line = 0
     step = room.small * 1.5
@@ -158,7 +158,7 @@ def _key(
         if x and x + long > width:
             x, line = 0.0, line + 1
         figure.add_annotation(
-            text=f'<span style="color:{colour(number)}">●</span> {plain(name)}',
+            text=f'<span style="color:{colour(number, look.theme)}">●</span> {plain(name)}',
             x=0,
             xref="paper",
             xanchor="left",

@@ -47,7 +47,7 @@ def estimates_figure(
     room = look.room
     figure = go.Figure()
     for at, one in enumerate(estimates):
-        _estimate(figure, at, one, room.text, percent=percent)
+        _estimate(figure, at, one, look, percent=percent)
     _values(figure, estimates, look)
     left, step = _names(figure, [one.name for one in estimates], look)
     top = max((one.high for one in estimates), default=1.0) or 1.0
@@ -63,8 +63,8 @@ def estimates_figure(
     return finish(figure, look, title, source, height=height, left=left, below=room.text * 3.4)
 
 
-def _estimate(figure: Any, at: int, one: Estimate, text: float, *, percent: bool) -> None:
-    ink = colour(one.colour)
+def _estimate(figure: Any, at: int, one: Estimate, look: Look, *, percent: bool) -> None:
+    ink, text = colour(one.colour, look.theme), look.room.text
     line = {"color": ink, "width": text * 0.3}
     figure.add_scatter(
         x=[one.low, one.high], y=[at, at], mode="lines", line=line, opacity=0.38, hoverinfo="skip"
@@ -134,7 +134,7 @@ def matrix_figure(
             z=shares,
             zmin=0,
             zmax=largest,
-            colorscale=[[0, colours.ground], [1, colour(0)]],
+            colorscale=[[0, colours.ground], [1, colour(0, look.theme)]],
             showscale=False,
             xgap=2,
             ygap=2,
@@ -155,7 +155,7 @@ def matrix_figure(
                 showarrow=False,
                 font={
                     "size": room.small,
-                    "color": readable(blend(colour(0), colours.ground, value / largest), colours),
+                    "color": readable(blend(colour(0, look.theme), colours.ground, value / largest), colours),
                 },
             )
     wide = max((width_of(word, 1.0) for group in groups for word in group.split()), default=1.0)
@@ -210,7 +210,7 @@ def histogram_figure(values: Sequence[float], look: Look, title: str, source: st
             x=[(i + 0.5) / 20 for i in range(20)],
             y=bins,
             width=0.046,
-            marker={"color": colour(0), "line": {"width": 0}},
+            marker={"color": colour(0, look.theme), "line": {"width": 0}},
             hovertemplate="%{y:,} rows<extra></extra>",
         )
     )

@@ -15,11 +15,11 @@ STRONG = 0.34
 """Opacity where texts lie densest."""
 
 
-def shading(points: Any, owners: Any, colours: Sequence[str], grey: str, ratio: float) -> str:
+def shading(points: Any, owners: Any, colours: Sequence[str], ratio: float) -> str:
     """A data address of a PNG: each name's density in its colour, over the unit square.
 
     ``points`` (n, 2) are in the unit square with y upwards, ``owners`` numbers the names, -1 for none;
-    ``ratio`` is the map's height by its width, so that a blot is round.
+    ``colours`` are that of none and then those of the names; ``ratio`` is the map's height by its width, so that a blot is round.
     """
     import numpy as np
     from scipy.ndimage import gaussian_filter
@@ -32,7 +32,7 @@ def shading(points: Any, owners: Any, colours: Sequence[str], grey: str, ratio: 
         own = points[owners == number]
         counts, _, _ = np.histogram2d(1 - own[:, 1], own[:, 0], bins=(high, WIDE), range=((0, 1), (0, 1)))
         dense = gaussian_filter(counts, blur)
-        own_ink = rgb(grey if number < 0 else colours[int(number) % len(colours)])
+        own_ink = rgb(colours[int(number) + 1])
         weight = dense * (0.25 if number < 0 else 1.0)
         alpha += weight
         paint += weight[:, :, None] * np.array(own_ink)

@@ -13,7 +13,7 @@ from typing import Any
 from llm_magics.core.errors import NotFound
 from llm_magics.widgets.chart import UPLOADS
 from llm_magics.widgets.figures.text import lines_of, plain
-from llm_magics.widgets.theme import COLOURS
+from llm_magics.widgets.theme import COLOURS, DARK
 
 FONT = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 
@@ -123,7 +123,7 @@ def finish(
     bottom = below + under + margin * 0.7
     whole = top + height + bottom
     figure.update_layout(
-        template=_template(room, colours),
+        template=_template(look),
         width=room.width,
         height=round(whole),
         autosize=False,
@@ -156,10 +156,11 @@ def _foot(figure: Any, text: str, shift: dict[str, float], room: Size, colours: 
     figure.add_annotation(text=text, align="left", showarrow=False, font=font, **place, **shift)
 
 
-def _template(room: Size, colours: Palette) -> Any:
+def _template(look: Look) -> Any:
     """Plotly's template of a size and palette."""
     import plotly.graph_objects as go
 
+    room, colours = look.room, look.palette
     axis = {
         "gridcolor": colours.grid,
         "linecolor": colours.edge,
@@ -175,7 +176,7 @@ def _template(room: Size, colours: Palette) -> Any:
         layout={
             "font": {"family": FONT, "size": room.text, "color": colours.ink},
             "title": {"font": {"size": room.text * HEAD, "color": colours.ink}},
-            "colorway": list(COLOURS),
+            "colorway": list(DARK if look.theme == "dark" else COLOURS),
             "paper_bgcolor": colours.ground,
             "plot_bgcolor": colours.ground,
             "xaxis": axis,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llm_magics.widgets.html import cut, escape
-from llm_magics.widgets.theme import COLOURS
+from llm_magics.widgets.theme import ON_BOTH
 
 MOST_SHARES = 15
 """The most bars in sight; the others are behind a line that opens them."""
@@ -31,14 +31,14 @@ class Share:
 
 def own_colours(labels: int) -> bool:
     """Whether that many labels have a colour each; more would have to share them."""
-    return labels <= len(COLOURS)
+    return labels <= len(ON_BOTH)
 
 
 def swatch(colour: int | None) -> str:
     """A small square of the colour; empty where there is none."""
     if colour is None:
         return ""
-    fill = f' style="background:{COLOURS[colour]}"' if colour >= 0 else ""
+    fill = f' style="background:{ON_BOTH[colour]}"' if colour >= 0 else ""
     return f'<span class="llmx-swatch" aria-hidden="true"{fill}></span>'
 
 
@@ -69,7 +69,7 @@ def _line(share: Share, total: int, widest: int, *, confident: bool) -> str:
     width = 100 * share.rows / widest
     colour = "var(--llmx-edge)" if share.colour == -1 else COLOURS[0]
     if share.colour is not None and share.colour >= 0:
-        colour = COLOURS[share.colour]
+        colour = ON_BOTH[share.colour]
     known = "" if share.confidence is None else f"{share.confidence:.2f}"
     sure = f'<td class="llmx-n">{known}</td>' if confident else ""
     bar = f'<span style="width:{width:.1f}%;background:{colour}"></span>' if share.rows else ""

@@ -8,7 +8,7 @@ from llm_magics.tasks.concepts.explorer.export.drawing import drawing
 from llm_magics.tasks.concepts.explorer.export.style import style
 from llm_magics.tasks.concepts.model.concept_model import ConceptModel
 from llm_magics.widgets.html import block, cut, escape, heading, table
-from llm_magics.widgets.theme import colour
+from llm_magics.widgets.theme import css_colour
 
 MAP = 600, 440
 POINTS = 1000
@@ -52,9 +52,9 @@ def _line(concepts: ConceptModel, k: int, concept: Concept) -> str:
     said = concept.summary or next(
         (f"“{quote}”" for quote in concepts.quotes(concept.id, 1)), concept.criterion
     )
-    bar = f'<span style="width:{100 * share:.1f}%;background:{colour(k)}"></span>'
+    bar = f'<span style="width:{100 * share:.1f}%;background:{css_colour(k)}"></span>'
     return (
-        f'<tr><th scope="row"><i style="background:{colour(k)}"></i>{escape(concept.name)}'
+        f'<tr><th scope="row"><i style="background:{css_colour(k)}"></i>{escape(concept.name)}'
         f'<div class="said">{escape(cut(said, 150))}</div></th><td class="n">{count:,}</td>'
         f'<td>{share:.0%}<span class="track" aria-hidden="true">{bar}</span></td></tr>'
     )

@@ -18,7 +18,7 @@ from llm_magics.widgets.frontend.panel import Panel
 from llm_magics.widgets.html import cut
 from llm_magics.widgets.job import follow
 from llm_magics.widgets.results.shares import own_colours
-from llm_magics.widgets.theme import COLOURS
+from llm_magics.widgets.theme import css_colour
 
 PAGE = 10
 AHEAD = 6
@@ -264,7 +264,7 @@ class ReviewPanel:
                     "text": cut(cell_text(name), 80),
                     "about": cut(self.review.descriptions.get(name, ""), 200),
                     "key": KEYS[number] if number < len(KEYS) else "",
-                    "colour": COLOURS[number] if coloured else "",
+                    "colour": css_colour(number) if coloured else "",
                 }
                 for number, name in enumerate(labels)
             ],

@@ -9,7 +9,7 @@ from llm_magics.tasks.concepts.model.concept_model import ConceptModel
 from llm_magics.widgets.figures.map import Layout, laid_out
 from llm_magics.widgets.figures.template import FONT
 from llm_magics.widgets.html import escape
-from llm_magics.widgets.theme import colour
+from llm_magics.widgets.theme import css_colour
 
 TEXT = 13
 
@@ -34,7 +34,7 @@ def drawing(
         f"{_names(made)}</g>",
     ]
     left = "".join(
-        f'<li><i style="background:{colour(n)}"></i>{escape(data.names[n])}</li>' for n in made.unplaced
+        f'<li><i style="background:{css_colour(n)}"></i>{escape(data.names[n])}</li>' for n in made.unplaced
     )
     key = f'<ul class="key">{left}</ul>' if left else ""
     return (
@@ -56,7 +56,7 @@ def _points(made: Layout, owners: Any, rows: Any, places: dict[int, int]) -> str
         x, y = made.unit[i, 0] * made.width, (1 - made.unit[i, 1]) * made.height
         known = "" if place is None else f' data-i="{place}"'
         faint = ' opacity=".5"' if owner < 0 else ""
-        drawn.append(f'<use href="#p" x="{x:.1f}" y="{y:.1f}" fill="{colour(owner)}"{faint}{known}/>')
+        drawn.append(f'<use href="#p" x="{x:.1f}" y="{y:.1f}" fill="{css_colour(owner)}"{faint}{known}/>')
     return "".join(drawn)
 
 

@@ -16,7 +16,7 @@ from llm_magics.tasks.concepts.explorer.export.style import style
 from llm_magics.tasks.concepts.model.concept_model import ConceptModel
 from llm_magics.text.cleaning import clean
 from llm_magics.widgets.html import cut, escape, marked
-from llm_magics.widgets.theme import colour
+from llm_magics.widgets.theme import css_colour
 
 MAP = 720, 500
 POINTS = 3000
@@ -92,7 +92,7 @@ def _concept(
     return {
         "name": concept.name,
         "criterion": concept.criterion,
-        "colour": colour(k),
+        "colour": css_colour(k),
         "rows": [places[row] for row in matching],
     }
 
@@ -128,9 +128,9 @@ def _row(concepts: ConceptModel, k: int, concept: Concept) -> str:
     count = len(concepts.rows(concept.id))
     share = count / max(1, len(concepts.documents) - len(concepts.documents.blank))
     return (
-        f'<li><div class="concept" data-k="{k}"><i style="background:{colour(k)}"></i>'
+        f'<li><div class="concept" data-k="{k}"><i style="background:{css_colour(k)}"></i>'
         f'<b>{escape(concept.name)}</b><span class="n">{count:,} · {share:.0%}</span>'
-        f'<span class="track"><span style="width:{100 * share:.1f}%;background:{colour(k)}"></span></span>'
+        f'<span class="track"><span style="width:{100 * share:.1f}%;background:{css_colour(k)}"></span></span>'
         "</div></li>"
     )
 
@@ -149,7 +149,7 @@ def _section(concepts: ConceptModel, k: int, concept: Concept) -> str:
         said = escape(f"document {concepts.documents.labels[row]}")
         text = marked(concepts.documents.texts[row], quote, 600)
         documents.append(f'<div class="doc"><span class="dim">{said}</span>{text}</div>')
-    name = f'<i style="background:{colour(k)}"></i> {escape(concept.name)} ({len(rows):,})'
+    name = f'<i style="background:{css_colour(k)}"></i> {escape(concept.name)} ({len(rows):,})'
     about = "".join(
         f'<p class="dim">{escape(clean(said))}</p>' for said in (concept.criterion, concept.summary) if said
     )

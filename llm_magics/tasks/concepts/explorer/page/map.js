@@ -1,6 +1,6 @@
 // The map: density, points by Plotly's scattergl, names at their documents, a card beside the pointer.
 import { button, h, set } from "../../../../widgets/frontend/dom.js";
-import { COLOURS, NONE, SYMBOLS, count, shape, swatch } from "./palette.js";
+import { SYMBOLS, count, inks, place, shape, swatch } from "./palette.js";
 import { placeNames, unmeasure } from "./names.js";
 
 const CLEAR = "rgba(0,0,0,0)";
@@ -81,7 +81,7 @@ class View {
       width: Math.max(this.size[0], 50), height: Math.max(this.size[1], 50), margin: { l: 0, r: 0, t: 0, b: 0 },
       xaxis: axis(this.range.x), yaxis: axis(this.range.y), dragmode: this.mode, hovermode: "closest", hoverdistance: 12,
       showlegend: false, paper_bgcolor: CLEAR, plot_bgcolor: CLEAR,
-      newselection: { line: { color: COLOURS[0], width: 2, dash: "solid" } },
+      newselection: { line: { color: inks(this.page.theme)[1], width: 2, dash: "solid" } },
     };
   }
 
@@ -100,7 +100,7 @@ class View {
   points() {
     const { x, y, values, codes } = this.data;
     const score = Boolean(values);
-    const flat = [NONE, ...COLOURS];
+    const flat = inks(this.page.theme);
     const steps = flat.flatMap((one, i) => [[i / flat.length, one], [(i + 1) / flat.length, one]]);
     const scale = SCORES[this.page.theme].map((one, i, all) => [i / (all.length - 1), one]);
     const shapes = score ? null : Array.from(codes, (n) => shape(n));
@@ -108,8 +108,8 @@ class View {
     return {
       type: "scattergl", mode: "markers", x, y, hoverinfo: "none",
       marker: {
-        color: score ? values : Float32Array.from(codes, (n) => (n < 0 ? 0 : (n % 8) + 1)), colorscale: score ? scale : steps,
-        cmin: score ? 0 : -0.5, cmax: score ? 1 : 8.5, symbol, line: { width: 0 }, ...this.look(),
+        color: score ? values : Float32Array.from(codes, place), colorscale: score ? scale : steps,
+        cmin: score ? 0 : -0.5, cmax: score ? 1 : flat.length - 0.5, symbol, line: { width: 0 }, ...this.look(),
       },
     };
   }
