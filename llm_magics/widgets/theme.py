@@ -24,10 +24,10 @@ COLOURS: tuple[str, ...] = (
     "#866b43",
     "#516b51",
 )
-"""Twenty colours on light ground. The first eight are Okabe and Ito's (2008), moved until each has a contrast of
-3:1 and more with white (WCAG 1.4.11); the others were searched for. Any two stay apart for full colour vision (at
-least 20 in CIELAB) and with protanopia, deuteranopia and tritanopia (at least 11), as Machado, Oliveira and
-Fernandes (2009) simulate them."""
+"""Twenty colours on light ground. The first eight are Okabe and Ito's (2008), moved until each has a contrast
+of 3:1 and more with white (WCAG 1.4.11); the others were searched for. Any two stay apart for full colour
+vision (at least 20 in CIELAB) and with protanopia, deuteranopia and tritanopia (at least 11), as Machado,
+Oliveira and Fernandes (2009) simulate them."""
 
 DARK: tuple[str, ...] = (
     "#4679fe",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.contrast import contrast
 from tests.widgets.lab import Lab, lab
 
 PREPARE = """
@@ -231,7 +232,7 @@ def concepts_are_edited(page: Lab) -> None:
 
 SCORED = """
 from tests.widgets.test_explorer import scored
-themes = scored(600, 12, 2)
+themes = scored(600, 20, 8)
 themes.explore(slice="slice1")
 """.strip()
 WIDTHS = (700, 1000, 1200, 1500, 2000)
@@ -243,6 +244,26 @@ const outside = (one) => { const r = one.getBoundingClientRect(); return r.width
 return [...root.querySelectorAll('*')].filter((one) => clipped(one) || outside(one)).map((one) => one.outerHTML.slice(0, 120));
 """
 """What of the explorer scrolls sideways, or sticks out of it."""
+
+
+COVERED = """
+const boxes = [...document.querySelectorAll('.llmx-x-mapname:not(.llmx-x-away)')].map((one) => [one.textContent, one.getBoundingClientRect()]);
+return [boxes.length, boxes.flatMap(([name, a], i) => boxes.slice(i + 1).filter(([, b]) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom).map(([other]) => [name, other]))];
+"""
+"""How many names are on the map, and which of them lie over another."""
+CELLS_READ = """
+const numbers = (colour) => { const all = colour.match(/[\\d.]+/g).map(Number); return colour.startsWith('rgb') ? [all.slice(0, 3), all[3] ?? 1] : [all.slice(0, 3).map((one) => 255 * one), all[3] ?? 1]; };
+return [...document.querySelectorAll('.llmx-x-cell:not([data-empty])')].map((cell) => {
+  const style = getComputedStyle(cell), [over, share] = numbers(style.backgroundImage.match(/\\w+\\([^()]*\\)/)[0]), [under] = numbers(style.backgroundColor);
+  return [numbers(style.color)[0], over.map((one, i) => share * one + (1 - share) * under[i])];
+});
+"""
+"""Ink and ground of the matrix's cells."""
+
+
+def the_cells_can_be_read(page: Lab) -> None:
+    cells = page.js(CELLS_READ)
+    assert len(cells) > 20 and min(contrast(ink, ground) for ink, ground in cells) >= 4.5
 
 
 @pytest.mark.timeout(500)
@@ -261,6 +282,9 @@ def test_every_width_and_theme_is_whole_and_accessible(tmp_path: Path) -> None:
                 act(page, view)
                 page.expect("themes.explorer.view", view)
                 assert faults(page, ".llmx-root") == []
+                if view == "Matrix":
+                    the_cells_can_be_read(page)
+        page.ask("themes.explorer.slice_by('slice7')")  # so many slices are drawn in another way
         page.js("window.jupyterapp.shell.collapseLeft()")
         for view in ("Map", "Matrix", "Prevalence"):
             act(page, view)
@@ -269,6 +293,8 @@ def test_every_width_and_theme_is_whole_and_accessible(tmp_path: Path) -> None:
                 page.driver.set_window_size(width, 1200)
                 page.until(lambda: page.js("return document.querySelector('.llmx-root').clientHeight") <= 900)
                 assert page.js(TOO_WIDE) == [], (view, width)
+                if view == "Map":
+                    page.until(lambda: page.js(COVERED)[0] >= 3 and not page.js(COVERED)[1], 5)
 
 
 @pytest.mark.timeout(300)

@@ -19,7 +19,8 @@ def shading(points: Any, owners: Any, colours: Sequence[str], ratio: float) -> s
     """A data address of a PNG: each name's density in its colour, over the unit square.
 
     ``points`` (n, 2) are in the unit square with y upwards, ``owners`` numbers the names, -1 for none;
-    ``colours`` are that of none and then those of the names; ``ratio`` is the map's height by its width, so that a blot is round.
+    ``colours`` are that of none and then those of the names; ``ratio`` is the map's height by its width,
+    so that a blot is round.
     """
     import numpy as np
     from scipy.ndimage import gaussian_filter

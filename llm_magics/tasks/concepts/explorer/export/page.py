@@ -127,10 +127,11 @@ _READING = (
 def _row(concepts: ConceptModel, k: int, concept: Concept) -> str:
     count = len(concepts.rows(concept.id))
     share = count / max(1, len(concepts.documents) - len(concepts.documents.blank))
+    ink = css_colour(k)
     return (
-        f'<li><div class="concept" data-k="{k}"><i style="background:{css_colour(k)}"></i>'
+        f'<li><div class="concept" data-k="{k}"><i style="background:{ink}"></i>'
         f'<b>{escape(concept.name)}</b><span class="n">{count:,} · {share:.0%}</span>'
-        f'<span class="track"><span style="width:{100 * share:.1f}%;background:{css_colour(k)}"></span></span>'
+        f'<span class="track"><span style="width:{100 * share:.1f}%;background:{ink}"></span></span>'
         "</div></li>"
     )
 

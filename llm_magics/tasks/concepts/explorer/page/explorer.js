@@ -43,7 +43,7 @@ export default panel((page) => {
 function topBar(page) {
   const title = h("h2", { class: "llmx-title llmx-x-title" });
   const field = h("input", {
-    class: "llmx-input", type: "search", placeholder: "Search the documents", "aria-label": "Search the documents",
+    class: "llmx-input", type: "search", placeholder: "Search documents", "aria-label": "Search the documents",
     oninput: () => { clearTimeout(timer); timer = setTimeout(ask, 200); },
     onkeydown: (event) => { if (event.key === "Escape" && field.value) { field.value = ""; ask(); } },
   });

@@ -7,7 +7,7 @@ const DRAG = 6;
 
 export function conceptList(page) {
   const rows = h("ul", { class: "llmx-x-rows", "aria-label": "Concepts" });
-  const filter = h("input", { class: "llmx-input llmx-x-filter", type: "search", placeholder: "Filter concepts", "aria-label": "Filter concepts", oninput: () => draw(state) });
+  const filter = h("input", { class: "llmx-input llmx-x-filter", type: "search", placeholder: "Filter", "aria-label": "Filter concepts", oninput: () => draw(state) });
   const rest = h("button", { type: "button", class: "llmx-x-none", onclick: () => page.send("choose", { keys: [] }) });
   const form = addForm(page);
   const bar = h("div", { class: "llmx-x-several", role: "group", "aria-label": "Chosen concepts", hidden: true });
@@ -64,23 +64,27 @@ function conceptRow(page, id, acts) {
 function drawRow(element, row, { chosen, groups }, most) {
   const [tick, name, more] = element.children;
   element.classList.toggle("llmx-x-chosen", chosen.includes(row.id));
-  element.classList.toggle("llmx-x-off", !row.ticked);
-  set(tick, { checked: row.ticked, "aria-label": `Use ${row.name}`, title: row.ticked ? "In use. Untick to leave it out of map, matrix and exports." : "Left out. Tick to use it.", style: { "accent-color": colour(row.number) } });
+  element.classList.toggle("llmx-x-off", !row.ticked || row.hits === 0);
+  set(tick, { checked: row.ticked, "aria-label": `Use ${row.name}`, title: row.ticked ? "In use. Untick to leave it out of map, matrix and exports." : "Left out. Tick to use it." });
   const said = row.count === null ? "not scored yet" : `${count(row.count)} documents, ${percent(row.share)}`;
   const hits = row.hits === null ? "" : `, ${count(row.hits)} of those found`;
   const slices = row.bars.map(([share, n], i) => `${groups[i]}: ${count(n)} (${percent(share)})`).join(", ");
   set(name, { "aria-pressed": String(chosen.includes(row.id)), "aria-label": `${row.name}, ${said}${hits}${row.locked ? ", locked" : ""}`, title: [row.name, said + hits, slices].filter(Boolean).join("\n") });
   set(more, { "aria-label": `Actions of ${row.name}` });
   const number = row.hits !== null ? `${count(row.hits)} of ${count(row.count ?? 0)}` : row.count === null ? "–" : count(row.count);
+  const slim = bars(row);
   name.replaceChildren(swatch(row.number), h("span", { class: "llmx-x-label" }, row.name, row.locked ? icon("lock") : null),
-    bars(row), h("span", { class: "llmx-number llmx-x-count", text: number }),
+    slim ?? h("span", { class: "llmx-x-bars" }), h("span", { class: "llmx-number llmx-x-count", text: number }),
     h("span", { class: "llmx-track llmx-x-share", "aria-hidden": "true" }, h("span", { class: "llmx-fill", style: { width: `${(100 * row.share) / most}%`, background: colour(row.number) } })));
 }
 
+const BARS = 8; // more slices than that are the matrix's
+
 /** A bar a slice: the share of the slice that matches, relative to the largest. */
 function bars(row) {
+  if (row.bars.length > BARS) return null;
   const top = Math.max(...row.bars.map(([share]) => share), 1e-9);
-  return h("span", { class: "llmx-x-bars", "aria-hidden": "true" }, row.bars.slice(0, 12).map(([share]) => h("span", { style: { height: `${Math.max(8, (100 * share) / top)}%`, background: colour(row.number), opacity: share ? 1 : 0.35 } })));
+  return h("span", { class: "llmx-x-bars", "aria-hidden": "true" }, row.bars.map(([share]) => h("span", { style: { height: `${Math.max(8, (100 * share) / top)}%`, background: colour(row.number), opacity: share ? 1 : 0.35 } })));
 }
 
 function items(page, id, acts, row) {
@@ -184,11 +188,12 @@ function dragToMerge(page, row, handle, id, acts) {
 }
 
 function addForm(page) {
-  const name = h("input", { class: "llmx-input", "aria-label": "Name of the new concept", placeholder: "Name (or none: from the selected documents)" });
-  const criterion = h("textarea", { class: "llmx-input", rows: 2, "aria-label": "Criterion of the new concept", placeholder: "Criterion: a yes/no question about one text" });
+  const name = h("input", { class: "llmx-input", "aria-label": "Name of the new concept", placeholder: "Name" });
+  const criterion = h("textarea", { class: "llmx-input", rows: 2, "aria-label": "Criterion of the new concept", placeholder: "A yes/no question about one text" });
   const open = button({ icon: "plus", text: "Add", title: "Add a concept", "aria-expanded": "false" }, () => toggle(element.hidden));
   const add = () => { page.send("add", { name: name.value, criterion: criterion.value }); toggle(false); };
   const element = h("div", { class: "llmx-x-add", hidden: true }, name, criterion,
+    h("p", { class: "llmx-small llmx-dim", text: "Without a name, one is made from the selected documents." }),
     h("div", { class: "llmx-row" }, h("span", { class: "llmx-grow" }), button({ text: "Cancel" }, () => toggle(false)), button({ text: "Add concept", kind: "main" }, add)));
   const toggle = (on) => {
     element.hidden = !on;

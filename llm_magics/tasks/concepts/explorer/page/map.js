@@ -152,7 +152,7 @@ class View {
       this.legend.replaceChildren(h("span", { text: `score of ${title}` }), h("span", { text: "0" }),
         h("span", { class: "llmx-x-scale", style: { background: `linear-gradient(90deg, ${stops})` } }), h("span", { text: "1" }), h("span", { class: "llmx-dim", text: `matches above ${threshold}` }));
     } else if (groups.length) this.legend.replaceChildren(h("span", { class: "llmx-dim", text: title }), ...groups.map(entry));
-    else this.legend.replaceChildren(h("span", { class: "llmx-x-entry" }, swatch(-1), h("span", { class: "llmx-dim", text: "no concept" })));
+    else this.legend.replaceChildren(h("span", { class: "llmx-x-entry llmx-dim" }, h("span", { class: "llmx-x-grey", "aria-hidden": "true" }), "in no concept"));
     set(this.notice, { text: rows.length < of ? `showing ${count(rows.length)} of ${count(of)} documents` : "" });
   }
 

@@ -1,13 +1,15 @@
 // Concepts by slice as a table: a cell's shade is its share, its text the count and the share; a click opens it.
 import { h, set } from "../../../../widgets/frontend/dom.js";
-import { colour, count, percent, swatch } from "./palette.js";
+import { count, percent, shade, swatch } from "./palette.js";
+
+const MANY = 7; // with more columns their heads stand upright
 
 export function matrix(page) {
   const sentence = h("p", { class: "llmx-x-sentence" });
   const table = h("table", { class: "llmx-x-matrix" });
   const element = h("div", { class: "llmx-x-table" }, sentence, table);
   table.addEventListener("keydown", (event) => keys(event, table));
-  return { element, draw: (value) => { set(sentence, { text: said(value), hidden: !said(value) }); table.replaceChildren(...drawn(page, value)); table.classList.toggle("llmx-x-many", value.groups.length > 7); } };
+  return { element, draw: (value) => { set(sentence, { text: said(value), hidden: !said(value) }); table.replaceChildren(...drawn(page, value)); table.classList.toggle("llmx-x-many", value.groups.length > MANY); } };
 }
 
 function said({ sentence, column }) { return column ? sentence : "Choose a slice above to compare the concepts by it."; }
@@ -16,7 +18,7 @@ function drawn(page, { rows, groups, sizes, by, column }) {
   const what = by === "concept" ? "Share of the concept’s documents in each slice" : by === "slice" ? "Share of each slice that matches" : "Documents that match, and their share of the slice";
   const caption = h("caption", { class: "llmx-unseen", text: column ? `${what}, by ${column}` : what });
   const head = h("tr", {}, h("th", { scope: "col" }, h("span", { class: "llmx-unseen", text: "concept" })),
-    groups.map((group, i) => h("th", { scope: "col" }, h("span", { class: "llmx-x-colname", text: group === "all" ? "all" : group, title: group }), h("span", { class: "llmx-dim llmx-x-size", text: count(sizes[i]) }))));
+    groups.map((group, i) => h("th", { scope: "col" }, h("span", { class: "llmx-x-colname", title: group }, h("span", { text: group })), h("span", { class: "llmx-dim llmx-x-size", text: count(sizes[i]) }))));
   const share = (cell) => cell[by === "concept" ? 2 : 1];
   const top = Math.max(...rows.flatMap((row) => row.cells.slice(groups.length > 1 ? 1 : 0).map(share)), 1e-9);
   const body = rows.map((row, i) => h("tr", {},
@@ -27,11 +29,10 @@ function drawn(page, { rows, groups, sizes, by, column }) {
 
 function cellButton(page, row, cell, group, { by, share, depth, focusable }) {
   const main = by ? percent(share) : count(cell[0]), second = by ? count(cell[0]) : percent(cell[1]);
-  const shade = Math.round(6 + 44 * depth);
   return h("button", {
     type: "button", class: "llmx-x-cell", tabindex: focusable ? 0 : -1, "data-empty": cell[0] ? null : "yes",
     "aria-label": `${row.name}, ${group}: ${count(cell[0])} documents, ${percent(share)}`, title: `${row.name}\n${group}: ${count(cell[0])} documents\n${percent(cell[1])} of the slice, ${percent(cell[2])} of the concept`,
-    style: { "--shade": `color-mix(in srgb, ${colour(row.number)} ${cell[0] ? shade : 0}%, transparent)` },
+    style: cell[0] ? { "--shade": shade(row.number, depth) } : {},
     onclick: () => page.send("open", { concept: row.id, group }),
   }, h("span", { class: "llmx-x-main", text: main }), h("span", { class: "llmx-x-second", text: second }));
 }

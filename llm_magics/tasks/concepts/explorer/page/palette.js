@@ -19,6 +19,35 @@ export function colour(n) { return `light-dark(${inks("light")[place(n)]}, ${ink
 /** Its shape: the first eight are circles, the next eight squares, and so on. */
 export function shape(n) { return n < 0 ? 0 : Math.floor(n / 8) % 8; }
 
+const PAGES = { light: ["#f6f7f9", "#1c2128"], dark: ["#1f2228", "#e6e9ed"] }; // --llmx-raised and --llmx-ink of tokens.css
+const DEEPEST = 50, READABLE = 4.6;
+
+function parts(colour) { return [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16)); }
+
+function luminance(colour) {
+  const [r, g, b] = colour.map((one) => one / 255).map((one) => (one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+}
+
+/** The most of a colour, in percent, on which the page's ink has WCAG's contrast. */
+function deepest(colour, [ground, ink]) {
+  const light = luminance(parts(ink));
+  for (let share = DEEPEST; share > 0; share -= 2) {
+    const mixed = luminance(parts(colour).map((one, i) => (share * one + (100 - share) * parts(ground)[i]) / 100));
+    if ((Math.max(mixed, light) + 0.05) / (Math.min(mixed, light) + 0.05) >= READABLE) return share;
+  }
+  return 0;
+}
+
+/** The ground of a cell: the n-th colour, from a touch of it at 0 to as much as text on it allows at 1. */
+export function shade(n, depth) {
+  const mixed = Object.entries(PAGES).map(([theme, page]) => {
+    const one = inks(theme)[place(n)], most = deepest(one, page);
+    return `color-mix(in srgb, ${one} ${Math.round(most * (0.12 + 0.88 * depth))}%, transparent)`;
+  });
+  return `light-dark(${mixed.join(", ")})`;
+}
+
 /** A swatch: the shape in the colour, for eyes only. */
 export function swatch(n) {
   return h("span", { class: "llmx-swatch", "aria-hidden": "true", style: { color: colour(n) }, text: n < 0 ? "○" : GLYPHS[shape(n)] });
