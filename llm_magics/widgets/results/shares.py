@@ -67,7 +67,7 @@ def _table(shares: Sequence[Share], total: int, widest: int, head: str, *, confi
 
 def _line(share: Share, total: int, widest: int, *, confident: bool) -> str:
     width = 100 * share.rows / widest
-    colour = "var(--llmx-edge)" if share.colour == -1 else COLOURS[0]
+    colour = "var(--llmx-edge)" if share.colour == -1 else ON_BOTH[0]
     if share.colour is not None and share.colour >= 0:
         colour = ON_BOTH[share.colour]
     known = "" if share.confidence is None else f"{share.confidence:.2f}"
