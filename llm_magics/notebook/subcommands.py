@@ -18,7 +18,8 @@ from llm_magics.notebook.namespace import check_result_name
 from llm_magics.notebook.tables import Table
 from llm_magics.runs.estimates import estimate
 from llm_magics.runs.execution import execute, rerun
-from llm_magics.runs.run import Plan, Run, versions
+from llm_magics.runs.run import Plan, Run
+from llm_magics.runs.versions import versions
 from llm_magics.tasks.label.review.open_review import open_review
 
 

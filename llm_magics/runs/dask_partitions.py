@@ -167,6 +167,8 @@ class _Partition:
     def of(cls, session: Session, plan: Plan, options: RunOptions, strategy: Work, meta: Any) -> _Partition:
         left = {"frame", "rows", "backend"}
         decided = {field.name: getattr(plan, field.name) for field in fields(Plan) if field.name not in left}
+        if plan.asker is not None:
+            decided["asker"] = plan.asker.apart()
         model = options.model or session.config.role(plan.task.role)[0]
         return cls(decided, plan.frame.name, model, _Setup.of(session, plan.backend), strategy, meta)
 

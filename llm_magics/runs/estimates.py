@@ -44,6 +44,8 @@ class Estimate:
     skipped_as: str = "empty"
     form: str = ""
     """How the prompt is formatted, where it is not a conversation."""
+    notes: tuple[str, ...] = ()
+    """What the user should know of who labels, and of options that work otherwise here; one sentence each."""
     reads: bool = True
     """False where the backend reads no prompts and nothing is paid or kept: only rows and time are told."""
 
@@ -82,7 +84,7 @@ class Estimate:
     def __repr__(self) -> str:
         form = f" ({self.form})" if self.form else ""
         shown = f"\n\nFirst prompt{form}:\n{_readable(self.first_prompt)}" if self.prompt else ""
-        return f"{self}{shown}"
+        return "\n".join((str(self), *self.notes)) + shown
 
     def _repr_html_(self) -> str:
         from llm_magics.runs.estimate_view import estimate_html
@@ -231,6 +233,7 @@ def _priced(plan: Plan, tally: _Tally, prompt: Rendered) -> Estimate:
         samples=plan.samples,
         skipped_as="empty" if plan.parts is None else "empty or too long",
         form=_form(plan),
+        notes=(*plan.notes, *plan.outlook),
         reads=_reads(plan),
     )
 

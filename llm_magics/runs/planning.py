@@ -239,7 +239,8 @@ def plan(
 
 def _try_prompt(made: Plan) -> None:
     """Render one prompt, so that an unknown format or a failing formatting function is an error now."""
-    if {"prompt_format", "prompt_formatting_fn"} & made.target.parameters.keys():
+    whole = made.frame.dask_frame is None
+    if whole and {"prompt_format", "prompt_formatting_fn"} & made.target.parameters.keys():
         first = next((request for item in made.work_items() for request in made.requests(item)), None)
         if first is not None:
             prompt_of(first)

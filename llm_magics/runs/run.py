@@ -24,9 +24,11 @@ from llm_magics.engine.progress import Meter
 from llm_magics.engine.request_queue import WorkItem
 from llm_magics.engine.task import Row, Target, Task
 from llm_magics.engine.worker_pool import Options
+from llm_magics.runs.asker import Asker, AskerOfRun
 from llm_magics.runs.methods import Methods, methods
 from llm_magics.runs.preparation import Preparation
 from llm_magics.runs.results import ResultColumns, error_text
+from llm_magics.runs.versions import versions
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,9 @@ class Plan:
     row; ``shape`` makes the result from the run, ``df`` by default; ``evaluate`` compares a finished run
     with the column ``truth``. ``text_format`` is the prompt format for a model without a chat template.
     ``prepare(session, run)`` is awaited before the first pass over the rows: it says how every result is
-    decided.
+    decided. ``asker(session, run)`` makes what is asked in every pass in place of the backend alone, such as
+    a committee. ``notes`` are sentences that the estimate and the footer show; ``outlook`` are sentences of
+    the estimate alone.
     """
 
     task: Task
@@ -65,7 +69,10 @@ class Plan:
     text_format: str = ""
     strategy: Callable[[Any, Run], Coroutine[Any, Any, None]] | None = None
     prepare: Callable[[Any, Run], Coroutine[Any, Any, Preparation]] | None = None
+    asker: AskerOfRun | None = None
     parts: Callable[[WorkItem], Sequence[WorkItem]] | None = None
+    notes: Sequence[str] = ()
+    outlook: Sequence[str] = ()
     gather: Callable[[dict[str, list[Any]]], dict[str, list[Any]]] | None = None
     shape: Callable[[Run], Any] | None = None
     evaluate: Callable[[Run], Any] | None = None
@@ -113,8 +120,9 @@ CUT_SHORT = (*CUT, "prompt_cut")
 class Run:
     """The results of a plan as they arrive. ``df`` is correct at any moment, finished or not.
 
-    ``partial`` is a chat's answer while it is written. Only the loop thread writes, one ``deliver`` a
-    result; any thread may read.
+    ``partial`` is a chat's answer while it is written. ``sample`` are the rows that a correction may be
+    estimated from, where not all of them are asked about; a strategy sets it. Only the loop thread writes,
+    one ``deliver`` a result; any thread may read.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -129,8 +137,11 @@ class Run:
         self.evaluation: Any = None
         self.inplace = False
         self.preparation: Preparation | None = None
+        self.asker: Asker | None = None
+        self.sample: Sequence[WorkItem] | None = None
         self.done: Callable[[Any], None] | None = None
         self._answers = ResultColumns(n, plan.columns)
+        self.notes.update(dict.fromkeys(plan.notes))
 
     def deliver(self, result: Result) -> None:
         """Add one result."""
@@ -436,20 +447,6 @@ def _first(group: Sequence[str | None]) -> str | None:
     return next((error for error in group if error is not None), None)
 
 
-def versions() -> dict[str, str]:
-    """The versions of Python and of the packages that take part in a result."""
-    import platform
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {"python": platform.python_version()}
-    for package in ("llm_magics", "pandas", "narwhals", "openai", "llama-cpp-python"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
 class RunContext(Protocol):
     """What a strategy needs of the session."""
 
@@ -459,6 +456,9 @@ class RunContext(Protocol):
 
     def record(self, run: Run) -> None:
         """Add a finished run to the session's usage."""
+
+    def backend(self, name: str | Backend | None, role: str) -> Backend:
+        """The backend of this name."""
 
 
 Strategy: TypeAlias = Callable[[RunContext, Run], Coroutine[Any, Any, None]]
@@ -472,7 +472,7 @@ async def single_pass(
     take: Callable[[Result], None] | None = None,
     options: Options | None = None,
 ) -> None:
-    """Ask the plan's backend about every row of the plan, or about ``work_items``.
+    """Ask the plan's backend, or its ``asker``, about every row of the plan, or about ``work_items``.
 
     ``take`` gets each result in place of the run. ``options`` replace the plan's own. Raises what stops a
     run.
@@ -480,6 +480,10 @@ async def single_pass(
     plan = run.plan
     items: Iterable[WorkItem] = plan.work_items() if work_items is None else work_items
     options, take = options or plan.options, take or run.deliver
+    if plan.asker is not None:
+        run.asker = run.asker or plan.asker(context, run)
+        await run.asker(items, take, options)
+        return
     if plan.prepare is not None:
         if run.preparation is None:
             run.preparation = await plan.prepare(context, run)

@@ -227,7 +227,7 @@ def test_a_budget_stops_between_requests(server: Server) -> None:
     ("more", "said"),
     [
         ({"scores": True}, "probabilities"),
-        ({"calibrate": True}, "one plain answer"),
+        ({"calibrate": True}, "probabilities"),
         ({"votes": 3}, "one plain answer"),
         ({"agree": 0.9}, "one plain answer"),
         ({"parameters": {"stop": "x"}}, "stop text"),

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from llm_magics.backends.base import Backend
+from llm_magics.backends.process.client import ProcessBackend
 
 SMALL = 4.0
 """Billions of parameters under which a language model counts as small."""
@@ -28,6 +29,11 @@ LOCAL = frozenset({"gguf", "transformers", "vllm_local"})
 """Namespaces of models inside this kernel, whose label scores cost nothing."""
 
 
+def inner(backend: Backend) -> Backend:
+    """The backend that another process runs; every other one is itself."""
+    return backend.inner or backend if isinstance(backend, ProcessBackend) else backend
+
+
 def weight(backend: Backend) -> float:
     """The weight of a member's log-scores."""
     if backend.namespace == "embedded":
@@ -39,6 +45,7 @@ def weight(backend: Backend) -> float:
 
 def is_small(backend: Backend) -> bool:
     """Whether it is a language model of less than four billion parameters, by its name or its file."""
+    backend = inner(backend)
     size = billions(backend.model)
     if size is not None:
         return size < SMALL

@@ -165,9 +165,13 @@ def _log(probability: float) -> float:
 
 @dataclass(frozen=True)
 class BiasRemoval:
-    """The ``prepare`` of a label plan: estimates the bias from a few rows, which are asked about first."""
+    """The ``prepare`` of a label plan: estimates the bias from a few rows, which are asked about first.
+
+    ``texts`` are asked about in place of rows, where a run sees only a part of the whole frame.
+    """
 
     task: Label
+    texts: tuple[str, ...] = ()
 
     async def __call__(self, context: RunContext, run: Run) -> Preparation:
         """Ask about the rows and the label names; say in the run what was found."""
@@ -185,7 +189,11 @@ class BiasRemoval:
     def _rows(self, run: Run) -> list[WorkItem]:
         """The rows that the bias is estimated from."""
         plan = run.plan
-        return first_by_hash(plan.work_items(), lambda row: cell_text(row[self.task.column]), ROWS, plan.seed)
+        if self.texts:
+            behind = len(plan) + len(self.task.labels.names)
+            return [WorkItem(behind + i, {self.task.column: text}) for i, text in enumerate(self.texts)]
+        items = plan.work_items() if run.sample is None else run.sample
+        return first_by_hash(items, lambda row: cell_text(row[self.task.column]), ROWS, plan.seed)
 
     def _names(self, run: Run) -> list[WorkItem]:
         """Label names as rows, behind the run's own; a host that is paid is not asked about them."""

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llm_magics.core.types import Result
 from llm_magics.data import frames
 from llm_magics.data.templates import is_null
 from llm_magics.engine.request_queue import WorkItem
+from llm_magics.runs.preparation import Preparation
 from llm_magics.runs.run import Run, RunContext, Strategy, single_pass
 from llm_magics.tasks.label.task import Label
 from llm_magics.text.label_names import label_name
@@ -94,52 +95,63 @@ def calibration_error(table: Any) -> float:
 Correct = Callable[[Mapping[str, float]], dict[str, float]]
 
 
-def calibration_strategy(task: Label, truth: str | None) -> Strategy:
-    """The strategy that corrects every row's label probabilities.
+def calibration_strategy(task: Label, truth: str) -> Strategy:
+    """The strategy that corrects every row's label probabilities by a temperature.
 
-    With a column of true labels their rows are asked about first, and the temperature is fitted on them;
-    else the model is asked about content-free texts, and its bias is divided out.
+    The rows with a true label are asked about first, and the temperature is fitted on them.
     """
 
     async def carry_out(context: RunContext, run: Run) -> None:
-        if truth is None:
-            correct, done = await _by_bias(context, run, task), frozenset[int]()
-        else:
-            correct, done = await _by_temperature(context, run, task, truth)
+        correct, done = await _by_temperature(context, run, task, truth)
         rest = (item for item in run.plan.work_items() if item.index not in done)
         await single_pass(context, run, rest, lambda result: run.deliver(_corrected(task, result, correct)))
 
     return carry_out
 
 
-async def _by_bias(context: RunContext, run: Run, task: Label) -> Correct:
-    """Divide by the probabilities of content-free texts; their cost is added to the session's usage."""
-    plan = run.plan
-    frame, _ = frames.read(list(CONTENT_FREE), "texts that say nothing")
-    asked = Run(
-        replace(
-            plan, frame=frame, rows=range(len(frame)), samples=1, strategy=None, truth=None, evaluate=None
+@dataclass(frozen=True)
+class ContentFree:
+    """The ``prepare`` of a label plan: divides by the probabilities of texts without content."""
+
+    task: Label
+
+    async def __call__(self, context: RunContext, run: Run) -> Preparation:
+        """Ask about the texts; their cost is added to the session's usage."""
+        plan = run.plan
+        frame, _ = frames.read(list(CONTENT_FREE), "texts that say nothing")
+        asked = Run(
+            replace(
+                plan,
+                frame=frame,
+                rows=range(len(frame)),
+                samples=1,
+                strategy=None,
+                prepare=None,
+                truth=None,
+                evaluate=None,
+            )
         )
-    )
-    found: list[Mapping[str, float]] = []
+        found: list[Mapping[str, float]] = []
 
-    def take(result: Result) -> None:
-        asked.meter.add(result)
-        if result.response is not None and result.response.scores:
-            found.append(result.response.scores)
+        def take(result: Result) -> None:
+            asked.meter.add(result)
+            if result.response is not None and result.response.scores:
+                found.append(result.response.scores)
 
-    items = (WorkItem(i, {task.column: text}) for i, text in enumerate(CONTENT_FREE))
-    await single_pass(context, run, items, take)
-    asked.finish()
-    context.record(asked)
-    if not found:
-        run.notes.setdefault(f"--calibrate: {plan.backend.name} gives no probabilities to correct")
-        return dict
-    bias = prior(found, task.labels.names)
-    run.details["calibration"] = {"bias": bias}
-    said = ", ".join(f"{name} {chance:.2f}" for name, chance in bias.items())
-    run.notes.setdefault(f"--calibrate: probabilities divided by those of texts without content ({said})")
-    return lambda scores: without_bias(scores, bias)
+        items = (WorkItem(i, {self.task.column: text}) for i, text in enumerate(CONTENT_FREE))
+        await single_pass(context, asked, items, take)
+        asked.finish()
+        context.record(asked)
+        if not found:
+            run.notes.setdefault(f"--calibrate: {plan.backend.name} gives no probabilities to correct")
+            return Preparation(lambda result: result)
+        bias = prior(found, self.task.labels.names)
+        run.details["calibration"] = {"bias": bias}
+        said = ", ".join(f"{name} {chance:.2f}" for name, chance in bias.items())
+        run.notes.setdefault(f"--calibrate: probabilities divided by those of texts without content ({said})")
+        return Preparation(
+            lambda result: _corrected(self.task, result, lambda scores: without_bias(scores, bias))
+        )
 
 
 async def _by_temperature(
@@ -169,7 +181,9 @@ async def _by_temperature(
 
 def _corrected(task: Label, result: Result, correct: Correct) -> Result:
     """The result with corrected probabilities, and the label that is now the most likely."""
-    scores = result.response.scores if result.response is not None else None
-    if not scores or result.status not in ("ok", "repaired"):
+    response = result.response
+    if response is None or not response.scores or result.status not in ("ok", "repaired"):
         return result
-    return replace(result, values={**result.values, **task.scored(correct(scores))})
+    scores = correct(response.scores)
+    made = replace(response, scores=scores)
+    return replace(result, response=made, values={**result.values, **task.scored(scores)})

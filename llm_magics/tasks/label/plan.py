@@ -7,7 +7,6 @@ from dataclasses import fields, replace
 from typing import Any
 
 from llm_magics.backends.base import Backend
-from llm_magics.backends.committee.client import CommitteeBackend
 from llm_magics.core.errors import NotFound, UsageError
 from llm_magics.core.prompt_formats import COMPLETION
 from llm_magics.core.types import Choice
@@ -15,24 +14,16 @@ from llm_magics.options.run_options import RunOptions
 from llm_magics.runs import planning
 from llm_magics.runs.functions import in_background, run_function
 from llm_magics.runs.planning import DETERMINISTIC
-from llm_magics.runs.run import Plan, Run, RunContext, Strategy, single_pass
+from llm_magics.runs.run import Plan, Run, Strategy
 from llm_magics.runs.session import Session
-from llm_magics.settings.config import embedded_default
 from llm_magics.tasks.label import definitions
-from llm_magics.tasks.label.bias import BiasRemoval
 from llm_magics.tasks.label.calibration import calibration_strategy
 from llm_magics.tasks.label.cascade.strategy import CascadeSettings
-from llm_magics.tasks.label.committee import (
-    NO_PRIOR,
-    CommitteeMember,
-    as_committee_label,
-    committee_strategy,
-    has_default_prior,
-    require_scores,
-)
+from llm_magics.tasks.label.committee import as_committee_label
 from llm_magics.tasks.label.evaluation.evaluation import evaluate, require_known
-from llm_magics.tasks.label.examples import NEAREST
+from llm_magics.tasks.label.examples import NEAREST, Gold
 from llm_magics.tasks.label.few_shot import has_examples, nearest_examples, read_examples, with_examples
+from llm_magics.tasks.label.labellers import Labellers, labellers, proxy
 from llm_magics.tasks.label.options import LabelOptions
 from llm_magics.tasks.label.proposals import propose_labels
 from llm_magics.tasks.label.task import RANDOM, CascadeLabel, Label, NearestLabel
@@ -69,12 +60,11 @@ def label(session: Session, options: LabelOptions) -> Plan:
         values=values,
     )
     task = _with_default(task, options.default)
-    members = _committee(session, given, task, options, backend)
-    if members:
-        strategy: Strategy | None = committee_strategy(members)
-        task = as_committee_label(members[-1].task)
-    else:
-        task, strategy = _with_strategy(session, task, options, backend)
+    asked, near = _with_examples(task, options, backend)
+    who = labellers(session, given, options, backend, task, asked)
+    strategy = _strategy(session, given, task, who, near, options)
+    task = _with_column(who, options)
+    votes = 1 if backend.capabilities.exact_scores else options.votes
     if options.truth is not None:
         true = given.frame.values(options.truth)
         require_known((true[row] for row in given.rows), task.labels.names, many=options.multi)
@@ -86,16 +76,19 @@ def label(session: Session, options: LabelOptions) -> Plan:
         backend,
         options,
         inputs=(task.column,),
-        parameters={} if options.votes > 1 else DETERMINISTIC,
+        parameters={} if votes > 1 else DETERMINISTIC,
         categories={task.output: [values.get(n, n) for n in task.labels.names]} if single else {},
         kinds=_kinds(task) if single else {},
         originals={} if wide or not values else {task.output: values},
         truth=options.truth,
         labels=task.labels.names,
-        samples=options.votes,
-        gather=majority(task.output, task.labels.names) if options.votes > 1 else None,
+        samples=votes,
+        gather=majority(task.output, task.labels.names) if votes > 1 else None,
         strategy=strategy,
-        prepare=None if members else _bias_removal(given, task, options, backend),
+        asker=who.committee,
+        prepare=who.prepare,
+        notes=_notes(who, near, options),
+        outlook=who.outlook,
         text_format="" if options.multi or options.explain else COMPLETION,
         evaluate=_evaluated if options.truth is not None else None,
     )
@@ -231,137 +224,82 @@ def _with_default(task: Label, default: str | None) -> Label:
     return replace(task, default_label=default)
 
 
-def _with_strategy(
-    session: Session, task: Label, options: LabelOptions, backend: Backend
-) -> tuple[Label, Strategy | None]:
-    """The task with its examples, and the strategy that executes it where one pass is not enough."""
-    examples = read_examples(options.examples, task) if has_examples(options.examples) else None
-    if examples is not None:
-        task = with_examples(task, examples, options.k, backend)
-    if options.dynamic and examples is not None and backend.capabilities.text:
-        if options.agree is not None:
-            raise UsageError("--dynamic and --agree don't go together.", hint="Use one of them.")
-        near = _as(NearestLabel, task)
-        return near, nearest_examples(near, examples, options.k or NEAREST, _embedder(session, options))
-    if options.dynamic and examples is not None:
-        return task, _noting(f"--dynamic: {backend.name} reads no prompts; it learns from all the examples")
+def _with_examples(task: Label, options: LabelOptions, backend: Backend) -> tuple[Label, Gold | None]:
+    """The task as the model is asked, with its examples; and those that are looked up by a row's text."""
+    task = replace(task, scores=True) if options.calibrate else task
+    if not has_examples(options.examples):
+        return task, None
+    examples = read_examples(options.examples, task)
+    task = with_examples(task, examples, options.k, backend)
+    if not options.dynamic or not backend.capabilities.text:
+        return task, None
     if options.agree is not None:
-        agreement = _agreement(session, options, options.agree, backend)
-        return _as(CascadeLabel, task, model=backend.name), agreement.strategy()
-    if options.calibrate:
-        task = replace(task, scores=True)
-        return task, calibration_strategy(task, options.truth)
-    return task, None
+        raise UsageError("--dynamic and --agree don't go together.", hint="Use one of them.")
+    return _as(NearestLabel, task), examples
 
 
-def _bias_removal(
-    given: planning.Source, task: Label, options: LabelOptions, backend: Backend
-) -> BiasRemoval | None:
-    """What takes the model's bias off its label scores, where it gives some over all labels.
-
-    Not over dask frames, whose partitions never see each other, and not beside what decides labels in
-    another way: a cascade, votes, several rows a request, ``--calibrate`` by texts without content.
-    """
-    scored = backend.capabilities.text and (backend.capabilities.exact_scores or task.scores)
-    apart = options.agree is not None or options.votes > 1 or (options.rows_per_request or 1) > 1
-    by_content = options.calibrate and options.truth is None
-    whole = given.frame.dask_frame is None
-    if options.raw or task.many or task.explain or not scored or apart or by_content or not whole:
-        return None
-    return BiasRemoval(task)
-
-
-def _committee(
-    session: Session, given: planning.Source, task: Label, options: LabelOptions, backend: Backend
-) -> list[CommitteeMember]:
-    """The members that decide together, the model that the user named last; none where it decides alone.
-
-    Raises UsageError for a ``prior`` beside what decides labels in another way.
-    """
-    given_one = isinstance(options.prior, str | Backend)
-    named = [options.prior] if given_one else list(options.prior or ())
-    apart = _decided_apart(given, options)
-    if NO_PRIOR in named:
-        if len(named) > 1:
-            raise UsageError("--prior none leaves the model alone; it takes no names.", hint="--prior none")
-        named = []
-    elif not (named or apart or options.raw) and has_default_prior(backend):
-        named = [embedded_default()]
-    together = isinstance(backend, CommitteeBackend)
-    if named and together:
-        raise UsageError(f"{backend.name} is a committee already.", hint="Add the labeller to its members.")
-    if apart and (named or (together and apart not in ("--votes", "--agree"))):
-        what = "--prior" if named else f"The committee {backend.name}"
-        raise UsageError(f"{what} and {apart} don't go together.", hint="Use one of them.")
-    if isinstance(backend, CommitteeBackend) and not apart:
-        return [_member(given, task, options, each) for each in backend.backends]
-    priors = [session.backend(name, "label") for name in dict.fromkeys(named)]
-    for prior in priors:
-        require_scores(prior)
-        if (prior.name, prior.base_url) == (backend.name, backend.base_url):
-            raise UsageError(
-                f"--prior {prior.name}: that is the model itself.", hint="Name another labeller."
-            )
-    if not priors:
-        return []
-    main = _member(given, task, options, backend, required=True)
-    return [*(_member(given, task, options, prior) for prior in priors), main]
+def _strategy(
+    session: Session,
+    given: planning.Source,
+    task: Label,
+    who: Labellers,
+    near: Gold | None,
+    options: LabelOptions,
+) -> Strategy | None:
+    """What takes more than one pass: looking up examples, the cascade, fitting a temperature."""
+    if near is not None:
+        assert isinstance(who.task, NearestLabel)
+        return nearest_examples(who.task, near, options.k or NEAREST, _embedder(session, options))
+    if options.agree is not None:
+        return _agreement(session, given, task, who, options, options.agree).strategy()
+    if options.calibrate and options.truth is not None:
+        return calibration_strategy(who.task, options.truth)
+    return None
 
 
-def _member(
-    given: planning.Source, task: Label, options: LabelOptions, backend: Backend, *, required: bool = False
-) -> CommitteeMember:
-    """A member with the task in its own form: examples go into prompts, or teach the similarity.
-
-    The model that the user named is asked exactly as without others, so that its stored answers are found.
-    """
-    if has_examples(options.examples):
-        task = with_examples(task, read_examples(options.examples, task), options.k, backend)
-    if not required:
-        task = replace(task, scores=task.scores or backend.capabilities.text, default_label=None)
-    target = None if required else planning.target(backend, RunOptions(), DETERMINISTIC)
-    return CommitteeMember(backend, task, target, required, _bias_removal(given, task, options, backend))
+def _with_column(who: Labellers, options: LabelOptions) -> Label:
+    """The task with the column that names who decided a row, where there is more than one."""
+    if options.agree is not None:
+        cascade: Label = _as(CascadeLabel, who.task, model=who.backend.name)
+        return cascade
+    return who.task if who.committee is None else as_committee_label(who.task)
 
 
-def _decided_apart(given: planning.Source, options: LabelOptions) -> str:
-    """The option that decides labels in a way that has no place for others' scores; empty without one."""
-    chosen = {
-        "--multi": options.multi,
-        "--explain": bool(options.explain),
-        "--votes": options.votes > 1,
-        "--agree": options.agree is not None,
-        "--calibrate": options.calibrate,
-        "--dynamic": options.dynamic,
-        "--rows-per-request": (options.rows_per_request or 1) > 1,
-        "--too-long": bool(options.too_long),
-        "a dask frame": given.frame.dask_frame is not None,
-    }
-    return next((name for name, is_chosen in chosen.items() if is_chosen), "")
+def _notes(who: Labellers, near: Gold | None, options: LabelOptions) -> tuple[str, ...]:
+    """Sentences about options that work otherwise with this model than one might think."""
+    can, name = who.backend.capabilities, who.backend.name
+    more = []
+    if options.dynamic and near is None:
+        more.append(f"--dynamic: {name} reads no prompts; it learns from all the examples")
+    if options.votes > 1 and can.exact_scores:
+        more.append(
+            f"--votes: {name} computes the probability of every label, and {options.votes} answers would "
+            "be the same; one was computed for each row, with its probability as confidence"
+        )
+    return (*more, *who.notes)
 
 
-def _noting(note: str) -> Strategy:
-    """The strategy of one plain pass, with a sentence under the result."""
-
-    async def execute(context: RunContext, run: Run) -> None:
-        run.notes.setdefault(note)
-        await single_pass(context, run)
-
-    return execute
-
-
-def _agreement(session: Session, options: LabelOptions, share: float, backend: Backend) -> CascadeSettings:
+def _agreement(
+    session: Session,
+    given: planning.Source,
+    task: Label,
+    who: Labellers,
+    options: LabelOptions,
+    share: float,
+) -> CascadeSettings:
     """The settings of the cascade: the guarantee, and the proxy model (a small model, or embeddings)."""
     if options.cheap is None:
         return CascadeSettings(share, _embedder(session, options), options.sure)
     cheap = session.backend(options.cheap, "label")
     if not cheap.capabilities.text:
         return CascadeSettings(share, _embedder(session, options), options.sure)
-    if (cheap.name, cheap.base_url) == (backend.name, backend.base_url):
+    if (cheap.name, cheap.base_url) == (who.backend.name, who.backend.base_url):
         raise UsageError(
             f"--with {options.cheap}: that is the model itself.",
             hint="Name a cheaper model, or embeddings: --with embedded::wordllama",
         )
-    return CascadeSettings(share, cheap, options.sure, planning.target(cheap, RunOptions(), DETERMINISTIC))
+    made = proxy(session, given, options, cheap, task, who.task)
+    return CascadeSettings(share, cheap, options.sure, made)
 
 
 def _as(kind: type[Any], task: Label, **more: Any) -> Any:

@@ -11,10 +11,11 @@ from typing import Any, Protocol
 from llm_magics.backends.base import Backend
 from llm_magics.core.types import Result
 from llm_magics.engine.request_queue import WorkItem
-from llm_magics.engine.task import Target
-from llm_magics.runs.run import Plan, Run, RunContext
+from llm_magics.runs.planning import with_text_format
+from llm_magics.runs.run import Plan, Run, RunContext, single_pass
 from llm_magics.tasks.embed.plan import unit_vectors
-from llm_magics.tasks.label.task import Label
+from llm_magics.tasks.label.committee import TOGETHER, as_committee_label
+from llm_magics.tasks.label.labellers import Labellers
 
 _STRENGTHS = (1.0, 10.0, 100.0)
 _FOLDS = 5
@@ -162,31 +163,33 @@ class EmbeddingProxy:
 
 
 class SmallModelProxy:
-    """A small model's own labels with their probabilities; only what a probability means is learned."""
+    """A small model's own labels with their probabilities; only what a probability means is learned.
 
-    def __init__(self, context: RunContext, run: Run, backend: Backend, target: Target) -> None:
-        plan = run.plan
-        assert isinstance(plan.task, Label)
+    A small local model has its prior, and its bias is removed, as if it labelled alone.
+    """
+
+    def __init__(self, context: RunContext, run: Run, labellers: Labellers) -> None:
         self.context, self.run = context, run
-        # The same question with chances: no reason, no default, whatever else was asked of the model.
-        asked = {name: getattr(plan.task, name) for name in Label.__dataclass_fields__}
-        task = Label(**{**asked, "scores": True, "explain": False, "default_label": None})
-        self.plan = replace(
-            plan,
+        task = labellers.task if labellers.committee is None else as_committee_label(labellers.task)
+        plan = replace(
+            run.plan,
             task=task,
-            backend=backend,
-            target=target,
+            backend=labellers.backend,
+            target=labellers.target or run.plan.target,
             columns=task.columns,
             strategy=None,
+            asker=labellers.committee,
+            prepare=labellers.prepare,
             truth=None,
             evaluate=None,
+            notes=(),
         )
+        self.plan, self.asked = plan, Run(plan)
+        names = [labellers.backend.name]
+        if labellers.committee is not None:
+            names = [member.backend.name for member in labellers.committee.members]
+        self.by = TOGETHER.join(names)
         self.agreement, self.cost, self.calls = 0.0, 0.0, 0
-
-    @property
-    def by(self) -> str:
-        """The small model's name."""
-        return self.plan.backend.name
 
     async def learn(self, places: Sequence[int], labels: Sequence[str]) -> None:
         """Ask it about the rows that the model has labelled. Raises ProxyUnusable without probabilities."""
@@ -225,11 +228,19 @@ class SmallModelProxy:
 
     async def _answer(self, work_items: Iterable[WorkItem], take: Callable[[Result], None]) -> None:
         """Ask it, within the rest of the whole run's budget."""
-        plan, options = self.plan, self.plan.options
+        options = self.plan.options
         if options.max_cost is not None:
             left = options.max_cost - self.run.meter.cost - self.cost
             options = replace(options, max_cost=max(0.0, left))
-        await self.context.engine.run(work_items, plan.task, plan.backend, plan.target, options, take)
+        await self._load()
+        self.asked.sample = self.run.sample
+        await single_pass(self.context, self.asked, work_items, take, options)
+
+    async def _load(self) -> None:
+        """Load the model where only that tells whether it has a chat template."""
+        if self.plan.text_format and self.plan.backend.completes is None:
+            await self.plan.backend.load()
+        self.plan = self.asked.plan = with_text_format(self.plan)
 
     def expected(self, confidence: Any) -> Any:
         """The agreement that the rows labelled by the model showed at this confidence."""

@@ -11,10 +11,10 @@ from llm_magics.core.errors import Unsupported, UsageError
 from llm_magics.core.types import Result
 from llm_magics.data.templates import cell_text
 from llm_magics.engine.request_queue import WorkItem
-from llm_magics.engine.task import Target
 from llm_magics.runs.run import Plan, Run, RunContext, Strategy, single_pass
 from llm_magics.tasks.label.cascade.guarantee import Search
 from llm_magics.tasks.label.cascade.proxies import EmbeddingProxy, ProxyModel, ProxyUnusable, SmallModelProxy
+from llm_magics.tasks.label.labellers import Labellers
 from llm_magics.tasks.label.task import CascadeLabel
 
 LEAST = 400
@@ -28,14 +28,14 @@ _DRAWS = 50
 class CascadeSettings:
     """The guarantee: ``target`` of all labels equal to the model's, with probability ``confidence``.
 
-    ``cheap`` is the embedding model, or with ``asked`` (where its requests go) a small model that labels
-    rows.
+    ``cheap`` is the embedding model, or with ``proxy`` (its task, its prior, where its requests go) a small
+    model that labels rows.
     """
 
     target: float
     cheap: Backend
     confidence: float = 0.9
-    asked: Target | None = None
+    proxy: Labellers | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.target < 1:
@@ -70,9 +70,9 @@ class _Cascade:
         self.cheap = self._labeller()
 
     def _labeller(self) -> ProxyModel:
-        backend, asked = self.agreement.cheap, self.agreement.asked
-        if asked is not None:
-            return SmallModelProxy(self.context, self.run, backend, asked)
+        backend, proxy = self.agreement.cheap, self.agreement.proxy
+        if proxy is not None:
+            return SmallModelProxy(self.context, self.run, proxy)
         return EmbeddingProxy(self.context, self.plan, backend, self.texts)
 
     async def carry_out(self) -> None:
@@ -84,6 +84,7 @@ class _Cascade:
         await self._ask([i for i, text in enumerate(self.texts) if not text.strip()])
         shuffled = self.chance.permutation(full)
         training = max(200, min(len(full) // 20, 2_000))
+        self.run.sample = [self.work_items[int(i)] for i in shuffled[:training]]
         await self._ask(shuffled[:training])
         known = [int(i) for i in shuffled[:training] if self.answers.get(int(i))]
         if not known:
@@ -102,7 +103,7 @@ class _Cascade:
         try:
             await self.cheap.learn(known, labels)
         except Unsupported:
-            if self.agreement.asked is None or not self.agreement.cheap.capabilities.embed:
+            if self.agreement.proxy is None or not self.agreement.cheap.capabilities.embed:
                 raise
             self.cheap = EmbeddingProxy(self.context, self.plan, self.agreement.cheap, self.texts)
             await self.cheap.learn(known, labels)
