@@ -292,12 +292,18 @@ def test_frames_of_any_library_and_labels_of_any_type() -> None:
 
 
 def test_the_figure_shows_both_shares() -> None:
-    """A trace of corrected shares and one of uncorrected ones a group, in a figure for print."""
-    frame = some().assign(side=lambda f: np.resize(["l", "r"], len(f)))
-    figure = measure(frame, "topic", by="side").plot(title="Topics <by> side")
-    assert [trace.name for trace in figure.data] == ["uncorrected", "l", "uncorrected", "r"]
-    assert figure.layout.title.text == "Topics &lt;by&gt; side"
-    assert figure.data[1].error_x.array is not None
+    """Labels head the lines of their groups; a point and a bar each, the model's own share hollow; the source."""
+    frame = some().assign(side=lambda f: np.resize(["l", "<r>"], len(f)))
+    found = measure(frame, "topic", by="side")
+    figure = found.plot(title="Topics <by> side", size="slide", theme="dark")
+    assert figure.layout.title.text == "<b>Topics &lt;by&gt; side</b>" and figure.layout.width == 1280
+    heads = [text.strip() for text in figure.layout.yaxis.ticktext]
+    assert heads[:3] == ["<b>a  </b>", "l", "&lt;r&gt;"] and len(heads) == 9
+    hollow = next(trace for trace in figure.data if trace.name == "uncorrected")
+    assert list(hollow.x) == found["uncorrected"].tolist()
+    bars = [trace for trace in figure.data if trace.mode == "lines"]
+    assert [tuple(bar.x) for bar in bars] == list(zip(found["low"], found["high"], strict=True))
+    assert "200 gold rows" in figure.layout.annotations[-1].text.replace("<br>", " ")
 
 
 def test_a_result_with_its_figure_is_written_to_a_file(tmp_path: Path) -> None:

@@ -109,6 +109,18 @@ def test_a_name_without_texts_has_no_place() -> None:
 
 
 @pytest.mark.checklist("W14")
+@pytest.mark.parametrize("names", [6, 14])
+def test_figures_of_many_lines_fit_on_a_slide(names: int) -> None:
+    """A slide is 720 pixels high; lines come nearer, and each keeps the height of its type."""
+    for kind in ("matrix", "prevalence"):
+        figure = themes(280, names).plot(kind, slice="side", size="slide")
+        assert figure.layout.height <= 722
+    labels = [f"Label of some length {n}" for n in range(names)]
+    truth = [labels[n % names] for n in range(20 * names)]
+    assert evaluate(truth, truth[1:] + truth[:1], labels).plot(size="slide").layout.height <= 722
+
+
+@pytest.mark.checklist("W14")
 def test_prevalence_has_wilsons_intervals() -> None:
     """A point at the share, a bar over its 95% interval, share and count in figures."""
     figure = themes(60, 3).plot("prevalence")

@@ -58,11 +58,14 @@ def measured_class() -> type[Any]:
         def _constructor(self) -> type[Any]:
             return Measured
 
-        def plot(self, title: str | None = None) -> Any:  # type: ignore[override]
-            """A plotly figure: each estimate with its interval, the model's own count hollow beside it."""
+        def plot(self, title: str | None = None, **look: Any) -> Any:  # type: ignore[override]
+            """A plotly figure: each estimate with its interval, the model's own count hollow beside it.
+
+            ``look``: ``size`` (notebook, column, page, slide), ``theme`` (light, dark), ``source``.
+            """
             from llm_magics.tasks.measure.figure import figure
 
-            return figure(self, about(self), title, caption(self))
+            return figure(self, about(self), caption(self), title, **look)
 
         def differences(self, reference: Any = None) -> Any:
             """The differences between groups with their intervals, for each label.

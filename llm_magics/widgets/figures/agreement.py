@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llm_magics.widgets.figures.template import Look, blend, finish, readable
+from llm_magics.widgets.figures.template import Look, blend, finish, line_height, readable
 from llm_magics.widgets.figures.text import fitting, lines_of, plain, width_of
 from llm_magics.widgets.theme import colour
 
@@ -44,9 +44,7 @@ def confusion_figure(counts: Any, look: Look, title: str, source: str) -> Any:
     left = max(width_of(name, room.small) for name in down) + room.text * 2.6
     plot = room.width - left - 1.8 * room.text
     cell = plot / len(columns)
-    step = max(min(cell, room.text * 4.2), room.small * 1.5)
-    _cells(figure, values, shares, right, cell, look)
-    turned = any(len(lines_of(name, cell * 0.95, room.small)) > 2 for name in columns) or any(
+    turned = any(len(lines_of(name, cell * 0.95, room.small)) > 3 for name in columns) or any(
         width_of(word, room.small) > cell * 0.95 for name in columns for word in name.split()
     )
     across = [fitting(name, most, room.small) for name in columns]
@@ -68,9 +66,13 @@ def confusion_figure(counts: Any, look: Look, title: str, source: str) -> Any:
         range=[len(rows) - 0.5, -0.5],
         showgrid=False,
     )
-    long = max(width_of(name, room.small) for name in map(str, across)) if turned else 2 * room.small * 1.3
-    height = len(rows) * step
-    return finish(figure, look, title, source, height=height, left=left, below=long + room.text * 2.6)
+    lines = max(name.count("<br>") + 1 for name in across)
+    long = max(width_of(name, room.small) for name in across) if turned else lines * room.small * 1.3
+    below = long + room.text * 2.6
+    step = max(min(cell, room.text * 4.2), room.small * 1.5)
+    step = line_height(look, len(rows), step, room.small * 1.25, below)
+    _cells(figure, values, shares, right, min(cell, step * 1.6), look)
+    return finish(figure, look, title, source, height=len(rows) * step, left=left, below=below)
 
 
 def _cells(figure: Any, values: Any, shares: Any, right: Any, cell: float, look: Look) -> None:
@@ -106,7 +108,12 @@ def reliability_figure(table: Any, error: float | None, look: Look, title: str, 
         mode="lines+markers",
         cliponaxis=False,
         line={"color": RIGHT, "width": room.text * 0.12},
-        marker={"size": room.text * (0.5 + 1.6 * share**0.5), "color": RIGHT, "opacity": 1},
+        marker={
+            "size": room.text * (0.5 + 1.6 * share**0.5),
+            "color": RIGHT,
+            "opacity": 1,
+            "line": {"width": 1, "color": colours.ground},
+        },
         error_y={
             "type": "data",
             "symmetric": False,

@@ -130,7 +130,9 @@ def _name(figure: Any, label: Label, made: Layout, room: Size, colours: Palette)
     ax, ay = label.anchor[0] / made.width, 1 - label.anchor[1] / made.height
     if label.led:
         line = {"color": colours.edge, "width": max(0.6, room.text * 0.07)}
-        figure.add_shape(type="line", x0=x, y0=y, x1=ax, y1=ay, xref="x", yref="y", line=line)
+        share = _outside(label, room.text * 0.2)
+        begin = {"x0": x + share * (ax - x), "y0": y + share * (ay - y)}
+        figure.add_shape(type="line", **begin, x1=ax, y1=ay, xref="x", yref="y", line=line)
     figure.add_annotation(
         x=x,
         y=y,
@@ -139,6 +141,13 @@ def _name(figure: Any, label: Label, made: Layout, room: Size, colours: Palette)
         font={"size": room.text, "color": colours.ink, "shadow": _halo(colours.ground)},
         borderpad=0,
     )
+
+
+def _outside(label: Label, gap: float) -> float:
+    """The part of the line from a label's middle to its place that lies under the label."""
+    across, down = abs(label.anchor[0] - label.x), abs(label.anchor[1] - label.y)
+    sides = ((label.width / 2 + gap) / max(across, 1e-9), (label.height / 2 + gap) / max(down, 1e-9))
+    return min(1.0, *sides)
 
 
 def _halo(ground: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_magics.core.intervals import wilson
-from llm_magics.widgets.figures.template import Look, blend, finish, readable
+from llm_magics.widgets.figures.template import Look, blend, finish, line_height, readable
 from llm_magics.widgets.figures.text import lines_of, plain, width_of
 from llm_magics.widgets.theme import colour
 
@@ -49,7 +49,7 @@ def estimates_figure(
     for at, one in enumerate(estimates):
         _estimate(figure, at, one, look, percent=percent)
     _values(figure, estimates, look)
-    left, step = _names(figure, [one.name for one in estimates], look)
+    left, step = names_down(figure, [one.name for one in estimates], look)
     top = max((one.high for one in estimates), default=1.0) or 1.0
     told = max((width_of(one.said, room.small) for one in estimates), default=0) + room.text * 1.2
     plot = room.width - left - 1.8 * room.text
@@ -59,15 +59,17 @@ def estimates_figure(
         nticks=5 if plot < 400 else 8,
         title_text=axis,
     )
+    below = room.text * 3.4
+    step = line_height(look, len(estimates), step, room.text * 1.3, below)
     height = max(3, len(estimates)) * step
-    return finish(figure, look, title, source, height=height, left=left, below=room.text * 3.4)
+    return finish(figure, look, title, source, height=height, left=left, below=below)
 
 
 def _estimate(figure: Any, at: int, one: Estimate, look: Look, *, percent: bool) -> None:
     ink, text = colour(one.colour, look.theme), look.room.text
     line = {"color": ink, "width": text * 0.3}
     figure.add_scatter(
-        x=[one.low, one.high], y=[at, at], mode="lines", line=line, opacity=0.38, hoverinfo="skip"
+        x=[one.low, one.high], y=[at, at], mode="lines", line=line, opacity=0.5, hoverinfo="skip"
     )
     form = ".1%" if percent else ".3f"
     ends = f"{one.value:{form}} [{one.low:{form}}, {one.high:{form}}]"
@@ -95,7 +97,7 @@ def _values(figure: Any, estimates: Sequence[Estimate], look: Look) -> None:
     )
 
 
-def _names(figure: Any, names: Sequence[str], look: Look, most: float = NAMES) -> tuple[float, float]:
+def names_down(figure: Any, names: Sequence[str], look: Look, most: float = NAMES) -> tuple[float, float]:
     """Names as ticks of the y-axis, the first on top: the room that they take, and the height of a line.
 
     A name wider than the share ``most`` of the figure takes two lines.
@@ -142,7 +144,7 @@ def matrix_figure(
             hovertemplate="%{customdata} texts, %{z:.1%} of the slice<extra></extra>",
         )
     )
-    left, step = _names(figure, names, look, 0.3)
+    left, step = names_down(figure, names, look, 0.3)
     plot = room.width - left - 1.8 * room.text
     cell = plot / max(1, len(groups))
     told = _told(shares, counts, cell, room.small)
@@ -170,7 +172,7 @@ def matrix_figure(
         tickangle=0,
     )
     above = small * 1.35 * (1 + max((head.count("<br>") for head in heads), default=0)) + room.text * 0.4
-    height = max(3, len(names)) * step
+    height = max(3, len(names)) * line_height(look, len(names), step, room.text * 1.3, above)
     return finish(figure, look, title, source, height=height, left=left, above=above)
 
 

@@ -11,6 +11,8 @@ from typing import Any
 from llm_magics.widgets.figures.template import rgb
 
 WIDE = 220
+EDGE = 9
+"""Pixels of the picture over which it fades at its edges."""
 STRONG = 0.34
 """Opacity where texts lie densest."""
 
@@ -39,7 +41,9 @@ def shading(points: Any, owners: Any, colours: Sequence[str], ratio: float) -> s
         paint += weight[:, :, None] * np.array(own_ink)
     top = np.quantile(alpha[alpha > 0], 0.985) if (alpha > 0).any() else 1.0
     ink = paint / np.maximum(alpha, 1e-12)[:, :, None]
-    seen = STRONG * np.minimum(alpha / top, 1.0) ** 0.7
+    down, across = (np.minimum(np.arange(n) + 0.5, n - np.arange(n) - 0.5) for n in (high, WIDE))
+    fade = np.minimum(1.0, np.minimum(down[:, None], across[None, :]) / EDGE)  # no blot ends at a line
+    seen = STRONG * np.minimum(alpha / top, 1.0) ** 0.7 * fade
     picture = np.dstack([ink, seen * 255]).clip(0, 255).astype(np.uint8)
     return "data:image/png;base64," + base64.b64encode(png(picture)).decode()
 

@@ -128,7 +128,7 @@ def finish(
         height=round(whole),
         autosize=False,
         margin={"l": left + margin, "r": margin, "t": top, "b": bottom, "pad": 0},
-        modebar={"remove": [*UPLOADS, "lasso2d", "select2d"]},
+        modebar={"remove": [*UPLOADS, *UNUSED]},
     )
     if heads:
         place = {"x": margin / room.width, "y": 1 - margin / whole, "xanchor": "left", "yanchor": "top"}
@@ -142,8 +142,29 @@ def finish(
     return figure
 
 
+UNUSED = ("lasso2d", "select2d", "zoomIn2d", "zoomOut2d", "autoScale2d")
+"""Plotly's buttons that wheel and double click do too; in a column's width they would hide the title."""
+
 HEAD = 1.15
 """The size of a title beside the text's."""
+
+
+def line_height(look: Look, lines: int, wanted: float, least: float, around: float) -> float:
+    """The height of each of ``lines``: as wanted, on a slide less where they would not fit on it.
+
+    ``around`` is the height of an axis and names outside the plot; ``least`` is the least that can be read.
+    """
+    room = look.room
+    if look.size != "slide" or not lines:
+        return wanted
+    free = (
+        room.height
+        - around
+        - room.text * (0.9 * 1.7 + HEAD * 1.25 + 0.6)
+        - room.small * 2.7
+        - room.text * 0.5
+    )
+    return max(least, min(wanted, free / lines))
 
 
 def _or(given: str | None, own: str) -> str:
@@ -153,7 +174,8 @@ def _or(given: str | None, own: str) -> str:
 def _foot(figure: Any, text: str, shift: dict[str, float], room: Size, colours: Palette) -> None:
     place = {"x": 0, "xref": "paper", "xanchor": "left", "y": 0, "yref": "paper", "yanchor": "bottom"}
     font = {"size": room.small, "color": colours.dim}
-    figure.add_annotation(text=text, align="left", showarrow=False, font=font, **place, **shift)
+    plain_box = {"borderpad": 0, "borderwidth": 0, "showarrow": False, "align": "left"}
+    figure.add_annotation(text=text, font=font, **plain_box, **place, **shift)
 
 
 def _template(look: Look) -> Any:
