@@ -298,7 +298,7 @@ def test_the_figure_shows_both_shares() -> None:
     figure = found.plot(title="Topics <by> side", size="slide", theme="dark")
     assert figure.layout.title.text == "<b>Topics &lt;by&gt; side</b>" and figure.layout.width == 1280
     heads = [text.strip() for text in figure.layout.yaxis.ticktext]
-    assert heads[:3] == ["<b>a  </b>", "l", "&lt;r&gt;"] and len(heads) == 9
+    assert heads[:3] == ["<b>a  </b>", "&lt;r&gt;", "l"] and len(heads) == 9
     hollow = next(trace for trace in figure.data if trace.name == "uncorrected")
     assert list(hollow.x) == found["uncorrected"].tolist()
     bars = [trace for trace in figure.data if trace.mode == "lines"]
