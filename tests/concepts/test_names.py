@@ -14,6 +14,7 @@ from llm_magics.backends.embedded.word_vectors import StaticVectors
 from llm_magics.core.types import BackendSpec
 from llm_magics.runs import session as sessions
 from llm_magics.tasks.concepts.embedded.clustering import cluster
+from llm_magics.tasks.concepts.embedded.headings import listed
 from llm_magics.tasks.concepts.embedded.naming import described
 from llm_magics.tasks.concepts.embedded.phrases import pieces, read_phrases
 from llm_magics.tasks.concepts.embedded.words import is_function_word, stem
@@ -30,7 +31,8 @@ SETS = {"news_topics": 12, "bill_summaries": None, "banking_intents": None}
 @pytest.mark.checklist("N12")
 @pytest.mark.parametrize("name", SETS)
 def test_names_of_the_dev_sets(shared_data: Path, name: str) -> None:
-    """No token of markup, no duplicates, at most eight words, a capital first, phrases of the texts."""
+    """No token of markup, no duplicates, at most eight words, a capital first, phrases of the texts
+    or general subjects."""
     texts = pd.read_csv(shared_data / f"{name}.csv").text.tolist()
     vectors = StaticVectors.load()
     groups = cluster(vectors.embed(texts), SETS[name]).groups
@@ -41,12 +43,15 @@ def test_names_of_the_dev_sets(shared_data: Path, name: str) -> None:
         assert not MARKUP.search(one), one
         assert one[0].isupper() or not one[0].islower()
         assert 1 <= len(one.split()) <= 9
-        assert all(word.casefold()[:4] in everything for word in one.split())
+        general = {part for heading, _ in listed() for part in heading.casefold().split()}
+        assert all(word.casefold()[:4] in everything or word.casefold() in general for word in one.split()), (
+            one
+        )
     shared = Counter(
         word for one in found for word in {stem(w) for w in one.split() if not is_function_word(w)}
     )
-    # "Activate card" and "New card" differ in the word that tells; anything else is in one name only.
-    assert sum(n - 1 for n in shared.values() if n > 1) <= 3
+    # In one bank's requests nouns recur: "Activate card" and "New card" differ in the word that tells.
+    assert {word for word, n in shared.items() if n > 1} <= {"card", "pay", "top-up"}
 
 
 def test_names_share_no_word_and_respect_those_that_are_taken() -> None:

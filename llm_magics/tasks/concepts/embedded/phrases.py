@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 from llm_magics.tasks.concepts.embedded.words import (
     ARTICLES,
@@ -48,7 +49,8 @@ class Phrase:
     ``begun`` counts spellings at the start of a sentence, where a capital says nothing. ``verb`` marks a
     verb with its object, ``doubtful`` a phrase whose last word may be a verb. ``vaguely`` counts the places
     where the first word says little alone, ``bound`` those in a list of proper names, ``definite`` those
-    after "the".
+    after "the". ``heading`` marks a general subject that stands for texts near to it, ``vector``
+    says what it means, where that is known.
     """
 
     texts: set[int] = field(default_factory=set)
@@ -59,6 +61,8 @@ class Phrase:
     doubtful: bool = False
     bound: int = 0
     definite: int = 0
+    heading: bool = False
+    vector: Any = None
 
     @property
     def places(self) -> int:
@@ -151,7 +155,7 @@ def _particles(piece: list[str], known: set[str]) -> list[str]:
 
 
 def _add(found: dict[Key, Phrase], one: _Found, number: int) -> None:
-    phrase = found[tuple(stem(word) for word in one.words if word.casefold() not in _GLUE)]
+    phrase = found[key_of(one.words)]
     phrase.texts.add(number)
     (phrase.written if one.at else phrase.begun)[one.words] += 1
     phrase.verb |= one.verb
@@ -159,6 +163,11 @@ def _add(found: dict[Key, Phrase], one: _Found, number: int) -> None:
     phrase.doubtful |= one.doubtful
     phrase.bound += one.bound
     phrase.definite += one.definite
+
+
+def key_of(words: Sequence[str]) -> Key:
+    """The stems of the words that a phrase goes by."""
+    return tuple(stem(word) for word in words if word.casefold() not in _GLUE)
 
 
 def _phrases(piece: Sequence[str], words: Vocabulary) -> Iterator[_Found]:

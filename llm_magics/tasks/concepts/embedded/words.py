@@ -188,7 +188,7 @@ INSTITUTIONS = _set(
     "act acts code secretary department departments administrator commissioner director board bureau "
     "agency agencies office committee commission program programs service services state states country "
     "countries government governments company companies group groups member members president minister "
-    "bill law laws"
+    "bill law laws attorney inspector governors action actions"
 )
 """Words that so many topics have in common that they tell little of one."""
 

@@ -1,0 +1,60 @@
+"""How a name is written: phrases as the texts spell them, joined by "and", with a capital at the start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llm_magics.tasks.concepts.embedded.phrases import Key, Phrase, Reading
+from llm_magics.tasks.concepts.embedded.words import Vocabulary, stem
+
+
+def written(keys: Sequence[Key], read: Reading) -> str:
+    """The phrases as they stand in the texts, joined, with a capital at the start."""
+    parts = [spelled(read.phrases[key], read.words) for key in keys]
+    if len(parts) == 2:
+        parts = [
+            _one_subject(part, read) if read.phrases[key].heading else part
+            for part, key in zip(parts, keys, strict=True)
+        ]
+        if read.phrases[keys[0]].heading and _definite(read.phrases[keys[0]]):
+            parts, keys = parts[::-1], keys[::-1]
+    name = _shared(parts, read.phrases[keys[0]].verb) if len(parts) == 2 else "".join(parts)
+    if not name:
+        if _definite(read.phrases[keys[1]]) and parts[1].islower():
+            parts[1] = f"the {parts[1]}"
+        name = " and ".join(parts)
+    return name[:1].upper() + name[1:]
+
+
+def _one_subject(heading: str, read: Reading) -> str:
+    """Of "family and children" the one that more texts name."""
+    return max(heading.split(" and "), key=lambda part: len(read.holding.get(stem(part.split()[-1]), ())))
+
+
+def _shared(parts: Sequence[str], verb: bool) -> str:
+    """Two phrases of two words that share one, which is said once: "lost or stolen phone"."""
+    (one, last), (other, end) = (part.split() if part.count(" ") == 1 else ("", part) for part in parts)
+    link = "or" if verb else "and"
+    if one and other and last == end:
+        return f"{one} {link} {other} {last}"
+    return f"{one} {last} {link} {end}" if one and one == other else ""
+
+
+def _definite(phrase: Phrase) -> bool:
+    """Whether texts mostly write "the" before it, as of what there is one of: "the economy"."""
+    return phrase.definite >= 3 and phrase.definite > 0.6 * phrase.places
+
+
+def spelled(phrase: Phrase, words: Vocabulary) -> str:
+    """The phrase as most texts write it inside a sentence."""
+    if phrase.written:
+        written = phrase.written.most_common(1)[0][0]
+        return " ".join(_quiet(word, words) for word in written)
+    first, *rest = phrase.begun.most_common(1)[0][0]
+    named = bool(rest) and rest[0][0].isupper() and not rest[0].isupper()
+    return " ".join([first if named else words.spelling(first), *(_quiet(word, words) for word in rest)])
+
+
+def _quiet(word: str, words: Vocabulary) -> str:
+    """A word as written; shouting is only for what is always written so."""
+    return words.spelling(word) if word.isupper() and len(word) > 1 else word
