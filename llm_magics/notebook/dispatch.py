@@ -11,6 +11,7 @@ from llm_magics.notebook.config.magic import config_command
 from llm_magics.notebook.history import keep_secrets_out
 from llm_magics.notebook.namespace import Namespace
 from llm_magics.notebook.subcommands import HANDLERS
+from llm_magics.notebook.tables import Reading
 from llm_magics.options.line_parser import HelpAsked
 from llm_magics.runs import session as sessions
 
@@ -24,18 +25,12 @@ def llm(shell: Any, line: str, cell: str | None, local: dict[str, Any]) -> Any:
             call = parse(line, cell)
             return HANDLERS[call.command.name](Cell(session, space, call, line))
     except HelpAsked as asked:
-        print(asked.text)
-        return None
+        return Reading(asked.text, fixed=True)
 
 
 def llm_config(shell: Any, line: str, cell: str | None) -> Any:
     """``%llm_config`` and ``%%llm_config``."""
-    session = _session()
-    try:
-        return config_command(session, line, cell, shell)
-    except HelpAsked as asked:
-        print(asked.text)
-        return None
+    return config_command(_session(), line, cell, shell)
 
 
 def _session() -> sessions.Session:

@@ -15,7 +15,7 @@ from llm_magics.notebook.cell import Cell
 from llm_magics.notebook.commands import COMMANDS, parse
 from llm_magics.notebook.function_call import ROW_FUNCTIONS, FunctionCall, function_call
 from llm_magics.notebook.namespace import check_result_name
-from llm_magics.notebook.tables import Table
+from llm_magics.notebook.tables import Reading, Table
 from llm_magics.runs.estimates import estimate
 from llm_magics.runs.execution import execute, rerun
 from llm_magics.runs.run import Plan, Run
@@ -226,14 +226,13 @@ def _reset(cell: Cell) -> None:
         threads.pop(name)
 
 
-def _help(cell: Cell) -> None:
+def _help(cell: Cell) -> Table:
     topic = cell.flags.topic
     if topic:
-        print(parse(f"{topic}").command.parser.format_help())
-        return
-    width = max(map(len, COMMANDS))
-    print("\n".join(f"{name:<{width}}  {entry.help}" for name, entry in COMMANDS.items()))
-    print("\n%llm SUB -h explains one of them; %llm_config -h the settings, backends and keys.")
+        return Reading(parse(f"{topic}").command.parser.format_help(), fixed=True)
+    rows = [{"subcommand": name, "does": entry.help} for name, entry in COMMANDS.items()]
+    note = "%llm SUB -h explains one of them; %llm_config -h the settings, backends and keys."
+    return Table(rows, caption="%llm SUBCOMMAND", heads=False, notes=[note])
 
 
 def _version(cell: Cell) -> Any:

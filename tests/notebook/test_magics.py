@@ -243,7 +243,7 @@ def test_a_pyarrow_table_is_the_value_of_its_cell_too(k: Kernel, server: Server)
 @pytest.mark.parametrize("line", ["%llm estimate label -h", "%%llm -h\nhello"])
 def test_help_is_shown_wherever_it_is_asked_for(k: Kernel, server: Server, line: str) -> None:
     """No traceback, nothing sent."""
-    assert "label" in k.run(line).stdout
+    assert "label" in k.run(line).text
     assert server.count == 0
 
 
@@ -675,7 +675,7 @@ def test_every_subcommand_explains_itself(k: Kernel, server: Server) -> None:
 
     for name in COMMANDS:
         assert "usage:" in k.run(f"%llm {name} -h").stdout, name
-    assert all(name in k.run("%llm help").stdout for name in COMMANDS)
+    assert all(name in k.run("%llm help").text for name in COMMANDS)
     assert server.count == 0
 
 
@@ -743,7 +743,7 @@ def test_unload_ends_the_thread_and_takes_the_magics_away(world: tuple[Kernel, S
     assert made.run("%llm help", check=False).stderr.startswith("UsageError")
     assert value(made, "'llm' in globals()") is False
     made.run("%load_ext llm_magics")
-    assert "label" in made.run("%llm help").stdout
+    assert "label" in made.run("%llm help").text
 
 
 @pytest.mark.parametrize(
