@@ -674,7 +674,7 @@ def test_every_subcommand_explains_itself(k: Kernel, server: Server) -> None:
     from llm_magics.notebook.commands import COMMANDS
 
     for name in COMMANDS:
-        assert "usage:" in k.run(f"%llm {name} -h").stdout, name
+        assert "usage:" in k.run(f"%llm {name} -h").text, name
     assert all(name in k.run("%llm help").text for name in COMMANDS)
     assert server.count == 0
 
