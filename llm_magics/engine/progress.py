@@ -254,7 +254,7 @@ def mime_bundle(text: str, share: float | None) -> Mapping[str, Any]:
     return {"text/plain": text, "text/html": status if text else ""}
 
 
-_LINES = "font-size:12px;line-height:1.5;opacity:.78"
+_LINES = "font-size:12px;line-height:1.5;opacity:.78;padding:2px 4px"
 _TRACK = "height:4px;max-width:420px;margin:4px 0;border-radius:2px;background:rgba(128,128,128,.3)"
 
 

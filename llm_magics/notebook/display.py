@@ -33,7 +33,8 @@ class Footer:
 
     def _repr_html_(self) -> str:
         lines = "<br>".join(escape(line) for line in self.shown.splitlines())
-        return f'<div class="{NO_MATH}" style="font-size:12px;line-height:1.5;opacity:.78">{lines}</div>'
+        look = "font-size:12px;line-height:1.5;opacity:.78;padding:2px 4px"
+        return f'<div class="{NO_MATH}" style="{look}">{lines}</div>'
 
 
 class Code:

@@ -113,7 +113,7 @@ class JobView:
 
         text = self.job.progress if wrong is None else f"{self.job.progress}. {wrong}"
         said = escape(self._said(text))
-        look = "font-size:12px;line-height:1.5;opacity:.78"
+        look = "font-size:12px;line-height:1.5;opacity:.78;padding:2px 4px"
         html = f'<div class="{NO_MATH}" role="status" style="{look}">{said}</div>'
         display(
             {"text/html": html, "text/plain": self._said(text)},

@@ -14,7 +14,7 @@ from llm_magics.widgets.output.sentences import sentence_html
 def sides(tag: str, page: str) -> list[str]:
     """Which cells of the first line of this kind stand to the right."""
     line = re.search(rf"<t{'head' if tag == 'head' else 'body'}><tr>(.*?)</tr>", page)
-    cells = re.findall(r'<t[hd] ?(?:scope="\w+" )?class="llmx-(\w+)"', line[1]) if line else []
+    cells = re.findall(r'<t[hd] ?(?:scope="\w+" )?class="llmx-(\w+)[^"]*"', line[1]) if line else []
     return ["right" if cell == "n" else "left" for cell in cells]
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, time
+from html import unescape
 from typing import Any, Literal
 
 from llm_magics.data.templates import cell_text, is_null
@@ -14,6 +17,9 @@ Kind = Literal["text", "short", "number", "key", "name"]
 
 TEXT, SHORT = 400, 120
 """Characters of a text, and of a short cell, that are shown; the frame has the rest."""
+
+LINE = 24
+"""Characters up to which a short cell stays on one line."""
 
 DASH = '<span class="llmx-dim">–</span>'
 
@@ -44,17 +50,23 @@ def number_html(value: Any) -> str:
     """A number; a fraction with four digits."""
     if is_null(value):
         return DASH
-    return escape(f"{value:.4g}" if isinstance(value, float) else f"{value}")
+    if not isinstance(value, float):
+        return escape(f"{value}")
+    if 1_000 <= abs(value) < 1e15:
+        return escape(f"{value:,.2f}".rstrip("0").rstrip("."))
+    return escape(f"{value:.4g}")
 
 
 def value_html(value: Any, most: int = SHORT) -> str:
-    """A value as text, cut; lists with commas, a vector by its length."""
+    """A value as text, cut; lists with commas, a vector by its length, midnight as a day."""
     items = value.tolist() if hasattr(value, "tolist") and hasattr(value, "__len__") else value
     if isinstance(items, list | tuple):
         if len(items) > 8 and all(_is_number(item) for item in items):
             return escape(f"vector of {len(items):,}")
         return escape(cut(", ".join(map(_item, items)), most)) if items else DASH
     text = cell_text(items)
+    if isinstance(items, datetime) and items.time() == time():
+        text = items.date().isoformat()
     return escape(cut(text, most)) if text.strip() else DASH
 
 
@@ -85,15 +97,16 @@ def marks_html(names: Iterable[Any], mark: Callable[[Any], str]) -> str:
 
 def rows_html(columns: Sequence[Column], name: str, *, heads: bool = True) -> str:
     """The columns as a table that scrolls where it has to; ``key`` and ``name`` head their rows."""
+    kinds = [_kind(one) for one in columns]
     names = "".join(
-        f'<th scope="col" class="{_kind(one)}">{escape(cut(one.name, 60)) or "&nbsp;"}</th>'
+        f'<th scope="col" class="{kind}">{escape(cut(one.name, 60))}</th>'
         if one.name
         else '<td class="llmx-key"></td>'
-        for one in columns
+        for one, kind in zip(columns, kinds, strict=True)
     )
     head = f"<thead><tr>{names}</tr></thead>" if heads else ""
     lines = "".join(
-        f"<tr>{''.join(map(_cell, columns, cells))}</tr>"
+        f"<tr>{''.join(map(_cell, columns, kinds, cells))}</tr>"
         for cells in zip(*(one.cells for one in columns), strict=True)
     )
     table = f'<table class="llmx-rows">{head}<tbody>{lines}</tbody></table>'
@@ -101,10 +114,16 @@ def rows_html(columns: Sequence[Column], name: str, *, heads: bool = True) -> st
 
 
 def _kind(one: Column) -> str:
+    if one.kind == "short":
+        longest = max((len(unescape(_TAG.sub("", cell))) for cell in one.cells), default=0)
+        return "llmx-short llmx-line" if longest <= LINE else "llmx-short llmx-lines"
     return {"number": "llmx-n"}.get(one.kind, f"llmx-{one.kind}")
 
 
-def _cell(one: Column, cell: str) -> str:
+_TAG = re.compile("<[^>]*>")
+
+
+def _cell(one: Column, kind: str, cell: str) -> str:
     if one.kind in ("key", "name"):
-        return f'<th scope="row" class="{_kind(one)}">{cell}</th>'
-    return f'<td class="{_kind(one)}">{cell}</td>'
+        return f'<th scope="row" class="{kind}">{cell}</th>'
+    return f'<td class="{kind}">{cell}</td>'
