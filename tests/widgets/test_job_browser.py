@@ -39,8 +39,13 @@ def test_a_job_is_followed_stopped_and_leaves_its_last_line(tmp_path: Path) -> N
             lambda: [button for button in page.find(".llmx-job button") if button.text == "Stop"]
         )[0]
         assert "Stop" in stop.accessible_name
-        assert faults(page, ".llmx-root") == []
-        page.picture("job")
+        for theme in ("Dark", "Light"):
+            page.command("apputils:change-theme", {"theme": f"JupyterLab {theme}"})
+            ground = "return getComputedStyle(document.querySelector('.llmx-root')).backgroundColor"
+            seen = {"Dark": "rgb(22, 24, 28)", "Light": "rgb(255, 255, 255)"}[theme]
+            page.until(lambda ground=ground, seen=seen: page.js(ground) == seen)
+            assert faults(page, ".llmx-root") == []
+            page.picture(f"job-{theme.lower()}")
         stop.click()
         page.until(lambda: "stopped" in page.text().split("job 1: ")[-1].splitlines()[0].lower())
         page.until(lambda: "job 2: label: 4 rows" in page.text())
