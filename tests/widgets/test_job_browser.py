@@ -46,7 +46,7 @@ def test_a_job_is_followed_stopped_and_leaves_its_last_line(tmp_path: Path) -> N
             page.until(lambda ground=ground, seen=seen: page.js(ground) == seen)
             assert faults(page, ".llmx-root") == []
             page.picture(f"job-{theme.lower()}")
-        stop.click()
+        page.js("arguments[0].click()", stop)  # the theme may still be loading
         page.until(lambda: "stopped" in page.text().split("job 1: ")[-1].splitlines()[0].lower())
         page.until(lambda: "job 2: label: 4 rows" in page.text())
         page.until(lambda: not page.find(".llmx-job"))
