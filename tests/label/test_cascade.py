@@ -122,7 +122,8 @@ def test_rows_that_the_cheap_labeller_is_not_sure_of_stay_the_models(server: Ser
     """It takes the surest part and no more, else the promise would be broken: it can't tell a third."""
     server.host.answer = of_two_minds
     said = texts(2_000, 0.15)
-    result = label(said, list(WORDS), agree=0.9, model=model(server), progress=False)
+    asked = {"model": model(server), "random_state": 1, "progress": False}
+    result = label(said, list(WORDS), agree=0.9, **asked)
     true = [of_two_minds({"messages": [{"content": text}]})[11:-2] for text in said]
     cheap = (result["label_by"] != "custom_url::test-model").to_numpy()
     food = [answer({"messages": [{"content": text}]})[11:-2] == "food" for text in said]

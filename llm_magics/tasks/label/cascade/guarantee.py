@@ -1,161 +1,125 @@
 """The guarantee of a cascade: how many rows a proxy model may label and still agree with the model.
 
-Rows are sorted by the proxy model's confidence. A prefix of them may be labelled by the proxy when at
-most ``(1 - target) * rows`` of its labels, over the whole frame, differ from the model's. That is tested
-on a uniformly random sample, drawn without replacement, of rows the model has labelled.
+A pool of rows is sorted by the proxy model's confidence, the surest first. The model labels a uniformly
+random sample of them. The proxy model labels the others down to the place where the sample has shown one
+disagreement more than a limit; from there on the model labels every row. Only rows that the proxy model
+labels can disagree in the end: at most ``(1 - target) * rows`` of them may.
 
-The test is one by betting: a bettor bets against the hypothesis "the proxy errs too often", and each
-drawn row multiplies the bettor's wealth. Under a true hypothesis the wealth is a martingale, so by
-Ville's inequality it ever reaches ``1 / delta`` with probability ``delta`` at most, whenever one looks or
-stops (Waudby-Smith & Ramdas, "Estimating means of bounded random variables by betting", JRSSB 2024, with
-their correction for sampling without replacement). Prefixes are tested from the most confident rows on,
-and the first one that is not certified ends the search, so ``delta`` is not divided among them; the frame
-of the method is that of BARGAIN (Zeighami, Shankar, Parameswaran, SIGMOD 2026, arXiv 2509.02896). The
-bets are ours.
+The limit makes this exact. Number the disagreements of the pool from the surest row on, those that nobody
+sees included. More than ``allowed`` unseen ones lie above the place where the search stops only if, of the
+first ``allowed + 1 + limit``, at most ``limit`` are in the sample. Their number in the sample is
+hypergeometric, whichever rows they are and whatever the confidence is worth. The limit is the largest for
+which that happens with a probability of at most ``delta``. All places are covered by this one event, so
+nothing is divided among thresholds, and nothing is approximated. (Inverse sampling: Haldane, "On a method of
+estimating frequencies", Biometrika 1945. The order by confidence and the promise about all rows are those of
+BARGAIN: Zeighami, Shankar, Parameswaran, SIGMOD 2026, arXiv 2509.02896. The test is ours.)
+
+It holds for a sample whose size is fixed before its labels are seen, and for a proxy model whose labels and
+order don't depend on the sample.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-STEPS = 80
-"""The number of prefixes that are tested, evenly spaced."""
-_FRACTIONS = (0.1, 0.3, 0.5, 0.7, 0.85, 0.95)
-_PRIOR = 100.0
-"""The weight of the proxy's own expected accuracy in the size of bets, in drawn rows."""
-
-
-def log_wealth(agrees: Any, size: int, errors: int, belief: float = 0.9) -> float:
-    """The log of the wealth after the draws ``agrees`` (0 or 1, in order) from a prefix of ``size`` rows.
-
-    The hypothesis tested: at least ``errors`` of the rows disagree. ``belief`` is the expected agreement
-    before the first draw; it sizes bets and can't make the test invalid. Half the stake follows the
-    running estimate (Kelly's fraction), half is spread over fixed fractions. Infinite where the draws
-    rule the hypothesis out.
-    """
-    import numpy as np
-
-    x = np.asarray(agrees, dtype=float)
-    if errors > size:
-        return math.inf
-    if x.size == 0:
-        return 0.0
-    before = np.concatenate(([0.0], np.cumsum(x)[:-1]))
-    left = size - np.arange(x.size)
-    if x.sum() > size - errors:
-        return math.inf
-    claimed = np.clip((size - errors - before) / left, 1e-9, 1 - 1e-9)
-    estimate = (_PRIOR * belief + before) / (_PRIOR + np.arange(x.size))
-    kelly = np.clip((estimate - claimed) / (1 - claimed), 0.02, 0.98)
-    growth = x / claimed
-    followed = float(np.log1p(kelly * (growth - 1)).sum())
-    spread = [float(np.log1p(f * (growth - 1)).sum()) - math.log(len(_FRACTIONS)) for f in _FRACTIONS]
-    return float(np.logaddexp.reduce([followed, *spread])) - math.log(2)
+_SPENT = 0.75
+"""The share of the permitted chance of a miss that the test spends. It is exact, so that all of it would be
+used up; a count over a few hundred runs should stay below what was stated, too."""
+_FEWEST = 10
+_SIZES = 48
+_POINTS = 16
+_HARDLY_MORE = 1.01
+_SUREST = 0.99
+"""The highest agreement that a sample is designed for: a few hundred rows can't show more."""
 
 
 @dataclass(frozen=True)
-class Outlook:
-    """What more draws would bring: the prefix in reach, the draws it needs, the calls saved in all."""
+class Guarantee:
+    """At least the share ``target`` of ``rows`` labels are the model's, with probability ``confidence``."""
 
-    size: int
-    draws: float
-    gain: float
-
-
-class Search:
-    """The search for the largest prefix that the proxy model may label.
-
-    ``rows`` is the number of all rows of the guarantee, ``pool`` those in order of confidence (rows
-    outside it have the model's own label), ``expected`` the proxy's expected agreement by position in
-    that order (its confidence; it sizes bets and decides nothing). ``target`` and ``confidence`` are
-    shares. Draws must be uniformly random without replacement from the pool, in the order of ``add``.
-    """
-
-    def __init__(
-        self, rows: int, expected: Any, target: float, confidence: float = 0.9, steps: int = STEPS
-    ) -> None:
-        import numpy as np
-
-        self.rows, self.pool = rows, len(expected)
-        self.allowed = math.floor((1 - target) * rows + 1e-9)
-        self.bar = math.log(1 / (1 - confidence))
-        sizes = {round(self.pool * step / steps) for step in range(1, steps + 1)}
-        self.sizes = sorted(size for size in sizes if size > 0)
-        means = np.cumsum(np.asarray(expected, dtype=float)) / np.arange(1, self.pool + 1)
-        self.beliefs = [float(means[size - 1]) for size in self.sizes]
-        self._places = np.empty(0, dtype=np.int64)
-        self._agrees = np.empty(0, dtype=np.int8)
-        self._won = 0
+    rows: int
+    target: float
+    confidence: float = 0.9
 
     @property
-    def drawn(self) -> int:
-        """How many rows were drawn."""
-        return int(self._places.size)
+    def allowed(self) -> int:
+        """How many rows may have another label than the model's."""
+        return math.floor((1 - self.target) * self.rows + 1e-9)
 
     @property
-    def size(self) -> int:
-        """Rows of the largest certified prefix; 0 for none."""
-        return self.sizes[self._won - 1] if self._won else 0
+    def delta(self) -> float:
+        """The chance of a miss that the test is made for."""
+        return _SPENT * (1 - self.confidence)
 
-    @property
-    def saved(self) -> int:
-        """Rows of that prefix that were not drawn: the calls it saves."""
-        return self.size - int((self._places < self.size).sum())
+    def limit(self, pool: int, draws: int) -> int:
+        """Disagreements in a sample of ``draws`` of ``pool`` rows that are passed over; -1: not even none."""
+        limit: int = _limit(pool, draws, self.allowed, self.delta)
+        return limit
 
-    def add(self, places: Any, agrees: Any) -> None:
-        """Add draws: positions in the order of confidence, and whether proxy and model agree."""
-        import numpy as np
+    def certified(self, pool: int, places: Any, agrees: Any) -> int:
+        """How many rows of the order, from the surest on, have the proxy model's label unless drawn.
 
-        self._places = np.concatenate([self._places, np.asarray(places, dtype=np.int64)])
-        self._agrees = np.concatenate([self._agrees, np.asarray(agrees, dtype=np.int8)])
-        while self._won < len(self.sizes) and self._wealth(self._won) >= self.bar:
-            self._won += 1
-
-    def _draws(self, step: int) -> Any:
-        return self._agrees[self._places < self.sizes[step]]
-
-    def _wealth(self, step: int) -> float:
-        """The wealth against the hypothesis that the prefix has more than the allowed errors.
-
-        The drawn rows keep the model's label, so that fewer errors remain than are counted here.
-        Subtracting them would make the hypothesis depend on the draws, and the search would need a part
-        of delta a prefix.
+        ``places`` are the draws' positions in the order of confidence, ``agrees`` whether proxy and model
+        agree there: bool (draws,).
         """
-        return log_wealth(self._draws(step), self.sizes[step], self.allowed + 1, self.beliefs[step])
+        import numpy as np
 
-    def outlook(self) -> Outlook:
-        """The prefix with the largest expected saving, less the draws that it still needs."""
-        best, most = Outlook(self.size, 0.0, 0.0), 0.0
-        for step in range(self._won, len(self.sizes)):
-            most = max(most, self._needed(step))
-            if not math.isfinite(most):
-                break
-            size = self.sizes[step]
-            draws = min(most, self.pool - self.drawn)
-            inside = draws * size / self.pool
-            undrawn = size - int((self._places < size).sum())
-            gain = undrawn - self.saved - inside
-            if gain > best.gain:
-                best = Outlook(size, draws, gain)
-        return best
+        places, agrees = np.asarray(places, dtype=np.int64), np.asarray(agrees, dtype=bool)
+        limit, wrong = self.limit(pool, len(places)), np.sort(places[~agrees])
+        undrawn = np.setdiff1d(np.arange(pool), places)
+        unseen = int(undrawn[self.allowed]) if len(undrawn) > self.allowed else pool
+        if limit < 0:
+            return unseen
+        return max(unseen, int(wrong[limit]) if len(wrong) > limit else pool)
 
-    def _needed(self, step: int) -> float:
-        """Draws from the pool until this prefix is certified, if its agreement is what it seems to be."""
-        agrees, size = self._draws(step), self.sizes[step]
-        seems = (_PRIOR * self.beliefs[step] + float(agrees.sum())) / (_PRIOR + agrees.size)
-        claimed = 1 - (self.allowed + 1) / size
-        if claimed <= 0:
+    def saved(self, expected: Any, draws: int) -> float:
+        """How many rows the proxy model is likely to label after a sample of ``draws``.
+
+        ``expected`` is its expected agreement by position in the order of confidence. It decides how many
+        rows are drawn and can't make the guarantee invalid.
+        """
+        import numpy as np
+        from scipy.special import gammaincinv
+
+        pool, share = len(expected), draws / max(1, len(expected))
+        if share >= 1:
             return 0.0
-        if seems <= claimed:
-            return math.inf
-        rate = _divergence(seems, claimed)
-        short = max(0.0, self.bar + math.log(2) - self._wealth(step))
-        return short / rate * self.pool / size
+        unseen = min(pool, self.allowed / (1 - share))
+        limit = self.limit(pool, draws)
+        if limit < 0:
+            return unseen * (1 - share)
+        # Where the sample's disagreements come at the expected rate, the one that ends the search is the
+        # last of a Poisson process: its place is averaged over quantiles.
+        errors = np.cumsum(1 - np.minimum(np.asarray(expected, dtype=float), _SUREST))
+        waits = gammaincinv(limit + 1, (np.arange(_POINTS) + 0.5) / _POINTS)
+        places = np.searchsorted(errors, waits / share)
+        return float(np.maximum(places, unseen).mean()) * (1 - share)
+
+    def best_draws(self, expected: Any) -> int:
+        """The size of the sample after which the fewest calls are likely, the sample's own included.
+
+        The largest of those that cost hardly more: it depends least on what was expected, and where the
+        promise is missed after all, it is missed by less.
+        """
+        import numpy as np
+
+        pool = len(expected)
+        sizes = {0, *(int(size) for size in np.geomspace(_FEWEST, max(_FEWEST, 0.6 * pool), _SIZES))}
+        calls = {size: pool - self.saved(expected, size) for size in sizes if size < pool}
+        return max(size for size, asked in calls.items() if asked <= _HARDLY_MORE * min(calls.values()))
 
 
-def _divergence(p: float, q: float) -> float:
-    """The Kullback-Leibler divergence of two coins: the best growth of log wealth a draw."""
-    p, q = min(p, 1 - 1e-9), min(max(q, 1e-9), 1 - 1e-9)
-    return p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
+@lru_cache(maxsize=1024)
+def _limit(pool: int, draws: int, allowed: int, delta: float) -> int:
+    """The largest x for which ``allowed + 1 + x`` rows have at most x in the sample by a chance of delta."""
+    from scipy.stats import hypergeom
+
+    low, high = -1, min(draws, pool - allowed) - 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        missed = hypergeom.cdf(middle, pool, allowed + 1 + middle, draws)
+        low, high = (middle, high) if missed <= delta else (low, middle - 1)
+    return low

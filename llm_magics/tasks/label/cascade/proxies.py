@@ -109,6 +109,8 @@ class ProxyModel(Protocol):
     agreement: float
     calls: int
     cost: float
+    trained: bool
+    """Whether its labels depend on the rows it learns from; else those rows may test it, too."""
 
     @property
     def by(self) -> str:
@@ -132,6 +134,7 @@ class EmbeddingProxy:
 
     calls = 0
     cost = 0.0
+    trained = True
 
     def __init__(self, context: RunContext, plan: Plan, backend: Backend, texts: Sequence[str]) -> None:
         self.context, self.plan, self.backend, self.texts = context, plan, backend, texts
@@ -168,6 +171,8 @@ class SmallModelProxy:
     A small local model has its prior, and its bias is removed, as if it labelled alone.
     """
 
+    trained = False
+
     def __init__(self, context: RunContext, run: Run, labellers: Labellers) -> None:
         self.context, self.run = context, run
         task = labellers.task if labellers.committee is None else as_committee_label(labellers.task)
@@ -190,6 +195,7 @@ class SmallModelProxy:
             names = [member.backend.name for member in labellers.committee.members]
         self.by = TOGETHER.join(names)
         self.agreement, self.cost, self.calls = 0.0, 0.0, 0
+        self._labels: dict[int, tuple[str | None, float]] = {}
 
     async def learn(self, places: Sequence[int], labels: Sequence[str]) -> None:
         """Ask it about the rows that the model has labelled. Raises ProxyUnusable without probabilities."""
@@ -206,17 +212,24 @@ class SmallModelProxy:
         """Its label and the label's probability; a row without a label comes last."""
         import numpy as np
 
-        wanted = {int(place): at for at, place in enumerate(places)}
-        guesses: list[str | None] = [None] * len(wanted)
-        confidence = np.zeros(len(wanted))
-        run = Run(replace(self.plan, rows=[self.plan.rows[int(place)] for place in places]))
+        new = [int(place) for place in places if int(place) not in self._labels]
+        if new:
+            await self._label_new(new)
+        labels = [self._labels[int(place)] for place in places]
+        return [name for name, _ in labels], np.array([confidence for _, confidence in labels])
+
+    async def _label_new(self, places: Sequence[int]) -> None:
+        """Ask it about rows that it has not labelled in this run."""
+        self._labels.update((place, (None, 0.0)) for place in places)
+        wanted = set(places)
+        run = Run(replace(self.plan, rows=[self.plan.rows[place] for place in places]))
 
         def take(result: Result) -> None:
             run.meter.add(result)
-            at, name = wanted[result.index], result.values.get(self.plan.output)
+            name = result.values.get(self.plan.output)
             if name is not None:
-                guesses[at] = str(name)
-                confidence[at] = result.values.get(f"{self.plan.output}_confidence") or 0.0
+                confidence = result.values.get(f"{self.plan.output}_confidence") or 0.0
+                self._labels[result.index] = (str(name), confidence)
 
         items = (item for item in self.plan.work_items() if item.index in wanted)
         await self._answer(items, take)
@@ -224,7 +237,6 @@ class SmallModelProxy:
         self.context.record(run)
         self.calls += run.meter.done - run.meter.cached
         self.cost += run.meter.cost
-        return guesses, confidence
 
     async def _answer(self, work_items: Iterable[WorkItem], take: Callable[[Result], None]) -> None:
         """Ask it, within the rest of the whole run's budget."""

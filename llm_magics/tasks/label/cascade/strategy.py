@@ -12,7 +12,8 @@ from llm_magics.core.types import Result
 from llm_magics.data.templates import cell_text
 from llm_magics.engine.request_queue import WorkItem
 from llm_magics.runs.run import Plan, Run, RunContext, Strategy, single_pass
-from llm_magics.tasks.label.cascade.guarantee import Search
+from llm_magics.tasks.label.bias import ROWS as BIAS_ROWS
+from llm_magics.tasks.label.cascade.guarantee import Guarantee
 from llm_magics.tasks.label.cascade.proxies import EmbeddingProxy, ProxyModel, ProxyUnusable, SmallModelProxy
 from llm_magics.tasks.label.labellers import Labellers
 from llm_magics.tasks.label.task import CascadeLabel
@@ -21,7 +22,6 @@ LEAST = 400
 """With fewer rows than this a guarantee costs more answers than it saves."""
 WORTH = 0.1
 """The share of calls that must be saved for the proxy model to be used."""
-_DRAWS = 50
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,20 @@ class CascadeSettings:
         return carry_out
 
 
+@dataclass(frozen=True)
+class _Labelled:
+    """A pool of rows in random order with the proxy model's labels.
+
+    ``rank`` is each row's place in the order of confidence, ``expected`` the expected agreement by place.
+    """
+
+    pool: Any
+    guesses: Sequence[str | None]
+    confidence: Any
+    rank: Any
+    expected: Any
+
+
 class _Cascade:
     """One run of a cascade. Everything happens on the loop thread, fitting in a thread of its own."""
 
@@ -68,6 +82,7 @@ class _Cascade:
         self.texts = [cell_text(item.row[self.task.column]) for item in self.work_items]
         self.rows = sum(bool(text.strip()) for text in self.texts)
         self.cheap = self._labeller()
+        self.guarantee = Guarantee(self.rows, agreement.target, agreement.confidence)
 
     def _labeller(self) -> ProxyModel:
         backend, proxy = self.agreement.cheap, self.agreement.proxy
@@ -84,7 +99,8 @@ class _Cascade:
         await self._ask([i for i, text in enumerate(self.texts) if not text.strip()])
         shuffled = self.chance.permutation(full)
         training = max(200, min(len(full) // 20, 2_000))
-        self.run.sample = [self.work_items[int(i)] for i in shuffled[:training]]
+        # What is found out about a model's bias decides its labels; those rows are no test of them.
+        apart = self.run.sample = [self.work_items[int(i)] for i in shuffled[:BIAS_ROWS]]
         await self._ask(shuffled[:training])
         known = [int(i) for i in shuffled[:training] if self.answers.get(int(i))]
         if not known:
@@ -95,7 +111,10 @@ class _Cascade:
         except ProxyUnusable as unfit:
             self._gave_up(str(unfit))
             return await self._ask(shuffled[training:])
-        return await self._search(shuffled[training:])
+        if self.cheap.trained:
+            return await self._test(shuffled[training:], 0)
+        # Its labels don't depend on the rows that showed what its probabilities mean: those test it, too.
+        return await self._test(shuffled[len(apart) :], training - len(apart))
 
     async def _learn(self, known: Sequence[int]) -> None:
         """Train the proxy; a model that turns out to give only embeddings is asked for those."""
@@ -108,52 +127,64 @@ class _Cascade:
             self.cheap = EmbeddingProxy(self.context, self.plan, self.agreement.cheap, self.texts)
             await self.cheap.learn(known, labels)
 
-    async def _search(self, pool: Any) -> None:
-        """Draw until the largest prefix that pays is certified, then divide the rows."""
+    async def _test(self, pool: Any, drawn: int) -> None:
+        """Compare proxy and model on a sample of the pool, and divide the other rows between them.
+
+        The first ``drawn`` rows of the pool are that sample, already labelled by the model; where there are
+        none, it is drawn here. The pool is in random order: its head is a uniform sample.
+        """
+        preview = self.cheap.preview(len(pool))
+        if preview is not None and not self._pays(self.guarantee.saved(preview, drawn)):
+            await self._not_worth_it(pool[drawn:])
+            return
+        labelled = await self._by_confidence(pool)
+        draws = drawn or self.guarantee.best_draws(labelled.expected)
+        if not self._pays(self.guarantee.saved(labelled.expected, draws)):
+            await self._not_worth_it(pool[drawn:])
+            return
+        await self._ask(pool[drawn:draws])
+        agrees = [
+            name is not None and self.answers.get(int(place)) == name
+            for place, name in zip(pool[:draws], labelled.guesses, strict=False)
+        ]
+        size = self.guarantee.certified(len(pool), labelled.rank[:draws], agrees)
+        await self._share_out(labelled, draws, size)
+
+    async def _by_confidence(self, pool: Any) -> _Labelled:
+        """The proxy model's labels of these rows, and their order."""
         import numpy as np
 
-        preview = self.cheap.preview(len(pool))
-        if preview is not None and self._search_for(preview).outlook().gain < WORTH * self.rows:
-            await self._share_out(pool, [], None, None, self._search_for(preview))
-            return
         guesses, confidence = await self.cheap.label(pool)
         order = np.argsort(-confidence, kind="stable")
         rank = np.empty_like(order)
         rank[order] = np.arange(len(order))
-        expected = self.cheap.expected(confidence[order])
-        search = self._search_for(expected)
-        # The pool is in random order already: its head is a uniform sample without replacement.
-        while search.drawn < len(pool):
-            outlook = search.outlook()
-            if outlook.gain <= 0 or search.saved + outlook.gain < WORTH * self.rows:
-                break
-            drawn = np.arange(search.drawn, min(len(pool), search.drawn + _DRAWS))
-            await self._ask(pool[drawn])
-            agrees = [self.answers.get(int(pool[i])) == guesses[int(i)] for i in drawn]
-            search.add(rank[drawn], agrees)
-        await self._share_out(pool, guesses, confidence, rank, search)
+        return _Labelled(pool, guesses, confidence, rank, self.cheap.expected(confidence[order]))
 
-    def _search_for(self, expected: Any) -> Search:
-        return Search(self.rows, expected, self.agreement.target, self.agreement.confidence)
-
-    async def _share_out(
-        self, pool: Any, guesses: Sequence[str | None], confidence: Any, rank: Any, search: Search
-    ) -> None:
-        left = range(search.drawn, len(pool))
-        pays = search.saved >= WORTH * self.rows
-        taken = {i: name for i in left if pays and rank[i] < search.size and (name := guesses[i])}
+    async def _share_out(self, labelled: _Labelled, draws: int, size: int) -> None:
+        """The proxy model labels those of the ``size`` surest rows that were not drawn."""
+        left = range(draws, len(labelled.pool))
+        taken = {
+            i: name for i in left if labelled.rank[i] < size and (name := labelled.guesses[i]) is not None
+        }
+        if not self._pays(len(taken)):
+            await self._not_worth_it(labelled.pool[draws:])
+            return
         # What a row shows is the chance that its label is the model's: a regression's own is far too low.
-        sure = self.cheap.expected(confidence[list(taken)]) if taken else []
-        for (i, name), chance in zip(taken.items(), sure, strict=True):
-            self.run.deliver(self._by_proxy(int(pool[i]), name, float(chance)))
-        await self._ask([int(pool[i]) for i in left if i not in taken])
-        if pays:
-            self._promise(len(taken))
-        else:
-            self._gave_up(
-                f"the cheap labeller agreed with it on {self.cheap.agreement:.0%} of the rows it learnt "
-                "from, which would have saved too few calls to be worth it"
-            )
+        chances = self.cheap.expected(labelled.confidence[list(taken)])
+        for (i, name), chance in zip(taken.items(), chances, strict=True):
+            self.run.deliver(self._by_proxy(int(labelled.pool[i]), name, float(chance)))
+        await self._ask([labelled.pool[i] for i in left if i not in taken])
+        self._promise(len(taken))
+
+    def _pays(self, saved: float) -> bool:
+        return saved >= WORTH * self.rows
+
+    async def _not_worth_it(self, rest: Any) -> None:
+        await self._ask(rest)
+        self._gave_up(
+            f"the cheap labeller agreed with it on {self.cheap.agreement:.0%} of the rows it learnt "
+            "from, which would have saved too few calls to be worth it"
+        )
 
     def _by_proxy(self, index: int, label: str, confidence: float) -> Result:
         return Result(index, "ok", self.task.by_proxy(label, confidence, self.cheap.by))
