@@ -20,6 +20,10 @@ def fine():
     return BackendSpec("custom", "fine", options={"fn": upper, "embed_fn": vectors})
 
 
+def base_model():
+    return BackendSpec("gguf", os.environ["TEST_BASE_GGUF"])
+
+
 def keyed(model, prompt):
     return f"{model.client} {os.environ.get('MY_KEY')}"
 

@@ -15,8 +15,10 @@ from llm_magics.backends.gguf.client import GGUFBackend
 from llm_magics.backends.gguf.llama.model import Model
 from llm_magics.backends.gguf.loaded_model import Prompter
 from llm_magics.backends.huggingface.client import TransformersBackend
+from llm_magics.backends.process.client import ProcessBackend
 from llm_magics.core.types import BackendSpec, Message, Request
 from llm_magics.runs import session as sessions
+from llm_magics.tasks.label.committee import has_default_prior
 from llm_magics.testing.gguf import build
 from tests.backends import torch_models
 
@@ -126,6 +128,30 @@ async def test_transformers_continue_texts_too(tmp_path: Path) -> None:
     (folder / "chat_template.jinja").unlink(missing_ok=True)
     assert TransformersBackend(BackendSpec("transformers", str(folder))).completes is True
     assert TransformersBackend(BackendSpec("transformers", "owner/model")).completes is None
+
+
+@pytest.mark.checklist("Q1", "Q2")
+@pytest.mark.parametrize("known", [True, False])
+def test_a_process_passes_on_what_its_model_is(
+    base_gguf: Path, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    """The same prompt, labels and probabilities as here; a model known by a loader alone says it loaded."""
+    frame = pd.DataFrame({"text": TEXTS})
+    here = label(frame, LABELS, on="text", model=f"gguf::{base_gguf}", prior="none", scores=True)
+    monkeypatch.setenv("TEST_BASE_GGUF", str(base_gguf))
+    inner = {"members": (f"gguf::{base_gguf}",)} if known else {"loader": "tests.backends.loaders:base_model"}
+    process = ProcessBackend(BackendSpec("process", "apart", name="apart", options=inner))
+    assert process.completes is (True if known else None)
+    there = label(frame, LABELS, on="text", model=process, prior="none", scores=True)
+    run = sessions.current().last
+    assert next(run.prompts()) == PROMPT
+    assert run.manifest()["prompt_form"] == "completion"
+    assert there["label"].notna().all()
+    if known:
+        assert run.manifest()["bias"]["label_names"] == len(LABELS)
+        columns = [name for name in here if name.startswith("label_score_")]
+        np.testing.assert_allclose(there[columns].astype(float), here[columns].astype(float), atol=0.02)
+        assert has_default_prior(process)
 
 
 def test_a_model_that_is_not_on_this_disk_says_so() -> None:

@@ -52,6 +52,7 @@ class Child:
             return
         work: Mapping[str, Callable[[Any], Coroutine[Any, Any, dict[str, Any]]]] = {
             "load": self.load,
+            "form": self.form,
             "complete": self.complete,
             "embed": self.embed,
         }
@@ -81,6 +82,13 @@ class Child:
             raise ModelLoadError(said, hint=_hint(str(message.get("loader") or ""))) from error
         can = {**asdict(made.capabilities), "parameters": None}
         return {"can": can, "model": made.model}
+
+    async def form(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        """Whether the model has no chat template; loads it where only that tells."""
+        backend = self._backend()
+        if backend.completes is None:
+            await backend.load()
+        return {"completes": backend.completes}
 
     async def complete(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """Answer several requests, together where the backend takes batches."""

@@ -55,9 +55,22 @@ class ProcessBackend(BatchBackend):
             self.base_url = f"process:{self.loader}"
         self.facts: Mapping[str, float] = EMPTY
         self.deaths = 0
+        self._completes: bool | None = None
         self._buried: Connection | None = None
         self._child: Connection | None = None
         self._starting: asyncio.Task[Connection] | None = None
+
+    @property
+    def completes(self) -> bool | None:
+        """Whether the inner model has no chat template; None where only its process can tell."""
+        if self._completes is None and self.inner is not None:
+            return self.inner.completes
+        return self._completes
+
+    async def load(self) -> None:
+        """Let the process load the model and say whether it has a chat template."""
+        told = await self._ask(await self._running(), "form")
+        self._completes = bool(told["completes"])
 
     async def open(self) -> None:
         """Start the process and load the model. Raises ModelLoadError, or what the loader raised."""

@@ -77,9 +77,14 @@ def imported(text: str) -> Any:
 
 
 def pack_request(request: Request) -> dict[str, Any]:
-    """A request as JSON; a prompt made by a function or a named format is sent as it is."""
-    prompt = prompt_of(request)
-    free = {k: v for k, v in request.parameters.items() if not k.startswith("prompt_format")}
+    """A request as JSON. A prompt made by a function is sent as it is; a named format goes by its name.
+
+    The name tells the other side whether labels continue a text, and so how they are spelt.
+    """
+    own = request.parameters.get("prompt_formatting_fn") is not None
+    prompt = prompt_of(request) if own else request.messages
+    functions = {"prompt_formatting_fn", *(["prompt_format"] if own else [])}
+    free = {k: v for k, v in request.parameters.items() if k not in functions}
     return {
         "messages": prompt if isinstance(prompt, str) else message_dicts(prompt),
         "format": {"kind": request.response_format.kind, **asdict(request.response_format)},
