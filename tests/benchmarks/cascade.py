@@ -1,6 +1,6 @@
 """The cascade's promise and price, beside the rules people use instead.
 
-    python tests/benchmarks/cascade.py [--runs 200] [--data ../shared/data]
+    python tests/benchmarks/cascade.py [--runs 200] [--data ../shared/data] [--embedders] [--small]
 
 Simulated proxies: their confidence is drawn from a Beta distribution whose mean is the accuracy and whose
 spread says how well they know their errors. Then real proxies: the project's own, taught on the labels of
@@ -256,11 +256,101 @@ def real(folder: Path, runs: int) -> None:
         )
 
 
+def proxies(folder: Path, runs: int, *, embedders: bool, small: bool) -> None:
+    """Other proxies on the same sets and rows: more embedders, and a small model with its prior.
+
+    Each embedder's regression is taught by 200 rows. Of the small model only what its probabilities mean is
+    learned from those rows.
+    """
+    import json
+
+    import pandas as pd
+
+    import llm_magics
+    from tests import real_models
+
+    described = json.loads((folder / "labels.json").read_text())
+    names = ["embedded::wordllama+use"]
+    if embedders:
+        names += ["embedded::use", f"transformers::{real_models.minilm()}"]
+    print("\n| set | rows | proxy | agreement | target .90: calls (missed) | target .95: calls (missed) |")
+    print("|---|---|---|---|---|---|")
+    for name in ("news_topics", "review_sentiment", "banking_intents"):
+        frame = pd.read_csv(folder / f"{name}.csv").dropna(subset=["text", "label"])
+        frame = frame[["text", "label"]].sample(min(len(frame), 1_000), random_state=2)
+        truth = frame["label"].astype(str).to_numpy()
+        for model in names:
+            vectors = np.stack(llm_magics.embed(frame["text"], model=model, progress=False)["embedding"])
+            report(
+                f"{name} | {len(frame):,} | {model.rpartition('/')[2]}", by_regression(vectors, truth), runs
+            )
+        if small:
+            labels = {label: said["description"] for label, said in described[name].items() if label in truth}
+            found = llm_magics.label(
+                frame["text"], labels, model=f"gguf::{real_models.gemma()}", progress=False
+            )
+            guesses = found["label"].astype(str).to_numpy()
+            sure = found["label_confidence"].to_numpy(float)
+            report(
+                f"{name} | {len(frame):,} | gemma-3-270m with its prior",
+                by_itself(guesses, sure, truth),
+                runs,
+            )
+
+
+Proxy = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
+
+
+def by_regression(vectors: np.ndarray, truth: np.ndarray) -> Proxy:
+    """Agreements and expected agreements of the other rows, by a regression that these rows taught."""
+    from llm_magics.tasks.label.cascade.proxies import LabelRegression
+
+    def proxy(taught: np.ndarray, pool: np.ndarray, run: int) -> tuple[np.ndarray, np.ndarray]:
+        made = LabelRegression(vectors[taught], truth[taught].tolist(), run)
+        guesses, confidence = made.label(vectors[pool])
+        return np.array(guesses) == truth[pool], made.expected(confidence)
+
+    return proxy
+
+
+def by_itself(guesses: np.ndarray, sure: np.ndarray, truth: np.ndarray) -> Proxy:
+    """The same by labels that a model gave without being taught."""
+    from llm_magics.tasks.label.cascade.proxies import isotonic
+
+    def proxy(taught: np.ndarray, pool: np.ndarray, run: int) -> tuple[np.ndarray, np.ndarray]:
+        meaning = isotonic(sure[taught], guesses[taught] == truth[taught])
+        order = pool[np.argsort(-sure[pool], kind="stable")]
+        return guesses[order] == truth[order], meaning.predict(sure[order])
+
+    return proxy
+
+
+def report(title: str, proxy: Proxy, runs: int) -> None:
+    """A line of the table."""
+    kept: dict[float, list[tuple[float, bool]]] = {0.9: [], 0.95: []}
+    agreement = []
+    for run in range(runs):
+        order = np.random.default_rng(run).permutation(1_000)
+        agrees, expected = proxy(order[:200], order[200:], run)
+        best = np.argsort(-expected, kind="stable")
+        agreement.append(agrees.mean())
+        for target, found in kept.items():
+            rule = np.random.default_rng(10**6 + run)
+            found.append(by_betting(agrees[best], expected[best], target, rule, 1_000))
+    cells = [f"{np.mean([c for c, _ in f]):.2f} ({np.mean([m for _, m in f]):.0%})" for f in kept.values()]
+    print(f"| {title} | {np.mean(agreement):.2f} | " + " | ".join(cells) + " |", flush=True)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[3] / "shared" / "data")
+    parser.add_argument("--embedders", action="store_true", help="compare embedding models, nothing else")
+    parser.add_argument("--small", action="store_true", help="compare the 270M model as proxy, nothing else")
     given = parser.parse_args()
+    if given.embedders or given.small:
+        proxies(given.data, given.runs, embedders=given.embedders, small=given.small)
+        raise SystemExit
     table(given.runs)
     beside_the_oracle(given.runs)
     curve(given.runs)
