@@ -273,17 +273,15 @@ def proxies(folder: Path, runs: int, *, embedders: bool, small: bool) -> None:
     names = ["embedded::wordllama+use"]
     if embedders:
         names += ["embedded::use", f"transformers::{real_models.minilm()}"]
-    print("\n| set | rows | proxy | agreement | target .90: calls (missed) | target .95: calls (missed) |")
-    print("|---|---|---|---|---|---|")
+    print("\n| set | proxy | agreement | target .90: calls (missed) | target .95: calls (missed) |")
+    print("|---|---|---|---|---|")
     for name in ("news_topics", "review_sentiment", "banking_intents"):
         frame = pd.read_csv(folder / f"{name}.csv").dropna(subset=["text", "label"])
-        frame = frame[["text", "label"]].sample(min(len(frame), 1_000), random_state=2)
+        frame = frame[["text", "label"]].sample(SIZE, random_state=2)
         truth = frame["label"].astype(str).to_numpy()
         for model in names:
             vectors = np.stack(llm_magics.embed(frame["text"], model=model, progress=False)["embedding"])
-            report(
-                f"{name} | {len(frame):,} | {model.rpartition('/')[2]}", by_regression(vectors, truth), runs
-            )
+            report(f"{name} | {model.rpartition('/')[2]}", by_regression(vectors, truth), runs)
         if small:
             labels = {label: said["description"] for label, said in described[name].items() if label in truth}
             found = llm_magics.label(
@@ -292,53 +290,56 @@ def proxies(folder: Path, runs: int, *, embedders: bool, small: bool) -> None:
             guesses = found["label"].astype(str).to_numpy()
             sure = found["label_confidence"].to_numpy(float)
             report(
-                f"{name} | {len(frame):,} | gemma-3-270m with its prior",
+                f"{name} | gemma-3-270m with its prior",
                 by_itself(guesses, sure, truth),
                 runs,
             )
 
 
-Proxy = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
+Draw = Callable[[int, float], tuple[float, bool, float]]
+"""By run and target: the share of calls, whether the promise was missed, how often the proxy agreed."""
+SIZE, BIAS_ROWS = 1_000, 32
 
 
-def by_regression(vectors: np.ndarray, truth: np.ndarray) -> Proxy:
-    """Agreements and expected agreements of the other rows, by a regression that these rows taught."""
+def by_regression(vectors: np.ndarray, truth: np.ndarray) -> Draw:
+    """A regression on vectors, taught by 200 rows and tested on others."""
     from llm_magics.tasks.label.cascade.proxies import LabelRegression
 
-    def proxy(taught: np.ndarray, pool: np.ndarray, run: int) -> tuple[np.ndarray, np.ndarray]:
-        made = LabelRegression(vectors[taught], truth[taught].tolist(), run)
+    def draw(run: int, target: float) -> tuple[float, bool, float]:
+        order = np.random.default_rng(run).permutation(SIZE)
+        lessons, pool = order[: taught(SIZE)], order[taught(SIZE) :]
+        made = LabelRegression(vectors[lessons], truth[lessons].tolist(), run)
         guesses, confidence = made.label(vectors[pool])
-        return np.array(guesses) == truth[pool], made.expected(confidence)
+        best = np.argsort(-confidence, kind="stable")
+        agrees = (np.array(guesses) == truth[pool])[best]
+        rule = np.random.default_rng(10**6 + run)
+        return (*by_sample(agrees, made.expected(confidence[best]), target, rule, SIZE), agrees.mean())
 
-    return proxy
-
-
-def by_itself(guesses: np.ndarray, sure: np.ndarray, truth: np.ndarray) -> Proxy:
-    """The same by labels that a model gave without being taught."""
-    from llm_magics.tasks.label.cascade.proxies import isotonic
-
-    def proxy(taught: np.ndarray, pool: np.ndarray, run: int) -> tuple[np.ndarray, np.ndarray]:
-        meaning = isotonic(sure[taught], guesses[taught] == truth[taught])
-        order = pool[np.argsort(-sure[pool], kind="stable")]
-        return guesses[order] == truth[order], meaning.predict(sure[order])
-
-    return proxy
+    return draw
 
 
-def report(title: str, proxy: Proxy, runs: int) -> None:
+def by_itself(guesses: np.ndarray, sure: np.ndarray, truth: np.ndarray) -> Draw:
+    """A model's own labels: the rows that show what its probabilities mean test it, too."""
+
+    def draw(run: int, target: float) -> tuple[float, bool, float]:
+        pool = np.random.default_rng(run).permutation(SIZE)[BIAS_ROWS:]
+        agrees = (guesses == truth)[pool[np.argsort(-sure[pool], kind="stable")]]
+        guarantee = Guarantee(SIZE, target, CONFIDENCE)
+        rule = np.random.default_rng(10**6 + run)
+        return (*divided(guarantee, agrees, rule, taught(SIZE) - BIAS_ROWS), agrees.mean())
+
+    return draw
+
+
+def report(title: str, draw: Draw, runs: int) -> None:
     """A line of the table."""
-    kept: dict[float, list[tuple[float, bool]]] = {0.9: [], 0.95: []}
-    agreement = []
-    for run in range(runs):
-        order = np.random.default_rng(run).permutation(1_000)
-        agrees, expected = proxy(order[:200], order[200:], run)
-        best = np.argsort(-expected, kind="stable")
-        agreement.append(agrees.mean())
-        for target, found in kept.items():
-            rule = np.random.default_rng(10**6 + run)
-            found.append(by_betting(agrees[best], expected[best], target, rule, 1_000))
-    cells = [f"{np.mean([c for c, _ in f]):.2f} ({np.mean([m for _, m in f]):.0%})" for f in kept.values()]
-    print(f"| {title} | {np.mean(agreement):.2f} | " + " | ".join(cells) + " |", flush=True)
+    found = {target: [draw(run, target) for run in range(runs)] for target in (0.9, 0.95)}
+    cells = [
+        f"{np.mean([calls for calls, _, _ in each]):.2f} ({np.mean([missed for _, missed, _ in each]):.0%})"
+        for each in found.values()
+    ]
+    agreement = np.mean([agreed for _, _, agreed in found[0.9]])
+    print(f"| {title} | {agreement:.2f} | " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":
