@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections import Counter
 from itertools import combinations
@@ -14,7 +15,7 @@ from llm_magics.backends.embedded.word_vectors import StaticVectors
 from llm_magics.core.types import BackendSpec
 from llm_magics.runs import session as sessions
 from llm_magics.tasks.concepts.embedded.clustering import cluster
-from llm_magics.tasks.concepts.embedded.headings import listed
+from llm_magics.tasks.concepts.embedded.headings import in_english, listed
 from llm_magics.tasks.concepts.embedded.naming import described
 from llm_magics.tasks.concepts.embedded.phrases import pieces, read_phrases
 from llm_magics.tasks.concepts.embedded.words import is_function_word, stem
@@ -52,6 +53,117 @@ def test_names_of_the_dev_sets(shared_data: Path, name: str) -> None:
     )
     # In one bank's requests nouns recur: "Activate card" and "New card" differ in the word that tells.
     assert {word for word, n in shared.items() if n > 1} <= {"card", "pay", "top-up"}
+
+
+REPORTS = [
+    "The coach praised his players after the match.",
+    "A late goal gave the visitors their third win in a row.",
+    "She won the final in straight sets and lifts the trophy.",
+    "The quarterback threw for two touchdowns before half time.",
+    "The pitcher struck out nine batters in seven innings.",
+    "Fans cheered as the club reached the championship.",
+    "He scored twice in the second period of the game.",
+    "Their season ended with a defeat in the playoffs.",
+]
+KITCHEN = [
+    "Bake the bread until the crust is golden.",
+    "Stir the soup and add a pinch of salt.",
+    "The sauce needs garlic, butter and a little wine.",
+    "We ordered dessert and a bottle of red wine at the restaurant.",
+    "A good breakfast starts with fresh eggs.",
+    "The chef fried the onions for the meal.",
+    "Lunch was rice with vegetables and chicken.",
+    "Drink your coffee while the cake cools.",
+]
+
+
+@pytest.mark.checklist("N12")
+def test_a_general_subject_names_what_no_phrase_covers() -> None:
+    """No report says "sports"; the name does, where meaning is known, and the criterion too."""
+    vectors, groups = StaticVectors.load(), [range(8), range(8, 16)]
+    sports, food = described([*REPORTS, *KITCHEN], groups, embed=vectors.embed)
+    assert not any("sport" in text.casefold() for text in REPORTS)
+    assert sports.name == "Sports" and food.name in ("Food and drink", "Cooking")
+    assert "sports" in sports.criterion and "sports" in sports.keywords
+
+
+def test_general_subjects_are_english_and_stay_out_of_other_languages() -> None:
+    """A German group keeps German names."""
+    german = [
+        "Der Trainer lobte die Spieler nach dem Sieg gegen Bayern.",
+        "Der Trainer wechselte zwei Spieler in der Pause.",
+        "Die Spieler feierten mit dem Trainer die Meisterschaft.",
+        "Nach dem Spiel sprach der Trainer von einem guten Tag.",
+    ] * 2
+    (found,) = described(german, [range(8)], embed=StaticVectors.load().embed)
+    assert not in_english(german) and in_english(REPORTS)
+    assert not {word.casefold() for word in found.name.split()} & {"sports", "soccer", "football"}
+
+
+def test_one_word_of_a_heading_makes_no_heading() -> None:
+    """Texts of "stars" are not about celebrities, nor those that love a thing about relationships."""
+    ratings = [
+        f"{n} stars from me for the {thing}." for n in range(3, 6) for thing in ("lamp", "desk", "chair")
+    ]
+    others = [*REPORTS, *KITCHEN]
+    groups = [range(9), range(9, 17), range(17, 25)]
+    found = described([*ratings, *others], groups, embed=StaticVectors.load().embed)
+    assert "elebrit" not in found[0].name
+
+
+def test_phrases_that_differ_in_one_word_are_said_at_once() -> None:
+    """What is lost and what is stolen, with the thing said once."""
+    texts = [
+        *["My phone was stolen", "Someone has stolen my phone", "my phone got stolen today"] * 3,
+        *["I have lost my phone", "Where do I report that I lost my phone?"] * 3,
+        *["How do I change my PIN?", "I want to change my PIN please", "Can I change the PIN?"] * 3,
+    ]
+    found = [one.name for one in described(texts, [range(15), range(15, 24)])]
+    assert found == ["Stolen or lost phone", "Change PIN"]
+
+
+@pytest.mark.parametrize("name", ["banking_intents", "news_topics"])
+def test_the_order_of_the_rows_changes_no_name(shared_data: Path, name: str) -> None:
+    """The same groups of shuffled rows have the same names, criteria and keywords."""
+    texts = pd.read_csv(shared_data / f"{name}.csv").text.tolist()[:500]
+    vectors = StaticVectors.load()
+    groups = cluster(vectors.embed(texts)).groups
+    order = random.Random(7).sample(range(len(texts)), len(texts))
+    place = {row: new for new, row in enumerate(order)}
+    shuffled = [[place[row] for row in group][::-1] for group in groups]
+    again = described([texts[row] for row in order], shuffled, embed=vectors.embed)
+    assert again == described(texts, groups, embed=vectors.embed)
+
+
+def test_headings_are_short_distinct_and_in_sentence_case() -> None:
+    """Each with words that describe it; one capital but for proper names and acronyms."""
+    names = [heading for heading, _ in listed()]
+    assert len(set(names)) == len(names) > 150
+    for heading, words in listed():
+        assert heading[0].isupper() and len(heading.split()) <= 4 and words.strip()
+
+
+NOISE = [
+    *("<b>", "</b>", "&amp;", "quot;", "#39;", "https://a.example/b?c=d", "www.x.org/y", "jane@mail.example"),
+    *("<a href='http://a.example'>", "&lt;p&gt;", "[here](https://a.example)", "@someone", "amp;"),
+]
+WORDS = "oil price court trial storm coast team match loan bank film actor rose hit won".split()  # noqa: SIM905
+
+
+@pytest.mark.checklist("N12")
+@pytest.mark.parametrize("seed", range(30))
+def test_no_name_has_markup_and_no_two_are_equal(seed: int) -> None:
+    """Whatever words and markup come together: no markup, no address, no duplicate, never empty."""
+    draw = random.Random(seed)
+    drawn = [draw.choices(WORDS + NOISE, k=draw.randint(1, 12)) for _ in range(draw.randint(4, 24))]
+    texts = ["The " + " ".join(words) for words in drawn]
+    groups = [range(0, len(texts), 2), range(1, len(texts), 2)]
+    found = described(texts, groups, embed=StaticVectors.load().embed)
+    names = [one.name for one in found]
+    assert len(set(names)) == len(names) and all(names)
+    for one in found:
+        said = " ".join([one.name, *one.keywords])
+        assert not re.search(r"[<>;#@/]|&\w|quot|amp|http|www|example|href", said), said
 
 
 def test_names_share_no_word_and_respect_those_that_are_taken() -> None:

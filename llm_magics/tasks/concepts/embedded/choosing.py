@@ -25,6 +25,8 @@ ALIKE = 0.45
 """Cosine of two phrases from which they are one thing said twice."""
 SAME_TEXTS = 0.4
 """Share of the texts of the rarer of two headings that the other has, from which they say the same."""
+ENOUGH = 1.08
+"""How much better than a general subject alone a pair with it has to be."""
 TELLING = 0.25
 """What a phrase of a pair is worth at least for what it is, whatever it covers."""
 MOST_WORDS = 6
@@ -117,6 +119,7 @@ def _best(
     if not free:
         return _Option(0.0, number, ())
     best = max(_Option(good * _alone(key, read), number, (key,)) for good, key in free)
+    single = best.keys[0] if read.phrases[best.keys[0]].heading else None
     quality = {
         key: good / value(key, read, group.texts) * (ONLY_NAMES if _who(key, read) else 1.0)
         for good, key in free
@@ -131,7 +134,7 @@ def _best(
         good = both * (quality[one] * quality[other]) ** 0.5
         good *= SHORTENED if any(_two(read.phrases[key]) for key in (one, other)) else 1.0
         good *= TOO_LONG if len(one) + len(other) > LONG else 1.0
-        if good > best.worth:
+        if good > best.worth * (ENOUGH if single in (one, other) else 1.0):
             best = _Option(good, number, (one, other))
     return best
 

@@ -22,13 +22,13 @@ ENGLISH = 0.5
 LISTED = """
 Sports: game team season coach players match win championship
 American football: touchdown quarterback football yards
-Soccer: soccer goal striker league club
+Soccer: soccer goal striker league club manager Premiership UEFA Cup
 Baseball: baseball inning pitcher runs
 Basketball: basketball points rebounds
 Ice hockey: hockey puck ice goalie
-Cricket: cricket wicket batsman innings
-Golf: golf tournament round birdie
-Tennis: tennis open set serve
+Cricket: cricket test wicket batsman innings
+Golf: golf tour tournament round birdie par
+Tennis: tennis open set serve seed
 Olympic Games: Olympics medal athletes
 Motor racing: race driver Grand Prix
 Horse racing: horse racing jockey derby
@@ -41,10 +41,18 @@ Elections: vote voters candidates ballot campaign
 War and conflict: troops killed attack soldiers war militants bomb
 Terrorism: terrorists attack bomb suspects
 Diplomacy: talks foreign minister treaty relations nations
+Middle East: Israel Palestinians Iraq Iran Syria Arab
+East Asia: China Japan Korea Taiwan Beijing
+South Asia: India Pakistan Bangladesh Kashmir
+Africa: African Sudan Nigeria Kenya Congo
+Europe: European Union EU Brussels Germany France
+Russia: Russian Putin Moscow Kremlin
+Latin America: Brazil Mexico Argentina Venezuela Cuba
 Peace talks: ceasefire truce negotiations peace
 Nuclear weapons: nuclear weapons uranium missile
 Crime: police arrested murder suspect
 Courts and trials: court judge trial lawsuit charges verdict
+Regulation: regulators rules regulation commission oversight
 Prisons: prison inmates jail sentence
 Fraud: fraud scam bribery theft
 Human rights: rights abuse freedom
@@ -213,7 +221,12 @@ class Heading:
         return (first if self.name in _PROPER or first.isupper() else first.lower(), *rest)
 
 
-_PROPER = frozenset({"American football", "Olympic Games"})
+_PROPER = {"American football", "Olympic Games", "Middle East", "East Asia", "South Asia"} | {
+    "Africa",
+    "Europe",
+    "Russia",
+    "Latin America",
+}
 
 
 @lru_cache(maxsize=1)
@@ -260,7 +273,7 @@ def unit(vectors: Any) -> Any:
     return vectors / np.where(norms > 0, norms, 1)
 
 
-_WORDS = frozenset("the of and to is my i in for how can you it this".split())  # noqa: SIM905
+_WORDS = frozenset("the and my with this that how what are you it not do for".split())  # noqa: SIM905
 
 
 def in_english(texts: Sequence[str]) -> bool:

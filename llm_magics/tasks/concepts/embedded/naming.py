@@ -5,8 +5,10 @@ A name covers its group and is rare elsewhere, and no two names share a word.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import Any
 
 from llm_magics.tasks.concepts.embedded.choosing import assigned
@@ -45,8 +47,9 @@ def described(
 
     They are drawn from the texts without markup and boilerplate. No word of a name stands in another, or in
     one of the names that are ``taken``, as long as a group has other words at all. With ``embed`` phrases
-    that mean what the group is about come before others that only occur in it. A group whose texts have
-    no noun phrase goes by its best keyword.
+    that mean what the group is about come before others that only occur in it, and in English texts general
+    subjects ("Sports") are tried too. A group whose texts have no noun phrase goes by its best keyword. The
+    order of the rows changes nothing, and no two names are equal.
     """
     clean = clean_texts(texts)
     words = keywords(clean, groups)
@@ -55,47 +58,75 @@ def described(
     used = {stem(word) for name in taken for word in name.split() if not is_function_word(word)}
     read_groups = [Group(set(part)) for part in parts]
     rank(read_groups, sample, read, embed)
-    names = [written(keys, read) if keys else "" for keys in assigned(read_groups, read, used)]
+    chosen = assigned(read_groups, read, used)
+    names = [written(keys, read) if keys else "" for keys in chosen]
+    found = [
+        _keywords(_best_phrases(group, keys, read), own)
+        for group, keys, own in zip(read_groups, chosen, words, strict=True)
+    ]
+    given = {name for name in names if name} | set(taken)
     return [
-        _described(name, _best_phrases(group, read), own)
-        for name, group, own in zip(names, read_groups, words, strict=True)
+        Described(name or _fallback(own, given), keyword_criterion(own), own)
+        for name, own in zip(names, found, strict=True)
     ]
 
 
-def _described(name: str, phrases: Sequence[str], words: Sequence[str]) -> Described:
+def _keywords(phrases: Sequence[str], words: Sequence[str]) -> tuple[str, ...]:
     rest = [word for word in words if not any(_overlap(word, phrase) for phrase in phrases)]
-    own = (*phrases, *rest)[:KEYWORDS]
-    plain = next((one for one in own if "'" not in one), own[0] if own else UNNAMED)
-    fallback = plain[:1].upper() + plain[1:]
-    return Described(name or fallback, keyword_criterion(own), own)
+    return (*phrases, *rest)[:KEYWORDS]
+
+
+def _fallback(words: Sequence[str], given: set[str]) -> str:
+    """The best keyword that is no name yet, as a name; it counts as given then."""
+    plain = [word for word in words if "'" not in word] or list(words)
+    numbered = (UNNAMED if n == 1 else f"{UNNAMED} {n}" for n in count(1))
+    tried = chain((word[:1].upper() + word[1:] for word in plain), numbered)
+    name = next(one for one in tried if one not in given)
+    given.add(name)
+    return name
 
 
 def _overlap(one: str, other: str) -> bool:
     return bool({stem(word) for word in one.split()} & {stem(word) for word in other.split()})
 
 
-def _best_phrases(group: Group, read: Reading) -> list[str]:
-    """The group's best phrases, none of which repeats another's word."""
-    kept: list[Key] = []
-    least = WEAK * group.ranked[0][0] if group.ranked else 0.0
-    for value, key in group.ranked:
-        if value < least:
+def _best_phrases(group: Group, named: Sequence[Key], read: Reading) -> list[str]:
+    """The general subjects of the name and the group's best phrases, none of which repeats another's word."""
+    kept = [key for key in named if read.phrases[key].heading]
+    ranked = [
+        (good, key) for good, key in group.ranked if not read.phrases[key].heading or _own(key, group, read)
+    ]
+    least = WEAK * ranked[0][0] if ranked else 0.0
+    for good, key in ranked:
+        if good < least or len(kept) == KEYWORDS:
             break
-        if read.phrases[key].heading:
-            continue
         if len(read.phrases[key].texts & group.texts) > 1 and not any(
             set(key) & set(other) for other in kept
         ):
             kept.append(key)
-        if len(kept) == KEYWORDS:
-            break
     return [spelled(read.phrases[key], read.words) for key in kept]
 
 
+def _own(key: Key, group: Group, read: Reading) -> bool:
+    """Whether a general subject is one word that the group's texts use: "taxes"."""
+    return len(key) == 1 and len(read.holding.get(key[0], set()) & group.texts) > 1
+
+
 def _sampled(texts: Sequence[str], groups: Sequence[Sequence[int]]) -> tuple[list[str], list[list[int]]]:
-    """Up to ``READ`` texts of each group and of the rest, evenly drawn, and the groups among them."""
+    """Up to ``READ`` texts of each group and of the rest, and the groups among them.
+
+    They stand in an order of their own, so that the order of the rows changes no name.
+    """
     inside = {row for group in groups for row in group}
-    parts = [*map(list, groups), [row for row in range(len(texts)) if row not in inside]]
-    kept = [part[:: max(1, -(-len(part) // READ))] for part in parts]
-    places = {row: place for place, row in enumerate(sorted({row for part in kept for row in part}))}
-    return [texts[row] for row in places], [[places[row] for row in part] for part in kept[:-1]]
+    parts = [*groups, [row for row in range(len(texts)) if row not in inside]]
+    kept = [_drawn(part, texts) for part in parts]
+    rows = sorted({row for part in kept for row in part}, key=lambda row: (texts[row], row))
+    places = {row: place for place, row in enumerate(rows)}
+    return [texts[row] for row in rows], [[places[row] for row in part] for part in kept[:-1]]
+
+
+def _drawn(rows: Sequence[int], texts: Sequence[str]) -> list[int]:
+    """Up to ``READ`` rows, the same texts in whatever order they stand."""
+    if len(rows) <= READ:
+        return list(rows)
+    return sorted(rows, key=lambda row: (zlib.crc32(texts[row].encode(errors="replace")), texts[row]))[:READ]

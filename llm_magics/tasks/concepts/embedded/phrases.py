@@ -265,6 +265,8 @@ def _breaks(piece: Sequence[str], i: int, start: int, words: Vocabulary) -> bool
 def _may_stand(chunk: Sequence[str], words: Vocabulary) -> bool:
     """Whether these words can be a name or a part of one."""
     first, last = chunk[0].casefold(), chunk[-1].casefold()
+    if len(chunk) > 1 and chunk[0].islower() and first.endswith("ing") and chunk[1][0].isupper():
+        return False  # a verb with its object
     if chunk[0] == "&" or last in VAGUE_VERBS or last in NEVER_LAST:
         return False
     if first in NO_NAME and not (len(chunk) > 1 and words.is_name(chunk[0])):
@@ -334,8 +336,28 @@ def _whole(found: dict[Key, Phrase], holding: dict[str, set[int]]) -> dict[Key, 
             key[-size:] for size in range(1, len(key))
         }:
             inside[part] = max(inside[part], len(phrase.texts))
+    ends = _ends_of_names(kept)
     return {
         key: phrase
         for key, phrase in kept.items()
-        if len(key) and inside[key] < max(2, PART_OF * len(phrase.texts))
+        if len(key)
+        and inside[key] < max(2, PART_OF * len(phrase.texts))
+        and len(ends.get(key, ())) < max(2, PART_OF * len(phrase.texts))
+    }
+
+
+def _ends_of_names(found: dict[Key, Phrase]) -> dict[Key, set[int]]:
+    """The texts of longer proper names by their last word, which is no name itself: "Cup" of many cups."""
+    ends: dict[Key, set[int]] = defaultdict(set)
+    for key, phrase in found.items():
+        if (
+            len(key) > 1
+            and not phrase.verb
+            and all(word[0].isupper() for word in next(iter(phrase.written), ("a",)))
+        ):
+            ends[key[-1:]] |= phrase.texts
+    return {
+        key: texts
+        for key, texts in ends.items()
+        if key in found and all(words[0][0].isupper() for words in found[key].written)
     }

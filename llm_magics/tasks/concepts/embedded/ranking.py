@@ -9,7 +9,7 @@ from typing import Any
 
 from llm_magics.tasks.concepts.embedded.headings import CLOSE, NEAR, Heading, in_english, near_headings, unit
 from llm_magics.tasks.concepts.embedded.phrases import Key, Phrase, Reading, key_of
-from llm_magics.tasks.concepts.embedded.wording import spelled
+from llm_magics.tasks.concepts.embedded.wording import definite, spelled
 from llm_magics.tasks.concepts.embedded.words import INSTITUTIONS, is_function_word, stem
 
 KEPT = 96
@@ -28,7 +28,7 @@ LEAD = 0.8
 """Weight of a phrase that begins with a vague adjective ("Old Age")."""
 HEADING = 1.0
 """Weight of a general subject beside a phrase of the texts."""
-OTHERS = 0.08
+OTHERS = 0.05
 """Share of the group's texts that hold a word of a heading other than the most frequent one."""
 FEW = 4
 """Texts of a group from which what a single one of them says is no name for it."""
@@ -57,7 +57,7 @@ def rank(
     """Rank the phrases of each group, with ``embed`` by meaning too and beside general subjects."""
     for group in groups:
         group.ranked = _ranked(read, group.texts)[:KEPT]
-    if embed is None or not any(group.ranked for group in groups):
+    if embed is None or not groups or not texts:
         return
     import numpy as np
 
@@ -131,6 +131,8 @@ def _by_meaning(
 
     mean = vectors.mean(axis=0)
     keys = list(dict.fromkeys(key for group in groups for _, key in group.ranked))
+    if not keys:
+        return
     own = unit(np.asarray(embed([spelled(read.phrases[key], read.words) for key in keys])) - mean)
     places = {key: number for number, key in enumerate(keys)}
     for key, vector in zip(keys, own, strict=True):
@@ -152,6 +154,7 @@ def _with_headings(
         key = key_of(heading.words)
         phrase = read.phrases.setdefault(key, Phrase())
         phrase.texts |= _about(heading, groups)
+        phrase.definite *= definite(phrase)
         phrase.written, phrase.heading, phrase.vector = Counter({heading.words: 1}), True, heading.vector
         for group, near in zip(groups, heading.near, strict=True):
             good = worth(phrase.texts, group.texts) * HEADING * _weight(near)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from llm_magics.tasks.concepts.embedded.phrases import Key, Phrase, Reading
 from llm_magics.tasks.concepts.embedded.words import Vocabulary, stem
+
+OFTEN = 0.5
+"""Share of a noun's places after "the" from which a name has it so too."""
 
 
 def written(keys: Sequence[Key], read: Reading) -> str:
@@ -16,11 +20,12 @@ def written(keys: Sequence[Key], read: Reading) -> str:
             _one_subject(part, read) if read.phrases[key].heading else part
             for part, key in zip(parts, keys, strict=True)
         ]
-        if read.phrases[keys[0]].heading and _definite(read.phrases[keys[0]]):
+        first = read.phrases[keys[0]]
+        if first.heading and (definite(first) or "and" in next(iter(first.written))):
             parts, keys = parts[::-1], keys[::-1]
     name = _shared(parts, read.phrases[keys[0]].verb) if len(parts) == 2 else "".join(parts)
     if not name:
-        if _definite(read.phrases[keys[1]]) and parts[1].islower():
+        if definite(read.phrases[keys[1]]) and parts[1].islower():
             parts[1] = f"the {parts[1]}"
         name = " and ".join(parts)
     return name[:1].upper() + name[1:]
@@ -35,24 +40,37 @@ def _shared(parts: Sequence[str], verb: bool) -> str:
     """Two phrases of two words that share one, which is said once: "lost or stolen phone"."""
     (one, last), (other, end) = (part.split() if part.count(" ") == 1 else ("", part) for part in parts)
     link = "or" if verb else "and"
-    if one and other and last == end:
+    if one and other and last.casefold() == end.casefold():
         return f"{one} {link} {other} {last}"
-    return f"{one} {last} {link} {end}" if one and one == other else ""
+    return f"{one} {last} {link} {end}" if one and one.casefold() == other.casefold() else ""
 
 
-def _definite(phrase: Phrase) -> bool:
+def definite(phrase: Phrase) -> bool:
     """Whether texts mostly write "the" before it, as of what there is one of: "the economy"."""
-    return phrase.definite >= 3 and phrase.definite > 0.6 * phrase.places
+    return phrase.definite >= 3 and phrase.definite > OFTEN * phrase.places
 
 
 def spelled(phrase: Phrase, words: Vocabulary) -> str:
     """The phrase as most texts write it inside a sentence."""
     if phrase.written:
-        written = phrase.written.most_common(1)[0][0]
-        return " ".join(_quiet(word, words) for word in written)
-    first, *rest = phrase.begun.most_common(1)[0][0]
+        inside = _commonest(phrase.written)
+        return " ".join(_quiet(word, words) for word in inside)
+    first, *rest = _commonest(phrase.begun)
     named = bool(rest) and rest[0][0].isupper() and not rest[0].isupper()
     return " ".join([first if named else words.spelling(first), *(_quiet(word, words) for word in rest)])
+
+
+def _commonest(spellings: Counter[tuple[str, ...]]) -> tuple[str, ...]:
+    """How a phrase is mostly written; of two ways that are as common the longer, as plurals are.
+
+    Of "Apple Watch" and "Apple watch" the one with capitals throughout, of "battery Life" the other.
+    """
+
+    def order(words: tuple[str, ...]) -> tuple[int, int, int, tuple[str, ...]]:
+        capitals = sum(letter.isupper() for word in words for letter in word)
+        return spellings[words], sum(map(len, words)), capitals if words[0][0].isupper() else -capitals, words
+
+    return max(spellings, key=order)
 
 
 def _quiet(word: str, words: Vocabulary) -> str:
