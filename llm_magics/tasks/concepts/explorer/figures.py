@@ -17,7 +17,7 @@ def best(concepts: ConceptModel) -> Any:
 
     if not concepts.selected or not len(concepts.documents):
         return np.full(len(concepts.documents), -1, dtype=np.int16)
-    scores = np.array([concepts.column(c.id).values for c in concepts.selected], dtype=np.float32)
+    scores = np.array([concepts.column(c.id).array for c in concepts.selected], dtype=np.float32)
     scores = np.where(np.isnan(scores) | (scores <= concepts.threshold), -1, scores)
     return np.where(scores.max(axis=0) < 0, -1, scores.argmax(axis=0)).astype(np.int16)
 

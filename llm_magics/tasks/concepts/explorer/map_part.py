@@ -45,7 +45,7 @@ def _colours(
     import numpy as np
 
     if colour == "score" and concept is not None and concept in concepts:
-        values = np.nan_to_num(np.array(concepts.column(concept).values, dtype=np.float32), nan=-1)
+        values = np.nan_to_num(concepts.column(concept).array.astype(np.float32), nan=-1)
         return {"values": values[rows], "threshold": concepts.threshold, "title": concepts[concept].name}
     if colour.startswith("slice:"):
         parts = concepts.slice(colour.removeprefix("slice:"))

@@ -34,13 +34,13 @@ def plot(concepts: ConceptModel, kind: str = "map", slice: str | None = None, **
     return _prevalence(concepts, made)
 
 
-def map_data(concepts: ConceptModel, most: int = MAX_POINTS) -> tuple[MapData, Any]:
-    """The documents that a map shows, at most so many, and their row numbers."""
+def map_data(concepts: ConceptModel, most: int = MAX_POINTS, *, told: bool = True) -> tuple[MapData, Any]:
+    """The documents that a map shows, at most so many, and their row numbers; their texts only if ``told``."""
     import numpy as np
 
     owners = best(concepts)
     rows = sampled(owners, most)
-    texts = [clean(concepts.documents.texts[row][: 2 * TEXT])[:TEXT] for row in rows]
+    texts = [clean(concepts.documents.texts[row][: 2 * TEXT])[:TEXT] for row in rows if told]
     places = np.asarray(concepts.place(), dtype=float)[rows]
     return MapData(places, owners[rows], [c.name for c in concepts.selected], texts), rows
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
 from typing import Any, Self
 
 from llm_magics.core.errors import UsageError
@@ -73,8 +72,12 @@ class ConceptModel(ScoredConcepts):
     def quotes(self, concept: str, most: int = 3) -> list[str]:
         """Up to ``most`` sentences that show the concept best, cleaned of markup and datelines."""
         scores = self.column(concept).scores
-        marks = (score.highlight for row in self.rows(concept) if (score := scores[row]) is not None)
-        return list(islice(dict.fromkeys(filter(None, map(clean, marks))), most))
+        found: dict[str, None] = {}
+        for row in self.rows(concept):
+            score = scores[row]
+            if len(found) < most and score is not None and (mark := clean(score.highlight)):
+                found[mark] = None
+        return list(found)
 
     def export(self) -> Any:
         """A row a concept, with LLooM's columns."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 NAN = float("nan")
@@ -36,10 +37,17 @@ class Column:
         """Nothing asked yet."""
         return cls((None,) * n)
 
+    @cached_property
+    def array(self) -> Any:
+        """One number a document, as an array to read; NaN where not asked or failed."""
+        import numpy as np
+
+        return np.array([NAN if score is None else score.value for score in self.scores], dtype=float)
+
     @property
     def values(self) -> list[float]:
-        """One number a document; NaN where not asked or failed."""
-        return [NAN if score is None else score.value for score in self.scores]
+        """The same as a list."""
+        return self.array.tolist()  # type: ignore[no-any-return]
 
     def missing(self, *, failed: bool = True) -> list[int]:
         """Rows not asked about, and with ``failed`` those whose answer was not usable."""
@@ -47,7 +55,7 @@ class Column:
 
     def rows(self, threshold: float) -> list[int]:
         """Rows that match: a score above ``threshold``."""
-        return [i for i, s in enumerate(self.scores) if s is not None and s.value > threshold]
+        return (self.array > threshold).nonzero()[0].tolist()  # type: ignore[no-any-return]
 
     def filled(self, answers: Mapping[int, Score]) -> Column:
         """A column with these answers put in."""

@@ -23,7 +23,7 @@ def drawing(
     """
     if not len(concepts.documents):
         return ""
-    data, rows = map_data(concepts, most)
+    data, rows = map_data(concepts, most, told=False)
     made = laid_out(data, width, height, TEXT)
     of = len(concepts.documents)
     said = f"{len(rows):,} of {of:,} documents" if len(rows) < of else f"{of:,} documents"

@@ -6,6 +6,8 @@ import { placeNames, unmeasure } from "./names.js";
 const CLEAR = "rgba(0,0,0,0)";
 const SHADES = { light: ["rgba(70,96,140,0)", "rgba(70,96,140,.15)"], dark: ["rgba(150,180,230,0)", "rgba(150,180,230,.17)"] };
 const SCORES = { light: ["#bcc7d4", "#6f9bd0", "#0a4ea8"], dark: ["#39424f", "#4f7fc0", "#b9d6ff"] };
+const SHAPED = 2500; // with more documents points are too small for shapes, and drawing them takes twice as long
+const REST = 90, HELD = 3; // milliseconds after which a map that was moved is drawn where it is; so much later while it is held
 const ZOOM = 1.35, MARGIN = 0.06, ABOVE = 0.13; // above the documents stand the map's tools
 
 export function documentMap(page) {
@@ -33,6 +35,7 @@ class View {
     new ResizeObserver(() => this.fit()).observe(this.frame);
     this.frame.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     this.frame.addEventListener("keydown", (event) => this.key(event));
+    this.frame.addEventListener("pointerdown", (event) => this.grab(event));
     this.frame.addEventListener("dblclick", () => this.move(this.box));
     page.onTheme(() => this.data && this.paint());
     page.onEnd(() => this.plotly?.purge(this.chart));
@@ -68,6 +71,7 @@ class View {
     this.unpainted = !size[0] || !size[1]; // out of sight: painted once it has a size
     if (!this.plotly || this.unpainted) return;
     this.size = size;
+    this.drawn = this.range;
     const fresh = !this.chart.data;
     await this.plotly.react(this.chart, [this.shading(), this.points()], this.layout(), { displayModeBar: false, doubleClick: false, responsive: false, showTips: false });
     if (fresh) this.listen();
@@ -76,7 +80,7 @@ class View {
   }
 
   layout() {
-    const axis = (range) => ({ visible: false, range: [...range], autorange: false, zeroline: false, showgrid: false });
+    const axis = (range) => ({ visible: false, range: [...range], autorange: false, fixedrange: true, zeroline: false, showgrid: false });
     return {
       width: Math.max(this.size[0], 50), height: Math.max(this.size[1], 50), margin: { l: 0, r: 0, t: 0, b: 0 },
       xaxis: axis(this.range.x), yaxis: axis(this.range.y), dragmode: this.mode, hovermode: "closest", hoverdistance: 12,
@@ -103,7 +107,8 @@ class View {
     const flat = inks(this.page.theme);
     const steps = flat.flatMap((one, i) => [[i / flat.length, one], [(i + 1) / flat.length, one]]);
     const scale = SCORES[this.page.theme].map((one, i, all) => [i / (all.length - 1), one]);
-    const shapes = score ? null : Array.from(codes, (n) => shape(n));
+    const shaped = !score && (x.length <= SHAPED || codes.some((n) => n >= flat.length - 1)); // colours alone don't tell more
+    const shapes = shaped ? Array.from(codes, (n) => shape(n)) : null;
     const symbol = shapes?.some(Boolean) ? shapes.map((n) => SYMBOLS[n]) : "circle";
     return {
       type: "scattergl", mode: "markers", x, y, hoverinfo: "none",
@@ -160,8 +165,6 @@ class View {
 
   listen() {
     const { chart, page } = this;
-    chart.on("plotly_relayouting", (change) => this.moved(change, false));
-    chart.on("plotly_relayout", (change) => this.moved(change, true));
     chart.on("plotly_click", ({ points }) => { const point = points.find((one) => one.curveNumber === 1); if (point) page.send("look", { row: this.data.rows[point.pointNumber] }); });
     chart.on("plotly_selected", (event) => {
       if (!event) return;
@@ -173,20 +176,42 @@ class View {
     chart.on("plotly_unhover", () => { this.hovered = null; this.card.hidden = true; });
   }
 
-  moved(change, ended) {
-    const read = (axis) => change[`${axis}axis.range`] ?? (change[`${axis}axis.range[0]`] !== undefined ? [change[`${axis}axis.range[0]`], change[`${axis}axis.range[1]`]] : this.range[axis]);
-    this.range = { x: [...read("x")], y: [...read("y")] };
-    this.card.hidden = true;
-    this.place(!ended);
-  }
-
+  /** Show another part of the map. Until it rests, what is drawn is moved and stretched: that takes no time. */
   move(range) {
     this.range = range;
-    if (!this.plotly || this.moving) return;
-    this.moving = requestAnimationFrame(() => {
-      this.moving = null;
-      this.plotly.relayout(this.chart, { "xaxis.range": [...this.range.x], "yaxis.range": [...this.range.y] });
-    });
+    this.card.hidden = true;
+    if (!this.plotly || !this.chart.data) return;
+    const { x, y } = this.drawn;
+    const across = (x[1] - x[0]) / (range.x[1] - range.x[0]), down = (y[1] - y[0]) / (range.y[1] - range.y[0]);
+    const [left, top] = this.at(x[0], y[1]);
+    this.chart.style.transform = `translate(${left}px, ${top}px) scale(${across}, ${down})`;
+    this.place(true);
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => this.rest(), Math.min(600, Math.max(REST, this.cost ?? 0)) * (this.held ? HELD : 1));
+  }
+
+  /** Draw the part of the map that is in sight. */
+  async rest() {
+    const range = this.range, began = performance.now();
+    await this.plotly.relayout(this.chart, { "xaxis.range": [...range.x], "yaxis.range": [...range.y] });
+    this.drawn = range;
+    requestAnimationFrame(() => { this.cost = performance.now() - began; }); // a slow machine draws more seldom
+    if (this.range === range) { this.chart.style.transform = ""; this.place(); } else this.move(this.range);
+  }
+
+  /** Drag the map along with the pointer. */
+  grab(event) {
+    if (this.mode !== "pan" || event.button !== 0 || event.target.closest("button")) return;
+    const from = [event.clientX, event.clientY], { x, y } = this.range;
+    this.held = true;
+    const along = (moved) => {
+      const [dx, dy] = [(moved.clientX - from[0]) / this.size[0] * (x[1] - x[0]), (moved.clientY - from[1]) / this.size[1] * (y[1] - y[0])];
+      if (dx || dy) this.move({ x: x.map((one) => one - dx), y: y.map((one) => one + dy) });
+    };
+    const end = () => { this.held = false; if (this.range !== this.drawn) this.move(this.range); removeEventListener("pointermove", along, true); removeEventListener("pointerup", end, true); removeEventListener("pointercancel", end, true); };
+    addEventListener("pointermove", along, true); // Plotly lays a sheet over the page while a button is pressed
+    addEventListener("pointerup", end, true);
+    addEventListener("pointercancel", end, true);
   }
 
   zoom(factor, at = [0.5, 0.5]) {
