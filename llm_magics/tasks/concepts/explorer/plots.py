@@ -35,7 +35,7 @@ def plot(concepts: ConceptModel, kind: str = "map", slice: str | None = None, **
 
 
 def map_data(concepts: ConceptModel, most: int = MAX_POINTS, *, told: bool = True) -> tuple[MapData, Any]:
-    """The documents that a map shows, at most so many, and their row numbers; their texts only if ``told``."""
+    """The documents that a map shows, at most so many, and their row numbers; texts only if ``told``."""
     import numpy as np
 
     owners = best(concepts)
