@@ -13,6 +13,7 @@ from llm_magics.notebook.cell import Cell
 from llm_magics.notebook.commands import Call
 from llm_magics.notebook.function_call import function_call
 from llm_magics.notebook.namespace import Namespace
+from llm_magics.notebook.tables import Table
 from llm_magics.runs.estimates import Estimate, estimate
 from llm_magics.runs.execution import execute
 from llm_magics.runs.run import Plan, Run
@@ -74,6 +75,11 @@ class Estimates(tuple[Estimate, ...]):
 
     def __repr__(self) -> str:
         return "\n".join(map(str, self))
+
+    def _repr_html_(self) -> str:
+        rows = [dict(one.facts()) for one in self]
+        columns = ["model", *(name for name in rows[0] if name != "model")] if rows else []
+        return Table(rows, columns=columns, caption="Dry run: nothing was sent").html()
 
 
 def _within(plan: Plan, runs: list[Run]) -> Plan:

@@ -95,11 +95,11 @@ class Estimate:
             else [(message.role, message.content) for message in self.prompt]
         )
         return estimate_html(
-            self._facts(), [(role, _readable(text)) for role, text in prompt if text], self.form
+            self.facts(), [(role, _readable(text)) for role, text in prompt if text], self.form
         )
 
-    def _facts(self) -> Iterator[tuple[str, str]]:
-        """What is told, a line each."""
+    def facts(self) -> Iterator[tuple[str, str]]:
+        """What a notebook shows of it, by name: rows, model, calls, tokens, cost, time."""
         each = f" x {self.samples}" if self.samples > 1 else ""
         apart = {"duplicates": self.duplicates, "stored": self.stored, self.skipped_as: self.skipped}
         said = ", ".join(f"{n:,} {what}" for what, n in apart.items() if n)

@@ -28,6 +28,7 @@ from llm_magics.runs.asker import Asker, AskerOfRun
 from llm_magics.runs.methods import Methods, methods
 from llm_magics.runs.preparation import Preparation
 from llm_magics.runs.results import ResultColumns, error_text
+from llm_magics.runs.run_view import run_html
 from llm_magics.runs.versions import versions
 
 
@@ -212,6 +213,9 @@ class Run:
 
     def __repr__(self) -> str:
         return f"{self.report()}\n.df .outputs .failures .usage .prompts() .manifest() .methods() .evaluation"
+
+    def _repr_html_(self) -> str:
+        return run_html(self._name or self.plan.task.name, self.report().splitlines())
 
     @property
     def usage(self) -> Usage:

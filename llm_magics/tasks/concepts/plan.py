@@ -15,6 +15,9 @@ from llm_magics.tasks.concepts.options import THRESHOLD
 from llm_magics.tasks.concepts.step_runner import StepEstimate, StepRunner
 from llm_magics.tasks.concepts.steps.distill import DistillFilter, DistillSummarize
 from llm_magics.tasks.concepts.steps.settings import InductionSettings, Point
+from llm_magics.widgets.html import escape
+from llm_magics.widgets.output.style import output_block
+from llm_magics.widgets.results.rows import Column, rows_html
 
 TYPICAL_CRITERION = "Does the text say that something of a certain kind happened to somebody?"
 
@@ -92,6 +95,17 @@ class Estimates:
     def __repr__(self) -> str:
         money = "price unknown" if self.dollars is None else f"${self.dollars[0]:.2f}-{self.dollars[1]:.2f}"
         return "\n".join([*map(str, self.steps), f"in all about {self.calls:,} calls, {money}"])
+
+    def _repr_html_(self) -> str:
+        *steps, whole = repr(self).splitlines()
+        told = [step.partition(": ")[::2] for step in steps]
+        columns = [
+            Column("step", "name", [escape(name) for name, _ in told]),
+            Column("", "text", [escape(said) for _, said in told]),
+        ]
+        head = '<p class="llmx-head"><b>Dry run</b> <span class="llmx-dim">nothing was sent</span></p>'
+        table = rows_html(columns, "steps", heads=False)
+        return output_block(head, table, f"<p>{escape(whole)}</p>", name="dry run", kind="llmx-estimate")
 
 
 def estimates(plan: InductionPlan) -> Estimates:
