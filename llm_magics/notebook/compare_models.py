@@ -135,6 +135,7 @@ def _slug(name: str) -> str:
 def _summarise(runs: list[Run]) -> None:
     """Adds the other runs' usage, and the agreement of all, to the notes of the last run."""
     last = runs[-1]
+    last.details["compared"] = {one.plan.backend.name: one.plan.output for one in runs}
     for one in runs[:-1]:
         last.notes.setdefault(one.meter.line())
     for a, b in combinations(runs, 2):

@@ -16,6 +16,7 @@ from llm_magics.tasks.label.overview import LabelOverview
 from llm_magics.tasks.label.task import Label
 from llm_magics.widgets.html import cut, escape
 from llm_magics.widgets.output.style import output_block
+from llm_magics.widgets.results.compared import compared_html
 from llm_magics.widgets.results.faults import Fault, faults_html
 from llm_magics.widgets.results.fields import Field, field_of, fields_html
 from llm_magics.widgets.results.rows import SHORT, Column, column, confidence_column, rows_html
@@ -85,7 +86,9 @@ class ResultView:
         facts = ["1 row" if n == 1 else f"{n:,} rows"]
         if self.labels is not None:
             facts.append(_counted(len(self.labels.names), "label"))
-            if sure := self.labels.confidences:
+            if self._compared:
+                facts.append(f"{len(self._compared)} models")
+            elif sure := self.labels.confidences:
                 facts.append(f"median confidence {median(sure):.2f}")
         elif len(self._fields) == 1 and self._fields[0].said:
             facts.append(self._fields[0].said)
@@ -94,11 +97,14 @@ class ResultView:
         score = self.run.evaluation
         said = "" if score is None else f"<p>{escape(score)}</p>"
         line = escape(" · ".join(facts))
-        name = escape(cut(self._name or self.run.plan.task.name, 60))
+        name = ", ".join(self.run.details.get("compared", {}).values()) or self._name
+        name = escape(cut(name or self.run.plan.task.name, 80))
         return f'<p class="llmx-head"><b>{name}</b> <span class="llmx-dim">{line}</span></p>{said}'
 
     def _summary(self) -> str:
         """The shares of the labels or ratings; of other columns what is in them."""
+        if self.labels is not None and (compared := self._compared):
+            return compared_html(self.labels.names, compared)
         if self.labels is not None:
             return shares_html(self.labels.shares(), len(self.frame), "label")
         if self.run.plan.task.name == "judge":
@@ -108,6 +114,14 @@ class ResultView:
     @cached_property
     def _fields(self) -> list[Field]:
         return [field_of(name, self.frame.values(name)) for name in self._made[:MADE]]
+
+    @cached_property
+    def _compared(self) -> dict[str, Sequence[Any]]:
+        """The labels of each model, where several were compared and a row has one label."""
+        task, asked = self.run.plan.task, self.run.details.get("compared", {})
+        if not isinstance(task, Label) or task.many or task.wide:
+            return {}
+        return {model: self.frame.values(name) for model, name in asked.items() if name in self.frame.columns}
 
     def _ratings(self) -> str:
         """The shares of a judge's ratings, or of the winners."""
