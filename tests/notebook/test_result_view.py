@@ -188,6 +188,19 @@ def test_extracted_fields_generated_texts_and_ratings_at_a_glance() -> None:
         assert [line[:1] + line[2:4] for line in ratings[1:]] == [["2", "1", "25%"], ["4", "3", "75%"]]
 
 
+@pytest.mark.checklist("W12")
+def test_models_that_were_compared_stand_side_by_side() -> None:
+    """A line a label, each model's rows and share; a null is no answer; names are escaped."""
+    frame = pd.DataFrame({"text": ["a match", "a bank", "a goal"], "label_<b>": ["sport", None, "money"]})
+    result = label(frame, ["sport", "money"], on="text", output="label_x", progress=False)
+    last().details["compared"] = {"<b>": "label_<b>", "x": "label_x"}
+    page = view(result)
+    assert page.tables[0][0][0] == "label" and "2 labels · 2 models" in page.outside
+    lines = {line[0]: [cell for cell in line[1:] if cell] for line in page.tables[0][1:]}
+    assert lines["sport"][0] == "1 (33%)" and lines["no answer"] == ["1 (33%)", "0 (0%)"]
+    assert page.tables[0][0][2] == "<b>"
+
+
 def test_wide_frames_are_cut_and_say_what_they_leave_out() -> None:
     """The text and the label are there, whatever else is."""
     frame = pd.DataFrame({f"c{i}": [i] * 2 for i in range(9)} | {"text": ["a match", "a bank"]})
