@@ -11,8 +11,8 @@ from IPython.core.getipython import get_ipython
 from IPython.display import display
 
 from llm_magics.engine.jobs import Job
-from llm_magics.notebook.result_view import ResultView
 from llm_magics.notebook.tables import Table
+from llm_magics.notebook.views.results import ResultView
 from llm_magics.runs.run import Run
 from llm_magics.tasks.extract.task import Entities
 from llm_magics.text.markdown_html import NO_MATH, markdown_bundle

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_local_scope, no_var_expand
 
-from llm_magics.notebook import completion, error_view
+from llm_magics.notebook import completion
+from llm_magics.notebook.views import errors
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -56,7 +57,7 @@ def load(shell: InteractiveShell) -> None:
     if "llm" not in shell.user_ns:
         shell.user_ns["llm"] = shell.user_ns_hidden["llm"] = llm_magics
     completion.install(shell, _session)
-    error_view.install(shell)
+    errors.install(shell)
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -65,7 +66,7 @@ def unload(shell: InteractiveShell) -> None:
     from llm_magics.runs.session import end
 
     completion.uninstall(shell)
-    error_view.uninstall()
+    errors.uninstall()
     for kind in ("line", "cell"):
         for name in _OURS:
             shell.magics_manager.magics[kind].pop(name, None)

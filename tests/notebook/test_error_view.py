@@ -9,7 +9,7 @@ from html import unescape
 import pytest
 
 from llm_magics.core.errors import AuthError, BadRequest, Interrupted, LLMError, MissingPackage, NotFound
-from llm_magics.notebook.error_view import html_of
+from llm_magics.notebook.views.errors import html_of
 from tests.kernels import Kernel, kernel
 
 
@@ -69,7 +69,7 @@ def test_a_cell_has_the_card_and_the_text_once_each(k: Kernel) -> None:
 @pytest.mark.parametrize("name", ["VSCODE_PID", "VSCODE_CWD"])
 def test_a_front_end_that_would_show_both_shows_the_text(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """VS Code has no rule that hides the second."""
-    from llm_magics.notebook.error_view import is_jupyter
+    from llm_magics.notebook.views.errors import is_jupyter
 
     assert is_jupyter()
     monkeypatch.setenv(name, "1")

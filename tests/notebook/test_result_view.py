@@ -12,7 +12,7 @@ import pytest
 
 from llm_magics.backends.registry import create
 from llm_magics.core.types import BackendSpec
-from llm_magics.notebook.result_view import ResultView
+from llm_magics.notebook.views.results import ResultView
 from llm_magics.runs import session as sessions
 from llm_magics.runs.run import Run
 from llm_magics.tasks.extract.plan import extract

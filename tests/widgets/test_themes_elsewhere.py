@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from llm_magics.core.errors import NotFound
-from llm_magics.notebook.error_view import html_of
 from llm_magics.notebook.tables import Table
+from llm_magics.notebook.views.errors import html_of
 from llm_magics.widgets.frontend.bundle import style, tokens
 from tests.widgets.test_exported_page import browser  # noqa: F401 - a fixture
 
