@@ -301,20 +301,10 @@ def test_every_width_and_theme_is_whole_and_accessible(tmp_path: Path) -> None:
 @pytest.mark.checklist("W6", "W10")
 def test_the_explorer_lives_in_notebook_7(tmp_path: Path) -> None:
     """Drawn, the twin out of sight, a click that opens a concept, Delete that deletes the concept and no cell."""
-    pytest.importorskip("notebook")
-    from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.keys import Keys
 
     with lab(tmp_path, CELLS) as page:
-        page.driver.get(f"{page.url}/notebooks/n.ipynb")
-        for number in range(len(CELLS)):
-            inputs = page.until(
-                lambda: len(found := page.find(".jp-CodeCell .cm-content")) >= len(CELLS) and found
-            )
-            ActionChains(page.driver).click(inputs[number]).key_down(Keys.SHIFT).send_keys(Keys.ENTER).key_up(
-                Keys.SHIFT
-            ).perform()
-            page.until(lambda number=number: f"[{number + 1}]" in page.text())
+        page.notebook_7(len(CELLS))
         page.until(lambda: page.js(DRAWN) == 36 and page.find(".llmx-x-mapname"))
         assert page.text().count("Is the text about parcel") == 1
         name_button(page, "price").click()

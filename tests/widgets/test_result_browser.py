@@ -72,3 +72,25 @@ def test_an_exported_result_is_the_same(tmp_path: Path) -> None:
         assert said in page
     plain, _ = MarkdownExporter().from_notebook_node(done)
     assert "invoice" in plain and "label: 16 rows" in plain
+
+
+@pytest.mark.checklist("W12")
+@pytest.mark.timeout(300)
+def test_a_result_reads_well_in_notebook_7(tmp_path: Path) -> None:
+    """Drawn once, whole at every width, failures open by keyboard; no serious fault."""
+    from selenium.webdriver.common.keys import Keys
+
+    with lab(tmp_path, [PREPARE, LABEL]) as page:
+        page.notebook_7(2)
+        page.until(lambda: page.find(VIEW) and "label: 16 rows" in page.text())
+        assert len(page.find(VIEW)) == 1
+        for width in (700, 1500):
+            page.driver.set_window_size(width, 1000)
+            fits = f"const e = document.querySelector('{VIEW}'); return e.scrollWidth <= e.clientWidth + 1"
+            page.until(lambda fits=fits: page.js(fits))
+        assert faults(page, VIEW) == []
+        summary = page.find(f"{VIEW} summary")[0]
+        page.js("arguments[0].focus()", summary)
+        page.keys(Keys.ENTER)
+        page.until(lambda: page.js(f"return document.querySelector('{VIEW} details').open"))
+        page.picture("result-notebook-7")

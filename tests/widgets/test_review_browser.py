@@ -35,6 +35,7 @@ def test_labels_are_reviewed_by_mouse_and_by_keys(tmp_path: Path) -> None:
         page.until(lambda: len(page.find(".llmx-review-grid tbody tr")) == 20)
         one_label_a_row(page)
         several_labels_a_row(page)
+        the_grids_have_no_faults(page)
         the_file_keeps_the_table(page)
 
 
@@ -104,6 +105,19 @@ def several_labels_a_row(page: Lab) -> None:
     page.picture("review-several")
 
 
+def the_grids_have_no_faults(page: Lab) -> None:
+    """Neither with one label a row nor with several, light and dark; nothing scrolls sideways."""
+    for theme in ("Dark", "Light"):
+        page.command("apputils:change-theme", {"theme": f"JupyterLab {theme}"})
+        page.until(lambda theme=theme: len(page.find(f'.llmx-root[data-theme="{theme.lower()}"]')) == 2)
+        assert faults(page, ".llmx-root") == []
+    wide = "return [...document.querySelectorAll('.llmx-review-grid')].every((one) => one.scrollWidth <= one.clientWidth + 1)"
+    page.js("window.jupyterapp.shell.collapseLeft()")
+    for width in (700, 2000, 1500):
+        page.driver.set_window_size(width, 1150)
+        page.until(lambda: page.js(wide))
+
+
 def the_file_keeps_the_table(page: Lab) -> None:
     """Saved, the notebook holds the rows as plain HTML; opened again without its kernel, that is what is seen."""
     page.command("docmanager:save")
@@ -156,3 +170,26 @@ def test_two_hundred_rows_by_keys_alone(tmp_path: Path) -> None:
         page.keys("/", "text 19", Keys.ENTER)
         page.until(lambda: "No row is in this list." in page.text())
         page.command("docmanager:save")
+
+
+@pytest.mark.checklist("W13", "W10")
+@pytest.mark.timeout(300)
+def test_the_review_lives_in_notebook_7(tmp_path: Path) -> None:
+    """Keys label, go on and undo; none of them is a shortcut of the notebook; the rows are seen once."""
+    place = (
+        "return document.querySelector('.llmx-review-cards:not([data-loading]) .llmx-number')?.textContent"
+    )
+    with lab(tmp_path, [PREPARE, CARDS]) as page:
+        page.notebook_7(2)
+        page.until(lambda: (page.js(place) or "").startswith("1 of 200"))
+        assert "Least certain first" not in page.text(), "the static twin is out of sight"
+        cells = len(page.find(".jp-CodeCell"))
+        page.find('[role="application"]')[0].click()
+        page.keys("1", "2", "x")  # x would cut the cell
+        page.until(lambda: (page.js(place) or "").startswith("3 of 200"))
+        page.until(lambda: "2 of 200 rows reviewed" in page.text())
+        page.keys("u")
+        page.until(lambda: "1 of 200 rows reviewed" in page.text())
+        assert len(page.find(".jp-CodeCell")) == cells
+        assert faults(page, ".llmx-root") == []
+        page.picture("review-notebook-7")
