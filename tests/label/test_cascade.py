@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 from zlib import crc32
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -130,6 +131,16 @@ def test_rows_that_the_cheap_labeller_is_not_sure_of_stay_the_models(server: Ser
     assert (result["label"].to_numpy() == true).mean() >= 0.9
     assert 0.3 < cheap.mean() < 0.8
     assert cheap[food].mean() < 0.5 * cheap.mean()
+
+
+@pytest.mark.checklist("X3")
+def test_rows_that_the_labeller_is_least_sure_of_teach_it_too(server: Server) -> None:
+    """After 200 random rows the model is asked about rows of the topic that the words don't tell."""
+    server.host.answer = of_two_minds
+    label(texts(2_000, 0.15), list(WORDS), agree=0.9, model=model(server), progress=False)
+    food = ['"food"' in answer(body) for body in server.bodies]
+    assert 0.2 < np.mean(food[:200]) < 0.5
+    assert np.mean(food[200:300]) > 1.5 * np.mean(food[:200])
 
 
 @pytest.mark.checklist("X3", "K4")

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-_SPENT = 0.75
+_SPENT = 0.65
 """The share of the permitted chance of a miss that the test spends. It is exact, so that all of it would be
 used up; a count over a few hundred runs should stay below what was stated, too."""
 _FEWEST = 10

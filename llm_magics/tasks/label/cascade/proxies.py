@@ -139,6 +139,7 @@ class EmbeddingProxy:
     def __init__(self, context: RunContext, plan: Plan, backend: Backend, texts: Sequence[str]) -> None:
         self.context, self.plan, self.backend, self.texts = context, plan, backend, texts
         self.agreement = 0.0
+        self._vectors: Any = None
 
     @property
     def by(self) -> str:
@@ -146,8 +147,9 @@ class EmbeddingProxy:
         return f"{self.backend.name} + regression"
 
     async def learn(self, places: Sequence[int], labels: Sequence[str]) -> None:
-        """Embed all rows and fit."""
-        self._vectors = await unit_vectors(self.context, self.plan, self.backend, self.texts)
+        """Embed all rows, once, and fit."""
+        if self._vectors is None:
+            self._vectors = await unit_vectors(self.context, self.plan, self.backend, self.texts)
         self._proxy = await asyncio.to_thread(
             LabelRegression, self._vectors[list(places)], list(labels), self.plan.seed
         )

@@ -22,6 +22,13 @@ LEAST = 400
 """With fewer rows than this a guarantee costs more answers than it saves."""
 WORTH = 0.1
 """The share of calls that must be saved for the proxy model to be used."""
+_FEW = 10
+"""Fewer rows than this teach nothing."""
+
+
+def first_rows(rows: int, trained: bool) -> int:
+    """How many rows the model labels first: a fortieth to teach a proxy, a twenty-fifth to judge one."""
+    return max(200, min(rows // 40, 1_000) if trained else min(rows // 25, 2_000))
 
 
 @dataclass(frozen=True)
@@ -98,7 +105,7 @@ class _Cascade:
             return await self._ask(range(len(self.texts)))
         await self._ask([i for i, text in enumerate(self.texts) if not text.strip()])
         shuffled = self.chance.permutation(full)
-        training = max(200, min(len(full) // 20, 2_000))
+        training = first_rows(len(full), self.cheap.trained)
         # What is found out about a model's bias decides its labels; those rows are no test of them.
         apart = self.run.sample = [self.work_items[int(i)] for i in shuffled[:BIAS_ROWS]]
         await self._ask(shuffled[:training])
@@ -112,7 +119,7 @@ class _Cascade:
             self._gave_up(str(unfit))
             return await self._ask(shuffled[training:])
         if self.cheap.trained:
-            return await self._test(shuffled[training:], 0)
+            return await self._test(await self._teach_more(shuffled[training:], known), 0)
         # Its labels don't depend on the rows that showed what its probabilities mean: those test it, too.
         return await self._test(shuffled[len(apart) :], training - len(apart))
 
@@ -126,6 +133,24 @@ class _Cascade:
                 raise
             self.cheap = EmbeddingProxy(self.context, self.plan, self.agreement.cheap, self.texts)
             await self.cheap.learn(known, labels)
+
+    async def _teach_more(self, pool: Any, known: Sequence[int]) -> Any:
+        """Train the proxy on rows that it is least sure of, too: the model would label them anyway.
+
+        At most as many as it knows, and half of those that the model is likely to label. The other rows
+        come back, in random order still, as no label of theirs was seen.
+        """
+        labelled = await self._by_confidence(pool)
+        draws = self.guarantee.best_draws(labelled.expected)
+        asked = len(pool) - draws - self.guarantee.saved(labelled.expected, draws)
+        count = min(len(known), int(asked / 2))
+        if count < _FEW:
+            return pool
+        unsure = labelled.rank >= len(pool) - count
+        await self._ask(pool[unsure])
+        more = [int(i) for i in pool[unsure] if self.answers.get(int(i))]
+        await self._learn([*known, *more])
+        return pool[~unsure]
 
     async def _test(self, pool: Any, drawn: int) -> None:
         """Compare proxy and model on a sample of the pool, and divide the other rows between them.
