@@ -37,6 +37,10 @@ TOO_LONG = 0.9
 """Weight of a pair of more than ``LONG`` words."""
 VARIANT = 0.4
 """Share of a name's worth from which "lost phone" joins "stolen phone"."""
+COMPANION = 0.25
+"""Share of the group's texts that a companion of a bare word stands in at least."""
+OWN = 0.6
+"""Share of a companion's texts that are of the group at least."""
 EQUAL = 0.8
 """Share of a name's worth from which a proper name that differs in one word may have a word of another name
 ("Apple Pay and Watch" beside "Google Pay")."""
@@ -65,7 +69,8 @@ def assigned(groups: Sequence[Group], read: Reading, used: set[str]) -> list[tup
         for n in waiting:
             if fresh & groups[n].words:
                 waiting[n] = _with_loss(n, groups[n], read, used)
-    return [_with_variant(chosen[number], group, read, used) for number, group in enumerate(groups)]
+    names = [_with_variant(chosen[number], group, read, used) for number, group in enumerate(groups)]
+    return [_with_companion(keys, group, read, used) for keys, group in zip(names, groups, strict=True)]
 
 
 def _with_variant(keys: tuple[Key, ...], group: Group, read: Reading, used: set[str]) -> tuple[Key, ...]:
@@ -89,6 +94,26 @@ def _with_variant(keys: tuple[Key, ...], group: Group, read: Reading, used: set[
             and added >= max(2, FRESH * len(group.texts))
         ):
             used |= fresh
+            return keys[0], other
+    return keys
+
+
+def _with_companion(keys: tuple[Key, ...], group: Group, read: Reading, used: set[str]) -> tuple[Key, ...]:
+    """A bare word with what stands beside it in its group ("refund", "statement"), a subject its place."""
+    if len(keys) != 1 or not (read.phrases[keys[0]].heading or len(keys[0]) == 1):
+        return keys
+    for _, other in group.ranked[:CONSIDERED]:
+        phrase = read.phrases[other]
+        held = phrase.texts & group.texts
+        fits = phrase.place if read.phrases[keys[0]].heading else not phrase.heading
+        if (
+            fits
+            and not set(other) & used
+            and len(held) >= max(3, COMPANION * len(group.texts))
+            and len(held) >= OWN * len(phrase.texts)
+            and not _clash(keys[0], other, read.phrases)
+        ):
+            used |= set(other)
             return keys[0], other
     return keys
 

@@ -52,7 +52,7 @@ Peace talks: ceasefire truce negotiations peace
 Nuclear weapons: nuclear weapons uranium missile
 Crime: police arrested murder suspect
 Courts and trials: court judge trial lawsuit charges verdict
-Regulation: regulators rules regulation commission oversight
+Financial regulation: regulators securities rules regulation commission oversight funds
 Prisons: prison inmates jail sentence
 Fraud: fraud scam bribery theft
 Human rights: rights abuse freedom
@@ -140,7 +140,7 @@ Postal service: mail post office postal
 Social security: retirement benefits disability pension
 Poverty and welfare: poverty welfare poor homeless
 Public lands: land forest park wilderness
-Water: water river supply irrigation
+Water resources: water river supply irrigation
 Government: federal agency congress legislation
 Local government: city county mayor
 Royalty: king queen royal prince

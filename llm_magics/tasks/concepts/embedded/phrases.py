@@ -37,6 +37,8 @@ PART_OF = 0.6
 _GAP = re.compile(r"^[ \t]?$|^ & $|^, ?$")
 BOUND = 0.7
 """Share of a proper name's places where it is a part of a list ("Food, Drug, and ..."), and so no name."""
+IN = 0.25
+"""Share of a name's places after "in" from which it is where something happens."""
 _GLUE = frozenset({"of", "the", "and", "&"})
 
 Key = tuple[str, ...]
@@ -49,8 +51,8 @@ class Phrase:
     ``begun`` counts spellings at the start of a sentence, where a capital says nothing. ``verb`` marks a
     verb with its object, ``doubtful`` a phrase whose last word may be a verb. ``vaguely`` counts the places
     where the first word says little alone, ``bound`` those in a list of proper names, ``definite`` those
-    after "the". ``heading`` marks a general subject that stands for texts near to it, ``vector``
-    says what it means, where that is known.
+    after "the", ``placed`` those after "in". ``heading`` marks a general subject that stands for texts near
+    to it, ``vector`` says what it means, where that is known.
     """
 
     texts: set[int] = field(default_factory=set)
@@ -61,6 +63,7 @@ class Phrase:
     doubtful: bool = False
     bound: int = 0
     definite: int = 0
+    placed: int = 0
     heading: bool = False
     vector: Any = None
 
@@ -68,6 +71,11 @@ class Phrase:
     def places(self) -> int:
         """How often it occurs."""
         return self.written.total() + self.begun.total()
+
+    @property
+    def place(self) -> bool:
+        """Whether texts mostly say that something is in it: "in Iraq"."""
+        return not self.heading and self.placed > IN * self.places
 
     @property
     def vague(self) -> bool:
@@ -84,6 +92,7 @@ class _Found:
     doubtful: bool = False
     bound: bool = False
     definite: bool = False
+    placed: bool = False
 
 
 @dataclass(frozen=True)
@@ -163,6 +172,7 @@ def _add(found: dict[Key, Phrase], one: _Found, number: int) -> None:
     phrase.doubtful |= one.doubtful
     phrase.bound += one.bound
     phrase.definite += one.definite
+    phrase.placed += one.placed
 
 
 def key_of(words: Sequence[str]) -> Key:
@@ -199,6 +209,7 @@ def _ends(piece: Sequence[str], start: int, chunk: Sequence[str], words: Vocabul
                 doubtful=words.is_verb(part[-1]) and not proper,
                 bound=proper and _in_list(piece, at, size),
                 definite=at > 0 and piece[at - 1].casefold() == "the",
+                placed=at > 0 and piece[at - 1].casefold() == "in" and part[0][0].isupper(),
             )
 
 

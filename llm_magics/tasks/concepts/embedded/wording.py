@@ -21,14 +21,20 @@ def written(keys: Sequence[Key], read: Reading) -> str:
             for part, key in zip(parts, keys, strict=True)
         ]
         first = read.phrases[keys[0]]
-        if first.heading and (definite(first) or "and" in next(iter(first.written))):
+        if _follows(first) and not read.phrases[keys[1]].place:
             parts, keys = parts[::-1], keys[::-1]
     name = _shared(parts, read.phrases[keys[0]].verb) if len(parts) == 2 else "".join(parts)
     if not name:
         if definite(read.phrases[keys[1]]) and parts[1].islower():
             parts[1] = f"the {parts[1]}"
-        name = " and ".join(parts)
+        where = read.phrases[keys[0]].heading and read.phrases[keys[1]].place
+        name = (" in " if where else " and ").join(parts)
     return name[:1].upper() + name[1:]
+
+
+def _follows(phrase: Phrase) -> bool:
+    """Whether a heading reads better behind the other phrase: "oil prices and the economy"."""
+    return phrase.heading and (definite(phrase) or "and" in next(iter(phrase.written)))
 
 
 def _one_subject(heading: str, read: Reading) -> str:
