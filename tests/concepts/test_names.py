@@ -122,6 +122,21 @@ def test_phrases_that_differ_in_one_word_are_said_at_once() -> None:
     assert found == ["Stolen or lost phone", "Change PIN"]
 
 
+def test_a_subject_stands_in_its_place() -> None:
+    """Texts that say "in Iraq" are about a war there, not about a war and Iraq."""
+    war = [
+        "Troops killed three militants in Iraq on Monday.",
+        "A bomb killed two soldiers in Iraq, the army said.",
+        "The war in Iraq goes on, and fighting killed civilians.",
+        "Soldiers came under attack near the border in Iraq.",
+        "Insurgents attacked a convoy of troops.",
+        "The militants fired on soldiers in Iraq.",
+    ]
+    texts = [*war, *REPORTS, *KITCHEN]
+    found = described(texts, [range(6), range(6, 14), range(14, 22)], embed=StaticVectors.load().embed)
+    assert found[0].name == "War in Iraq"
+
+
 @pytest.mark.parametrize("name", ["banking_intents", "news_topics"])
 def test_the_order_of_the_rows_changes_no_name(shared_data: Path, name: str) -> None:
     """The same groups of shuffled rows have the same names, criteria and keywords."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from llm_magics.tasks.concepts.embedded.phrases import Key, Phrase, Reading
@@ -161,7 +161,15 @@ def _best(
         good *= TOO_LONG if len(one) + len(other) > LONG else 1.0
         if good > best.worth * (ENOUGH if single in (one, other) else 1.0):
             best = _Option(good, number, (one, other))
-    return best
+    return best if len(best.keys) < 2 else _broader_first(best, group, read)
+
+
+def _broader_first(option: _Option, group: Group, read: Reading) -> _Option:
+    """Of two general subjects first the one that more of the group's texts are near to."""
+    one, other = (read.phrases[key] for key in option.keys)
+    if not (one.heading and other.heading) or len(one.texts & group.texts) >= len(other.texts & group.texts):
+        return option
+    return replace(option, keys=option.keys[::-1])
 
 
 def _alone(key: Key, read: Reading) -> float:

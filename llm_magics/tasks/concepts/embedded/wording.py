@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from llm_magics.tasks.concepts.embedded.phrases import Key, Phrase, Reading
 from llm_magics.tasks.concepts.embedded.words import Vocabulary, stem
 
-OFTEN = 0.5
+OFTEN = 0.35
 """Share of a noun's places after "the" from which a name has it so too."""
 
 
