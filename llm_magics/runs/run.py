@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from textwrap import shorten
 from typing import Any, Protocol, TypeAlias
@@ -26,7 +26,7 @@ from llm_magics.engine.task import Row, Target, Task
 from llm_magics.engine.worker_pool import Options
 from llm_magics.runs.asker import Asker, AskerOfRun
 from llm_magics.runs.methods import Methods, methods
-from llm_magics.runs.preparation import Preparation
+from llm_magics.runs.preparation import Preparation, less
 from llm_magics.runs.results import ResultColumns, error_text
 from llm_magics.runs.run_view import run_html
 from llm_magics.runs.versions import versions
@@ -45,9 +45,9 @@ class Plan:
     row; ``shape`` makes the result from the run, ``df`` by default; ``evaluate`` compares a finished run
     with the column ``truth``. ``text_format`` is the prompt format for a model without a chat template.
     ``prepare(session, run)`` is awaited before the first pass over the rows: it says how every result is
-    decided. ``asker(session, run)`` makes what is asked in every pass in place of the backend alone, such as
-    a committee. ``notes`` are sentences that the estimate and the footer show; ``outlook`` are sentences of
-    the estimate alone.
+    decided, and may settle the run's task. ``asker(session, run)`` makes what is asked in every pass in
+    place of the backend alone, such as a committee. ``notes`` are sentences that the estimate and the footer
+    show; ``outlook`` are sentences of the estimate alone.
     """
 
     task: Task
@@ -488,10 +488,15 @@ async def single_pass(
         run.asker = run.asker or plan.asker(context, run)
         await run.asker(items, take, options)
         return
-    if plan.prepare is not None:
-        if run.preparation is None:
-            run.preparation = await plan.prepare(context, run)
-        if options.max_cost is not None:
-            options = replace(options, max_cost=max(0.0, options.max_cost - run.preparation.cost))
-        items, take = run.preparation.ask(items, take), run.preparation.taking(take)
-    await context.engine.run(items, plan.task, plan.backend, plan.target, options, take)
+    if plan.prepare is None:
+        await context.engine.run(items, plan.task, plan.backend, plan.target, options, take)
+        return
+    if run.preparation is None:
+        run.preparation = await plan.prepare(context, run)
+    plan, prepared, second = run.plan, run.preparation, run.preparation.second
+    options = less(options, prepared.cost)
+    asked, taken = prepared.ask(items, take), prepared.taking(take)
+    await context.engine.run(asked, plan.task, plan.backend, plan.target, options, taken)
+    if second is not None and second.waiting:
+        options, taken = less(options, second.cost), second.taking(take)
+        await context.engine.run(second.items(), second.task, plan.backend, plan.target, options, taken)

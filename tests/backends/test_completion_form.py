@@ -28,6 +28,10 @@ PROMPT = (
     "billing: money\noutage: the service is down\nCategories: billing, outage, how-to.\n"
     "Text: The box was broken.\nCategory:"
 )
+REVERSED = (
+    "outage: the service is down\nbilling: money\nCategories: how-to, outage, billing.\n"
+    "Text: The box was broken.\nCategory:"
+)
 
 
 @pytest.fixture
@@ -59,12 +63,13 @@ def test_the_header_says_whether_a_file_has_a_chat_template(
 def test_a_base_model_gets_a_completion_and_a_chat_model_a_conversation(
     base_gguf: Path, tiny_gguf: Path
 ) -> None:
-    """The manifest and the dry run say which; what is sent is byte-equal to what is shown."""
+    """The manifest and the dry run say which; what was sent is what is shown, or its labels in reverse."""
     frame = pd.DataFrame({"text": TEXTS})
     done = label(frame, LABELS, on="text", model=f"gguf::{base_gguf}")
     manifest = done.attrs["llm_magics"]
     assert manifest["prompt_form"] == manifest["parameters"]["prompt_format"] == "completion"
-    assert next(sessions.current().last.prompts()) == PROMPT
+    sent = next(sessions.current().last.prompts())
+    assert sent == (REVERSED if manifest["bias"].get("labels") == "reversed" else PROMPT)
     planned = label(frame, LABELS, on="text", model=f"gguf::{base_gguf}", dry_run=True)
     assert planned.first_prompt == PROMPT
     assert "completion: the model has no chat template" in repr(

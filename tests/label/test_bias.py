@@ -12,11 +12,12 @@ import pytest
 
 import llm_magics
 from llm_magics.backends.registry import create
+from llm_magics.core.errors import UsageError
 from llm_magics.core.types import BackendSpec
 from llm_magics.engine.request_queue import WorkItem
 from llm_magics.runs import session as sessions
 from llm_magics.runs.preparation import first_by_hash
-from llm_magics.tasks.label.bias import Bias, estimate, probabilities
+from llm_magics.tasks.label.bias import Bias, estimate, probabilities, recognised
 from llm_magics.testing import Server
 from llm_magics.testing.gguf import build
 
@@ -202,3 +203,127 @@ def test_a_paid_host_is_asked_nothing_beyond_its_rows() -> None:
         assert (out["label"] == "red").tolist() == ["red" in text for text in TEXTS]
         llm_magics.label(frame, ["red", "green"], model=model, prior="none", progress=False)
         assert "bias" not in sessions.current().last.manifest()
+
+
+def test_the_rows_find_what_the_label_names_hide() -> None:
+    """Names that show half of the bias count as much as sixteen rows: many rows find the other half."""
+    shown = 0.5 * TOWARDS + 1.5 * np.eye(3)
+    half = {
+        name: probabilities(dict(zip(NAMES, shown[i].tolist(), strict=True))) for i, name in enumerate(NAMES)
+    }
+    scores = simulated(np.arange(320) % 3, seed=5)
+    few, many = (list(estimate(NAMES, scores[:n], half).offsets.values()) for n in (16, 320))
+    assert np.allclose(many, TOWARDS, atol=0.2)
+    assert np.allclose(few, 0.75 * TOWARDS, atol=0.3)
+
+
+@pytest.mark.checklist("Q1")
+def test_the_order_is_used_in_which_the_label_names_are_recognised(base_model: str) -> None:
+    """Typed in reverse the prompts are the same byte for byte, and so are labels and confidences."""
+    frame, names = pd.DataFrame({"t": TEXTS}), ["red", "green", "blue"]
+    prompts, labels, reversed_ones = [], [], []
+    for some in (names, names[::-1]):
+        out = llm_magics.label(frame, some, on="t", model=base_model, prior="none", scores=True)
+        run = sessions.current().last
+        prompts.append(list(run.prompts()))
+        labels.append(
+            out.set_index("t")
+            .drop(columns=["label"])
+            .sort_index(axis=1)
+            .join(out.set_index("t")["label"].astype(str))
+        )
+        reversed_ones.append(run.manifest()["bias"].get("labels") == "reversed")
+        assert list(out["label"].cat.categories) == some
+    assert prompts[0] == prompts[1]
+    assert sum(reversed_ones) == 1
+    pd.testing.assert_frame_equal(labels[0], labels[1])
+    assert "in this order or in reverse" in repr(
+        llm_magics.label(frame, names, on="t", model=base_model, prior="none", dry_run=True, store=False)
+    )
+
+
+def test_a_chat_model_lists_the_labels_as_they_were_given(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Its prompts, and so its stored answers, are those of version 0.1.0."""
+    model = f"gguf::{build(tmp_path_factory.mktemp('gguf') / 'chat.gguf', precision='float32')}"
+    for names in (["red", "green"], ["green", "red"]):
+        labelled(TEXTS[:4], model)
+        llm_magics.label(pd.DataFrame({"t": TEXTS[:4]}), names, on="t", model=model, prior="none")
+        run = sessions.current().last
+        assert "labels" not in run.manifest()["bias"]
+        assert f"- {names[0]}\n- {names[1]}" in str(next(run.prompts())[0]["content"])
+
+
+def test_a_recognised_name_is_likely_beyond_the_bias() -> None:
+    clear = named()
+    blurred = {text: {name: 0.2 * scores[name] + 0.8 / 3 for name in NAMES} for text, scores in clear.items()}
+    assert (
+        recognised(NAMES, clear)
+        > recognised(NAMES, blurred)
+        > recognised(NAMES, {n: dict.fromkeys(NAMES, 1 / 3) for n in NAMES}) - 1e-9
+    )
+
+
+def test_both_orders_are_averaged_where_a_row_is_unsure(base_model: str) -> None:
+    """Each unsure row is asked about twice, the others once; the labels are the same on a re-run."""
+    one = labelled(TEXTS, base_model)
+    both = labelled(TEXTS, base_model, both_orders=True)
+    run = sessions.current().last
+    told = run.manifest()["bias"]
+    assert "both orders of the labels below" in run.report()
+    assert set(told["other_order"]["offsets"]) == {"red", "green", "blue"}
+    assert run.counts == {"ok": 60}
+    held = [
+        item.index for item in run.plan.work_items() if both[str(item.row["t"])] != one[str(item.row["t"])]
+    ]
+    assert 32 - 2 <= len(held) < 60  # the rows of the bias, and a fifth of the others
+    assert labelled(TEXTS[::-1], base_model, both_orders=True) == both
+    assert labelled(TEXTS, base_model, both_orders=True, store=False).keys() == both.keys()
+    job = llm_magics.label(
+        pd.DataFrame({"t": TEXTS}),
+        ["red", "green", "blue"],
+        model=base_model,
+        prior="none",
+        both_orders=True,
+        background=True,
+    )
+    assert job.result(60)["label"].tolist() == [both[text][0] for text in TEXTS]
+
+
+@pytest.mark.checklist("Q2")
+def test_both_orders_of_all_rows_make_the_order_irrelevant(base_model: str) -> None:
+    """Ten rows are all rows of the bias: typed in reverse, the labels and confidences are the same."""
+    frame = pd.DataFrame({"t": TEXTS[:10]})
+    names = ["red", "green", "blue"]
+    first, then = (
+        llm_magics.label(frame, some, on="t", model=base_model, prior="none", both_orders=True)
+        for some in (names, names[::-1])
+    )
+    assert first["label"].tolist() == then["label"].tolist()
+    assert np.allclose(first["label_confidence"], then["label_confidence"], atol=1e-6)
+
+
+def test_both_orders_are_refused_where_nothing_has_probabilities(base_model: str) -> None:
+    with pytest.raises(UsageError, match="both-orders averages"):
+        labelled(TEXTS, base_model, both_orders=True, raw=True)
+
+
+def test_both_orders_count_what_both_passes_cost() -> None:
+    """A row that is asked about twice costs twice, and no more than may be spent is spent."""
+
+    def chances(request: dict[str, Any]) -> dict[str, float]:
+        red = 0.55 + len(request["messages"][-1]["content"]) % 7 / 20
+        return {"red": red, "green": 1 - red}
+
+    def answer(request: dict[str, Any]) -> str:
+        return json.dumps({"label": max(chances(request), key=chances(request).__getitem__)})
+
+    with Server(answer=answer, chances=chances) as server:
+        model = create(BackendSpec("custom_url", "m", base_url=server.url), None)
+        frame = pd.DataFrame({"t": [f"{text} {'x' * i}" for i, text in enumerate(TEXTS)]})
+        llm_magics.label(
+            frame, ["red", "green"], model=model, prior="none", scores=True, both_orders=True, progress=False
+        )
+        run = sessions.current().last
+        assert 60 + 32 <= server.count < 60 + 60
+        assert run.usage.input_tokens > 0
+        assert run.counts == {"ok": 60}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -240,6 +241,17 @@ def test_bias_removal_finds_the_topics(gemma_gguf: Path) -> None:
     assert debiased >= max(sessions.current().last.evaluation.accuracy, 4 / 6)
 
 
+def _until_stored(home: Path, count: int) -> None:
+    """Wait until so many rows are stored beside the label names in both orders and the first cell."""
+    wanted = 2 * len(TOPICS) + 3 + count
+    for _ in range(600):
+        with sqlite3.connect(home / "responses.sqlite3") as file:
+            if file.execute("SELECT count(*) FROM responses").fetchone()[0] >= wanted:
+                return
+        time.sleep(0.05)
+    raise AssertionError("nothing was answered for 30 seconds")
+
+
 @pytest.mark.checklist("R4", "Q2")
 def test_an_interrupt_returns_at_once_and_changes_no_label(gemma_gguf: Path, tmp_path: Path) -> None:
     """Run again after it, and once more: what was stored stays, and the bias with it."""
@@ -255,7 +267,7 @@ frame = pd.DataFrame({{"t": [f"{{text}} It was day {{i}}." for i in range(30) fo
     with kernel({"LLM_MAGICS_HOME": str(tmp_path)}) as k:
         k.run(setup)
         cut = k.start(cell)
-        time.sleep(3)
+        _until_stored(tmp_path, 12)  # beyond the label names, before the last row
         k.interrupt()
         began = time.monotonic()
         stopped = k.finish(cut)

@@ -203,9 +203,18 @@ class _Committee:
         if run.sample is None:
             run.sample = self._sample(member, rows)
         await single_pass(self.context, run, items(), take, options)
+        if member.required:
+            self._settle(cast("Label", run.plan.task))
         self.run.notes.update(run.notes)
         self.run.meter.remarks += [each for each in run.meter.remarks if each not in self.run.meter.remarks]
         return sorted(unsure, key=lambda row: row.item.index)
+
+    def _settle(self, asked: Label) -> None:
+        """Show the prompts of the run as the user's model was asked: with its labels in this order."""
+        task = cast("Label", self.run.plan.task)
+        if task.choices != asked.choices:
+            task = replace(task, choices=asked.choices, without=asked.without)
+            self.run.plan = replace(self.run.plan, task=task)
 
     def _sample(self, member: CommitteeMember, rows: Iterable[_Row]) -> Sequence[WorkItem] | None:
         """The rows that a member's bias may be estimated from: a paid one is asked about no row in vain."""

@@ -20,7 +20,7 @@ from llm_magics.runs import planning
 from llm_magics.runs.planning import DETERMINISTIC, Source
 from llm_magics.runs.session import Session
 from llm_magics.settings.config import embedded_default
-from llm_magics.tasks.label.bias import BiasRemoval
+from llm_magics.tasks.label.bias_removal import BiasRemoval
 from llm_magics.tasks.label.calibration import ContentFree
 from llm_magics.tasks.label.committee import (
     NO_PRIOR,
@@ -66,10 +66,24 @@ def labellers(
     prepare = None if members else correction(given, task, options, backend)
     notes = filter(None, (_alone(options, backend), _without_confidence(options, backend, task)))
     outlook = [_together(members, backend)] if members else []
-    if isinstance(prepare, BiasRemoval) or any(isinstance(each.prepare, BiasRemoval) for each in members):
+    removals = [each for each in (prepare, *(member.prepare for member in members)) if _removes_bias(each)]
+    if removals:
         outlook.append("The model's bias is removed from its label probabilities; --raw leaves it in.")
+        if backend.completes:
+            outlook.append(
+                "Its labels are listed in this order or in reverse, as it knows their names better."
+            )
+    elif options.both_orders:
+        raise UsageError(
+            "--both-orders averages a model's probabilities of all labels, and there are none here.",
+            hint="Use a local model (gguf::, transformers::), without --raw, --multi and --explain.",
+        )
     committee = Committee(tuple(members)) if members else None
     return Labellers(backend, task, committee, prepare, tuple(notes), tuple(filter(None, outlook)))
+
+
+def _removes_bias(prepare: Prepare | None) -> bool:
+    return isinstance(prepare, BiasRemoval)
 
 
 def proxy(
@@ -80,7 +94,7 @@ def proxy(
     No reason and no default label, whatever else is asked of the model that it stands for.
     """
     task = replace(task, scores=True, explain=False, default_label=None)
-    own = replace(options, explain=False, prior=None, votes=1, calibrate=False)
+    own = replace(options, explain=False, prior=None, votes=1, calibrate=False, both_orders=False)
     found = labellers(session, given, own, backend, replace(plain, explain=False), task)
     return replace(found, target=planning.target(backend, RunOptions(), DETERMINISTIC))
 
@@ -108,8 +122,8 @@ def correction(given: Source, task: Label, options: LabelOptions, backend: Backe
     if options.raw or not scored or scoreless(options, backend):
         return None
     if given.frame.dask_frame is None:
-        return BiasRemoval(task)
-    return BiasRemoval(task, UNRELATED_TEXTS) if backend.price == FREE else None
+        return BiasRemoval(task, both_orders=options.both_orders)
+    return BiasRemoval(task, UNRELATED_TEXTS, options.both_orders) if backend.price == FREE else None
 
 
 def _members(

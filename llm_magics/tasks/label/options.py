@@ -50,6 +50,9 @@ class LabelOptions(RowOptions):
     dynamic: bool = option("each row's nearest examples, by embeddings", default=False)
     votes: int = option("N samples a row; the majority is the label", default=1, metavar="N", parse=count)
     raw: bool = option("the model's own scores: bias left in, no default --prior", default=False)
+    both_orders: bool = option(
+        "unsure rows also with the labels in reverse order: both are averaged (local models)", default=False
+    )
     prior: Any = option(
         "labellers whose label scores are added to the model's (small local models: the embedded default)",
         default=None,
