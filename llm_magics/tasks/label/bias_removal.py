@@ -48,11 +48,11 @@ class BiasRemoval:
     async def __call__(self, context: RunContext, run: Run) -> Preparation:
         """Ask about the rows and the label names; say in the run what was found."""
         rows = await asyncio.to_thread(self._rows, run)
-        names = self._names(run) if run.plan.backend.price == FREE else []
+        names, first = self._names(run) if run.plan.backend.price == FREE else [], _asked(run)
         try:
             forms = [(task, await self._told(context, run, task, names)) for task in self._forms(run, names)]
         except LLMError as error:  # where all rows are stored and the model is gone, its own labels stay
-            own = await self._ask(context, run, self.task, list(rows.values()))
+            own = await self._ask(context, run, first, list(rows.values()))
             run.notes.setdefault(f"The model's bias was not removed: {error.message}")
             return _undecided(rows, own)
         task, named = max(forms, key=lambda form: (_recognised(*form), form[0].labels.names))
@@ -61,7 +61,7 @@ class BiasRemoval:
         bias = self._estimated(run, held, named)
         if bias is None:
             return _undecided(rows, held)
-        run.details["bias"] = bias.manifest() | ({"labels": "reversed"} if task is not self.task else {})
+        run.details["bias"] = bias.manifest() | ({"labels": "reversed"} if task is not first else {})
         run.meter.remarks.append(f"bias removed ({bias.rows} {'row' if bias.rows == 1 else 'rows'})")
         preparation = _undecided(rows, held)
         preparation.decide = lambda result: decided(self.task, result, bias)
@@ -82,7 +82,7 @@ class BiasRemoval:
     ) -> SecondPass | None:
         """The second pass, with the labels in reverse, over rows less sure than most of ``held``."""
         if form is None:
-            task = reversed_labels(self.task)
+            task = reversed_labels(_asked(run))
             form = task, await self._told(context, run, task, names)
         task = form[0]
         twice = await self._ask(context, run, task, list(rows.values()))
@@ -103,7 +103,8 @@ class BiasRemoval:
     def _forms(self, run: Run, names: Sequence[WorkItem]) -> list[Label]:
         """The orders of the labels between which the label names decide."""
         chosen = is_completion(run.plan.target.parameters) and len(names) > 1
-        return [self.task, reversed_labels(self.task)] if chosen else [self.task]
+        task = _asked(run)
+        return [task, reversed_labels(task)] if chosen else [task]
 
     def _rows(self, run: Run) -> dict[int, WorkItem]:
         """The rows that the bias is estimated from, by index."""
@@ -161,6 +162,13 @@ class BiasRemoval:
 def _undecided(rows: Mapping[int, WorkItem], held: Mapping[int, Result]) -> Preparation:
     """A preparation that leaves the model's own labels."""
     return Preparation(lambda result: result, {index: (rows[index], held[index]) for index in held})
+
+
+def _asked(run: Run) -> Label:
+    """The task as the run asks it; a strategy may have given it other examples."""
+    task = run.plan.task
+    assert isinstance(task, Label)
+    return task
 
 
 def _recognised(task: Label, named: Named) -> float:
