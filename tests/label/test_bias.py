@@ -17,7 +17,7 @@ from llm_magics.core.types import BackendSpec
 from llm_magics.engine.request_queue import WorkItem
 from llm_magics.runs import session as sessions
 from llm_magics.runs.preparation import first_by_hash
-from llm_magics.tasks.label.bias import Bias, estimate, probabilities, recognised
+from llm_magics.tasks.label.bias.estimation import Bias, estimate, probabilities, recognised
 from llm_magics.testing import Server
 from llm_magics.testing.gguf import build
 

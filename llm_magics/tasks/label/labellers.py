@@ -20,7 +20,7 @@ from llm_magics.runs import planning
 from llm_magics.runs.planning import DETERMINISTIC, Source
 from llm_magics.runs.session import Session
 from llm_magics.settings.config import embedded_default
-from llm_magics.tasks.label.bias_removal import BiasRemoval
+from llm_magics.tasks.label.bias.removal import BiasRemoval
 from llm_magics.tasks.label.calibration import ContentFree
 from llm_magics.tasks.label.committee import (
     NO_PRIOR,

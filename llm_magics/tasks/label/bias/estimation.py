@@ -8,7 +8,7 @@ frequencies are estimated with the bias (expectation maximisation; Dempster, Lai
 docs/benchmarks/quality.md has the measurements.
 
 ``Bias.removed`` gives the debiased log-scores of one row over all labels, ``Bias.decide`` the probabilities
-that its label is decided on. ``BiasRemoval`` (bias_removal.py) asks what a bias is estimated from.
+that its label is decided on. ``BiasRemoval`` (removal.py) asks what a bias is estimated from.
 """
 
 from __future__ import annotations

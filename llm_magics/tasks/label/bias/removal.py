@@ -1,6 +1,6 @@
 """Bias removal in a run: what is asked beforehand, and how every result is then decided.
 
-``BiasRemoval`` is the ``prepare`` of a label plan. bias.py has what is estimated.
+``BiasRemoval`` is the ``prepare`` of a label plan. estimation.py has what is estimated.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from llm_magics.data.templates import cell_text
 from llm_magics.engine.request_queue import WorkItem
 from llm_magics.runs.preparation import Preparation, SecondPass, first_by_hash
 from llm_magics.runs.run import Run, RunContext
-from llm_magics.tasks.label.bias import Bias, Named, estimate, probabilities, recognised
+from llm_magics.tasks.label.bias.estimation import Bias, Named, estimate, probabilities, recognised
 from llm_magics.tasks.label.task import Label
 
 ROWS = 32
