@@ -7,15 +7,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
+from llm_magics.backends.base import Backend
 from llm_magics.core.types import Result
+from llm_magics.engine.engine import Engine
 from llm_magics.engine.request_queue import WorkItem
-from llm_magics.engine.task import Task
+from llm_magics.engine.task import Target, Task
 from llm_magics.engine.worker_pool import Options
 
 Decide: TypeAlias = Callable[[Result], Result]
 """The result as it is delivered, made from the model's own."""
+
+
+class Asked(Protocol):
+    """What is asked, of a plan."""
+
+    @property
+    def task(self) -> Task:
+        """How a row becomes a request, and an answer values."""
+
+    @property
+    def backend(self) -> Backend:
+        """Who is asked."""
+
+    @property
+    def target(self) -> Target:
+        """Where requests go."""
 
 
 @dataclass
@@ -61,6 +79,22 @@ class Preparation:
         held = [result for _, result in self.held.values()]
         held += self.second.held.values() if self.second is not None else ()
         return sum(result.usage.cost or 0.0 for result in held)
+
+    async def execute(
+        self,
+        engine: Engine,
+        plan: Asked,
+        items: Iterable[WorkItem],
+        take: Callable[[Result], None],
+        options: Options,
+    ) -> None:
+        """Ask about the items, and once more about those that the second form is for."""
+        second, options = self.second, less(options, self.cost)
+        asked, taken = self.ask(items, take), self.taking(take)
+        await engine.run(asked, plan.task, plan.backend, plan.target, options, taken)
+        if second is not None and second.waiting:
+            options, taken = less(options, second.cost), second.taking(take)
+            await engine.run(second.items(), second.task, plan.backend, plan.target, options, taken)
 
     def ask(self, items: Iterable[WorkItem], take: Callable[[Result], None]) -> Iterator[WorkItem]:
         """The items that are left to ask about; what is held is decided and taken on the way."""

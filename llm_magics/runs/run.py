@@ -26,7 +26,7 @@ from llm_magics.engine.task import Row, Target, Task
 from llm_magics.engine.worker_pool import Options
 from llm_magics.runs.asker import Asker, AskerOfRun
 from llm_magics.runs.methods import Methods, methods
-from llm_magics.runs.preparation import Preparation, less
+from llm_magics.runs.preparation import Preparation
 from llm_magics.runs.results import ResultColumns, error_text
 from llm_magics.runs.run_view import run_html
 from llm_magics.runs.versions import versions
@@ -488,15 +488,8 @@ async def single_pass(
         run.asker = run.asker or plan.asker(context, run)
         await run.asker(items, take, options)
         return
-    if plan.prepare is None:
-        await context.engine.run(items, plan.task, plan.backend, plan.target, options, take)
+    if plan.prepare is not None:
+        run.preparation = run.preparation or await plan.prepare(context, run)
+        await run.preparation.execute(context.engine, run.plan, items, take, options)
         return
-    if run.preparation is None:
-        run.preparation = await plan.prepare(context, run)
-    plan, prepared, second = run.plan, run.preparation, run.preparation.second
-    options = less(options, prepared.cost)
-    asked, taken = prepared.ask(items, take), prepared.taking(take)
-    await context.engine.run(asked, plan.task, plan.backend, plan.target, options, taken)
-    if second is not None and second.waiting:
-        options, taken = less(options, second.cost), second.taking(take)
-        await context.engine.run(second.items(), second.task, plan.backend, plan.target, options, taken)
+    await context.engine.run(items, plan.task, plan.backend, plan.target, options, take)
