@@ -32,7 +32,7 @@ function cellButton(page, row, cell, group, { by, share, depth, focusable }) {
   return h("button", {
     type: "button", class: "llmx-x-cell", tabindex: focusable ? 0 : -1, "data-empty": cell[0] ? null : "yes",
     "aria-label": `${row.name}, ${group}: ${count(cell[0])} documents, ${percent(share)}`, title: `${row.name}\n${group}: ${count(cell[0])} documents\n${percent(cell[1])} of the slice, ${percent(cell[2])} of the concept`,
-    style: cell[0] ? { "--shade": shade(row.number, depth) } : {},
+    style: { "--shade": cell[0] ? shade(row.number, depth) : "transparent" },
     onclick: () => page.send("open", { concept: row.id, group }),
   }, h("span", { class: "llmx-x-main", text: main }), h("span", { class: "llmx-x-second", text: second }));
 }
