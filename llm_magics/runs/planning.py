@@ -20,7 +20,7 @@ from llm_magics.runs.long_rows import with_length_policy
 from llm_magics.runs.run import Plan
 from llm_magics.runs.session import Session
 from llm_magics.settings.clear_text_keys import refuse_clear_text
-from llm_magics.settings.config import Config
+from llm_magics.settings.config import Config, embedded_default
 
 FLAG = "--rows-per-request"
 
@@ -154,6 +154,19 @@ def backend_for(session: Session, options: RunOptions, role: str, kind: str) -> 
         )
         raise Unsupported(f"{backend.name} can't {what}.", hint=hint)
     return backend
+
+
+def embedder(session: Session) -> Backend:
+    """The backend of vectors where the call names none.
+
+    It is one that is bound to ``embed`` or only embeds, else the embedded default: a chat model's host rarely
+    serves embeddings under its name.
+    """
+    backend = session.backend(None, "embed")
+    bound = session.config.role("embed")[0] != session.config.role("default")[0]
+    if backend.capabilities.embed and (bound or not backend.capabilities.text):
+        return backend
+    return session.backend(embedded_default(), "embed")
 
 
 def target(backend: Backend, options: RunOptions, own: Mapping[str, Any] | None = None) -> Target:

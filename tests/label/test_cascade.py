@@ -256,3 +256,20 @@ def test_the_model_itself_is_no_cheap_labeller(server: Server) -> None:
     big = model(server)
     with pytest.raises(UsageError, match="the model itself"):
         label(["a", "b"], ["x", "y"], agree=0.9, cheap=big, model=big)
+
+
+@pytest.mark.checklist("X3")
+def test_vectors_come_from_the_embedded_default_where_a_chat_model_is_the_default(server: Server) -> None:
+    """A chat host has no embeddings under the chat model's name; ``concepts`` asks the same model."""
+    from llm_magics.settings.config import embedded_default
+
+    session = sessions.current()
+    session.registry.add(BackendSpec("custom_url", "test-model", name="mine", base_url=server.url))
+    session.config.set("model", "mine")
+    try:
+        frame = pd.DataFrame({"text": texts(800, 0.1)})
+        result = label(frame, list(WORDS), on="text", agree=0.9, progress=False)
+    finally:
+        session.config.unset("model")
+    assert set(result["label_by"]) == {"mine", f"{embedded_default()} + regression"}
+    assert server.count < 800

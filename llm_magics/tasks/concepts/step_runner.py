@@ -16,10 +16,9 @@ from llm_magics.engine.progress import Meter
 from llm_magics.engine.task import Task
 from llm_magics.options.run_options import RunOptions
 from llm_magics.runs.estimates import Estimate, estimate
-from llm_magics.runs.planning import engine_options, target
+from llm_magics.runs.planning import embedder, engine_options, target
 from llm_magics.runs.run import Plan, Run
 from llm_magics.runs.session import Session
-from llm_magics.settings.config import embedded_default
 from llm_magics.tasks.embed.task import Embed
 
 T = TypeVar("T")
@@ -73,20 +72,12 @@ class StepRunner:
     def backend(self, role: str) -> Backend:
         """The backend for a role: this call's, else the session's.
 
-        Embeddings come from a backend that is bound to ``embed`` or only embeds, else from the embedded
-        default: a chat model's host rarely serves embeddings under its own name.
+        Embeddings come from ``planning.embedder`` where none is named.
         """
         named = self.models.get(role) or (self.options.model if role != "embed" else None)
         if named is None and role == "embed":
-            return self._embedder()
+            return embedder(self.session)
         return self.session.backend(named, role)
-
-    def _embedder(self) -> Backend:
-        backend = self.session.backend(None, "embed")
-        bound = self.session.config.role("embed")[0] != self.session.config.role("default")[0]
-        if backend.capabilities.embed and (bound or not backend.capabilities.text):
-            return backend
-        return self.session.backend(embedded_default(), "embed")
 
     def writes(self, role: str) -> bool:
         """Whether the backend of this role is a language model."""

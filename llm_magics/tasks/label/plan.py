@@ -308,4 +308,7 @@ def _as(kind: type[Any], task: Label, **more: Any) -> Any:
 
 
 def _embedder(session: Session, options: LabelOptions) -> Backend:
+    """The embedding model of ``--with``, else the one that ``concepts`` takes, too."""
+    if options.cheap is None:
+        return planning.embedder(session)
     return planning.backend_for(session, RunOptions(model=options.cheap), "embed", "vector")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from llm_magics.backends.similarity.calibration import UNRELATED_TEXTS
 from llm_magics.core.types import Concept
 from llm_magics.tasks.concepts.embedded.sentences import Embed, sentences
 from llm_magics.tasks.concepts.model.documents import Documents
@@ -20,6 +21,15 @@ STEEP = 20.0
 FIXED = (9.9, -1.9)
 """Slope and offset of the fixed curve: logistic regression on the labelled sets of the benchmark."""
 
+SPREAD = 0.095
+"""The standard deviation of cosines with texts about something else for which the curves were made.
+
+Embedding models differ in it: word vectors have 0.08, all-MiniLM-L6-v2 and the universal sentence encoder
+0.07 to 0.1, others far less. What a cosine means is measured on the model itself, as for labels.
+"""
+STRETCH = 2.0
+"""The most that cosines are stretched: of vectors of shared words nearly all cosines are zero."""
+
 MARKED = 30
 """Best matches of a concept that get a highlight."""
 
@@ -30,7 +40,7 @@ def similarity_scores(
     """A score for each document with text, by concept, and the nearest sentence of the best matches.
 
     A concept's vector is its criterion's, moved half-way to its examples. Cosines are of vectors less the
-    documents' mean. No score depends on the other concepts.
+    documents' mean, less those with texts about something else. No score depends on the other concepts.
     """
     import numpy as np
 
@@ -40,15 +50,22 @@ def similarity_scores(
     own = np.asarray(vectors)[rows]
     mean = own.mean(axis=0) if len(rows) >= 10 else np.zeros(own.shape[1], dtype=own.dtype)
     centred = _unit(own - mean)
+    level, stretch = _measured(centred @ _unit(np.asarray(embed(UNRELATED_TEXTS)) - mean).T)
     found = []
     for concept in concepts:
         points = _points(concept, documents, embed, vectors, mean)
-        cosines = (centred @ points.T).max(axis=1)
+        cosines = stretch * ((centred @ points.T).max(axis=1) - level)
         chances = probabilities(cosines)
         scores = {row: Score(round(float(p), 4)) for row, p in zip(rows, chances, strict=True)}
         _mark(scores, documents, points, mean, embed)
         found.append(scores)
     return found
+
+
+def _measured(cosines: Any) -> tuple[float, float]:
+    """The mean of cosines with unrelated texts, and what brings their spread to that of the curves."""
+    spread = max(float(cosines.std()), SPREAD / STRETCH)
+    return float(cosines.mean()), SPREAD / spread
 
 
 def _unit(vectors: Any) -> Any:
