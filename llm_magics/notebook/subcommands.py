@@ -231,8 +231,8 @@ def _help(cell: Cell) -> Table:
     if topic:
         return Reading(parse(f"{topic}").command.parser.format_help(), fixed=True)
     rows = [{"subcommand": name, "does": entry.help} for name, entry in COMMANDS.items()]
-    note = "%llm SUB -h explains one of them; %llm_config -h the settings, backends and keys."
-    return Table(rows, caption="%llm SUBCOMMAND", heads=False, notes=[note])
+    notes = ["one of them: %llm SUB -h", "settings, backends and keys: %llm_config -h"]
+    return Table(rows, caption="%llm SUBCOMMAND", heads=False, notes=notes)
 
 
 def _version(cell: Cell) -> Any:
