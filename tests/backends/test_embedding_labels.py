@@ -18,6 +18,7 @@ from llm_magics.backends.huggingface.client import TransformersBackend
 from llm_magics.backends.ollama.client import OllamaBackend
 from llm_magics.backends.openai.client import OpenAIBackend
 from llm_magics.backends.similarity.calibration import UNRELATED_TEXTS, calibrated, needed
+from llm_magics.backends.similarity.word_views import MOST_WORDS, word_views
 from llm_magics.core.errors import Unsupported
 from llm_magics.core.types import TEXT, BackendSpec, Choice, Limits, Message, OneOf, Request
 from llm_magics.testing import Server, answers
@@ -176,16 +177,30 @@ def test_the_calibration_does_not_depend_on_where_cosines_lie(encoder) -> None:
     assert (first[:3].argmax(axis=1) == [0, 1, 2]).all()
 
 
-LEAST = {"banking_intents": 0.90, "bill_summaries": 0.57, "news_topics": 0.77, "review_sentiment": 0.77}
+@pytest.mark.checklist("Q4")
+def test_a_choice_is_its_content_words_together_and_apart() -> None:
+    """Words that only join others are left out; negations stay; without a description there are sentences."""
+    seen = word_views(
+        Choice("card_arrival", "The customer asks when a card, not ordered, will arrive: card.")
+    )
+    assert seen == (
+        ("card arrival customer asks card not ordered arrive card",),
+        ("customer", "asks", "card", "not", "ordered", "arrive"),
+    )
+    assert word_views(Choice("card_arrival")) == (("card arrival", "This is about card arrival."),)
+    assert len(word_views(Choice("x", " ".join(f"word{i}" for i in range(99))))[1]) == MOST_WORDS
+
+
+SETS = ("banking_intents", "bill_summaries", "news_topics", "review_sentiment")
 
 
 @pytest.mark.checklist("B9", "T9", "Q4")
 async def test_minilm_labels_the_labelled_sets(shared_data: Path, minilm_folder: Path) -> None:
-    """At least .78 in the mean with descriptions and keywords, calibrated to within .10."""
+    """With one-sentence descriptions .782 in the mean, calibrated to within .10; a bill counts for .004."""
     pytest.importorskip("sentence_transformers")
     backend = TransformersBackend(BackendSpec("transformers", str(minilm_folder)))
     accuracy, errors = {}, {}
-    for name in LEAST:
+    for name in SETS:
         with (shared_data / f"{name}.csv").open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         rows = [
@@ -195,9 +210,7 @@ async def test_minilm_labels_the_labelled_sets(shared_data: Path, minilm_folder:
             ]
         ]
         told = json.loads((shared_data / "labels.json").read_text(encoding="utf-8"))[name]
-        form = OneOf(
-            tuple(Choice(t["phrase"], f"{t['description']} {' '.join(t['keywords'])}") for t in told.values())
-        )
+        form = OneOf(tuple(Choice(t["phrase"], t["description"]) for t in told.values()))
         names = dict(zip(form.names, told, strict=True))
         texts = [". ".join(filter(None, [row.get("title"), row["text"]])) for row in rows]
         found = await backend.complete_many(asks(backend, texts, form))
@@ -208,5 +221,5 @@ async def test_minilm_labels_the_labelled_sets(shared_data: Path, minilm_folder:
         accuracy[name] = right.mean()
         errors[name] = sum(b.mean() * abs(sure[b].mean() - right[b].mean()) for b in bins)
     print(accuracy, errors)
-    assert np.mean(list(accuracy.values())) >= 0.78
+    assert np.mean(list(accuracy.values())) >= 0.775
     assert np.mean(list(errors.values())) <= 0.10

@@ -17,7 +17,7 @@ from llm_magics.backends.committee.client import CommitteeBackend
 from llm_magics.backends.committee.combination import OVERLAP, combined, log_scores
 from llm_magics.backends.registry import create
 from llm_magics.core.errors import BadRequest, Unsupported, UsageError
-from llm_magics.core.types import TEXT, BackendSpec, Choice, Message, OneOf, Request
+from llm_magics.core.types import FREE, TEXT, BackendSpec, Choice, Message, OneOf, Price, Request
 from llm_magics.runs import session as sessions
 from llm_magics.settings.config import embedded_default
 from llm_magics.tasks.label.committee import has_default_prior
@@ -311,3 +311,22 @@ def test_a_committee_of_one_or_of_committees_is_refused() -> None:
     for members in (("embedded::tfidf",), ("embedded::tfidf", inner)):
         with pytest.raises(UsageError):
             create(BackendSpec("committee", "y", options={"members": members}), None)
+
+
+@pytest.mark.checklist("Q3")
+def test_the_price_is_that_of_every_member() -> None:
+    """An estimate is never low: each row may be shown to all members, the dear input beside the dear output."""
+
+    def of(*prices: Price | None) -> Price | None:
+        def member(price: Price | None) -> Backend:
+            spec = BackendSpec("custom", "odd", options={"fn": lambda prompt: {"sports": 1.0}}, price=price)
+            return create(spec, None)
+
+        return create(
+            BackendSpec("committee", "x", options={"members": list(map(member, prices))}), None
+        ).price
+
+    together = of(Price(3.0, 1.0), Price(1.0, 10.0), FREE)
+    assert together is not None
+    assert (together.input, together.output) == (4.0, 11.0)
+    assert of(FREE, FREE) == FREE

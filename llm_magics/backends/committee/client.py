@@ -12,7 +12,7 @@ from llm_magics.backends.namespaces import nested_backend
 from llm_magics.backends.pool.member import Member, MembersBackend
 from llm_magics.backends.pricing import total_usage
 from llm_magics.core.errors import LLMError, Unsupported, UsageError
-from llm_magics.core.types import BackendSpec, Capabilities, OneOf, Request, Response
+from llm_magics.core.types import FREE, BackendSpec, Capabilities, OneOf, Price, Request, Response
 
 DAY = 24 * 3600.0
 """Seconds that a row may wait for a member; each member's own limits bound its calls."""
@@ -56,12 +56,7 @@ class CommitteeBackend(MembersBackend):
             parameters=frozenset(),
         )
         self.limits = replace(spec.limits, timeout=DAY)
-        prices = [each.price for each in ordered]
-        self.price = spec.price or max(
-            (price for price in prices if price is not None), key=lambda price: price.input, default=None
-        )
-        if None in prices:
-            self.price = spec.price
+        self.price = spec.price or _of_all([each.price for each in ordered])
 
     async def complete_many(self, requests: Sequence[Request]) -> list[Response | LLMError]:
         """The committee's label for each request; an error where no member gave probabilities."""
@@ -73,6 +68,16 @@ class CommitteeBackend(MembersBackend):
                 for row, answer in zip(asked, answers, strict=True):
                     row.take(member.backend, answer)
         return [row.outcome() for row in rows]
+
+
+def _of_all(prices: Sequence[Price | None]) -> Price | None:
+    """What a row costs that every member is asked about, for an estimate; None where one price is unknown."""
+    known = [price for price in prices if price is not None]
+    if len(known) < len(prices):
+        return None
+    if all(price == FREE for price in known):
+        return FREE
+    return Price(sum(p.input for p in known), sum(p.output for p in known), source="all members together")
 
 
 class _Row:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from llm_magics.backends.embedded.sentence_tokens import BEGIN, END, UNKNOWN, WORD_START, load_tokenizer
+from llm_magics.backends.similarity.prototypes import sentence_views
 from llm_magics.core.errors import MissingPackage, ModelLoadError
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ def package_folder() -> Path | None:
 class SentenceVectors:
     """Texts to unit vectors of 512 dimensions, in 16 languages. Safe to call from several threads."""
 
-    temperature, level, spread, several_views = TEMPERATURE, _LEVEL, _SPREAD, True
+    temperature, level, spread = TEMPERATURE, _LEVEL, _SPREAD
+    views = staticmethod(sentence_views)
 
     def __init__(self, tokenizer: Any, encoder: Encoder) -> None:
         self._tokenizer = tokenizer

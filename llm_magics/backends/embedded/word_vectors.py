@@ -61,7 +61,7 @@ class LabelTerms:
     Fitted on the labels only, never on rows, so that a row's label depends on no other row.
     """
 
-    level, spread, several_views = 0.0, UNRELATED, False
+    level, spread, views = 0.0, UNRELATED, None
 
     def __init__(self, texts: Sequence[str]) -> None:
         from sklearn.feature_extraction.text import TfidfVectorizer
@@ -147,7 +147,7 @@ class StaticVectors:
     """
 
     temperature = TEMPERATURE
-    level, spread, several_views = 0.0, UNRELATED, False
+    level, spread, views = 0.0, UNRELATED, None
 
     def __init__(self, tokenizer: Any, weights: NDArray[float32]) -> None:
         self._tokenizer = tokenizer

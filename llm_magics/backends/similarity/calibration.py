@@ -7,11 +7,12 @@ those of texts that have nothing to do with each other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from llm_magics.backends.similarity.prototypes import Prototypes, points, texts_of, unit
+from llm_magics.backends.similarity.prototypes import Prototypes, Views, points, texts_of, unit
+from llm_magics.backends.similarity.word_views import word_views
 from llm_magics.core.types import Choice
 
 if TYPE_CHECKING:
@@ -48,11 +49,11 @@ UNRELATED_TEXTS = (
 )
 """Everyday sentences, each about something else."""
 
-FACTOR = 0.7
-"""Temperature over the standard deviation of unrelated cosines.
+FACTOR, BARE_FACTOR = 0.62, 0.8
+"""Temperature over the standard deviation of unrelated cosines: with descriptions, and for bare names.
 
-The temperatures that make the true labels of four sets likeliest are 0.86 (word vectors), 0.72 (the
-universal sentence encoder) and 0.63 (MiniLM) times that deviation (``tests/benchmarks/committee.py``).
+They make the true labels of four sets likeliest with MiniLM; left out in turn, each set gives the others
+0.60 to 0.65 and 0.75 to 0.80 (``tests/benchmarks/committee.py``).
 """
 
 _LEAST = 1e-4
@@ -67,7 +68,11 @@ class KnownVectors:
     temperature: float = 1.0
     level: float = 0.0
     spread: float = 0.0
-    several_views: bool = True
+
+    @property
+    def views(self) -> Callable[[Choice], Views]:
+        """The texts that stand for a choice."""
+        return word_views
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors of shape (n, d)."""
@@ -88,7 +93,7 @@ class KnownVectors:
 
 def needed(choices: Sequence[Choice]) -> list[str]:
     """The texts to embed before ``calibrated``, each once."""
-    return list(dict.fromkeys((*texts_of(choices), *UNRELATED_TEXTS)))
+    return list(dict.fromkeys((*texts_of(choices, word_views), *UNRELATED_TEXTS)))
 
 
 def calibrated(choices: Sequence[Choice], vectors: Vectors) -> Prototypes:
@@ -102,5 +107,6 @@ def calibrated(choices: Sequence[Choice], vectors: Vectors) -> Prototypes:
     between = (sentences @ sentences.T)[np.triu_indices(len(sentences), 1)]
     cosines = np.concatenate([(sentences @ labels.T).ravel(), between])
     spread = float(cosines.std())
-    space = KnownVectors(known, max(_LEAST, FACTOR * spread), float(cosines.mean()), spread)
+    factor = FACTOR if any(choice.description for choice in choices) else BARE_FACTOR
+    space = KnownVectors(known, max(_LEAST, factor * spread), float(cosines.mean()), spread)
     return Prototypes.of(choices, space)

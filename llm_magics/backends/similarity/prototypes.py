@@ -4,7 +4,7 @@ How a choice becomes a point
     A bare name is split into words and expanded by the vocabulary's words nearest to it (Rocchio's
     query expansion: Manning, Raghavan, Schütze, Introduction to Information Retrieval, 9.2). A name
     with a description is the two texts together. In a space of sentences it is the mean direction of
-    several texts: all of it, the name, and each sentence of the description (``views``).
+    several texts (``sentence_views``, ``word_views``).
 How examples count
     Multinomial logistic regression with the points as the mean of a Gaussian prior: a few examples
     move a choice a little, many decide; a counterexample lowers the probability of its choice.
@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Vectors: TypeAlias = NDArray[float32]
+
+
+Views: TypeAlias = tuple[tuple[str, ...], ...]
+"""Groups of texts: a choice is the mean direction of its groups, a group that of its texts."""
 
 
 def unit(vectors: NDArray[float32]) -> NDArray[float32]:
@@ -74,8 +78,8 @@ class Space(Protocol):
         """The standard deviation of the cosines of unrelated texts."""
 
     @property
-    def several_views(self) -> bool:
-        """Whether texts are read as sentences, so that a choice is the mean of several texts."""
+    def views(self) -> Callable[[Choice], Views] | None:
+        """The texts that stand for a choice where texts are read as sentences; None: all its text is one."""
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors of shape (n, d); zeros for a text without words."""
@@ -93,18 +97,17 @@ def words(name: str) -> str:
     return " ".join(re.sub(r"[_/\\\-.:|&]+", " ", apart).split()) or name
 
 
-def views(choice: Choice) -> tuple[str, ...]:
-    """The texts that stand for a choice in a space of sentences.
+def sentence_views(choice: Choice) -> Views:
+    """All of a choice's own text, its name, and each sentence of its description, all counting equally.
 
-    All of its own text, its name, and each sentence of its description; for a bare name also a sentence
-    that holds it. On the four sets of ``docs/explanation/how_a_label_is_decided.md`` their mean direction is
-    better than any one of them.
+    For a bare name also a sentence that holds it. For the universal sentence encoder their mean direction is
+    better than any one of them on the four sets of ``docs/explanation/how_a_label_is_decided.md``.
     """
     name = words(choice.name)
     if not choice.description:
-        return (name, f"This is about {name}.")
+        return ((name, f"This is about {name}."),)
     parts = [part for part in _SENTENCE_END.split(choice.description) if part.strip()]
-    return tuple(dict.fromkeys((_whole(choice), name, *parts)))
+    return (tuple(dict.fromkeys((_whole(choice), name, *parts))),)
 
 
 _SENTENCE_END = re.compile(r"(?<=[.;!?])\s+|\n+")
@@ -115,10 +118,11 @@ def _whole(choice: Choice) -> str:
     return f"{name}. {choice.description}" if choice.description else name
 
 
-def texts_of(choices: Sequence[Choice]) -> tuple[str, ...]:
-    """Every text that ``Prototypes.of`` embeds in a space of sentences, each once."""
+def texts_of(choices: Sequence[Choice], views: Callable[[Choice], Views]) -> tuple[str, ...]:
+    """Every text that ``Prototypes.of`` embeds in a space with these views, each once."""
     shown = (text for choice in choices for text in (*choice.examples, *choice.counterexamples))
-    return tuple(dict.fromkeys((*(view for choice in choices for view in views(choice)), *shown)))
+    seen = (text for choice in choices for group in views(choice) for text in group)
+    return tuple(dict.fromkeys((*seen, *shown)))
 
 
 def means_none(choice: Choice) -> bool:
@@ -199,16 +203,25 @@ def points(choices: Sequence[Choice], space: Space) -> Vectors:
     """Unit vectors of the choices' own words, shape (k, d)."""
     import numpy as np
 
-    if space.several_views:
-        several = [views(choice) for choice in choices]
-        ends = np.cumsum([0, *map(len, several)])[:-1]
-        flat = space.embed([view for each in several for view in each])
-        return unit(np.add.reduceat(flat, ends, axis=0))
+    if space.views is not None:
+        groups = [space.views(choice) for choice in choices]
+        directions = _mean_directions(
+            space.embed([t for views in groups for g in views for t in g]),
+            [len(g) for views in groups for g in views],
+        )
+        return _mean_directions(directions, [len(views) for views in groups])
     bare = np.array([not choice.description for choice in choices])
     made = space.embed([_whole(choice) for choice in choices])
     if bare.any():
         made[bare] = unit(made[bare] + space.neighbours(made[bare], NEIGHBOURS))
     return made
+
+
+def _mean_directions(vectors: Vectors, sizes: Sequence[int]) -> Vectors:
+    """The unit vector of each group's sum; the groups follow each other and have these sizes."""
+    import numpy as np
+
+    return unit(np.add.reduceat(vectors, np.cumsum([0, *sizes])[:-1], axis=0))
 
 
 @dataclass(frozen=True)
