@@ -175,8 +175,11 @@ def the_map_is_used(page: Lab) -> None:
     page.until(lambda: "shop" in page.find(".llmx-x-legend")[0].text)
     choose_option(page, "Colour", "concept")
 
+    colours = "return document.querySelector('.js-plotly-plot').data[1].marker.colorscale.map((one) => one[1])"
+    light = page.js(colours)
     page.command("apputils:change-theme", {"theme": "JupyterLab Dark"})
     page.until(lambda: page.find(".llmx-root[data-theme='dark']"))
+    page.until(lambda: page.js(colours) != light)
     grounds = page.js(
         "return [...document.querySelectorAll('.js-plotly-plot .main-svg')].map(e => getComputedStyle(e).backgroundColor)"
     )

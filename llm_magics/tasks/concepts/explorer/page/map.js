@@ -37,7 +37,7 @@ class View {
     this.frame.addEventListener("keydown", (event) => this.key(event));
     this.frame.addEventListener("pointerdown", (event) => this.grab(event));
     this.frame.addEventListener("dblclick", () => this.move(this.box));
-    page.onTheme(() => this.data && this.paint());
+    page.onTheme(() => { this.unpainted = true; this.repaint(25); });
     page.onEnd(() => this.plotly?.purge(this.chart));
   }
 
@@ -77,6 +77,12 @@ class View {
     if (fresh) this.listen();
     this.place();
     this.fit(); // its size may have changed meanwhile
+  }
+
+  /** Paint in the page's new colours: JupyterLab takes the old theme away first, and nothing has a size meanwhile. */
+  repaint(tries) {
+    this.fit();
+    if (this.unpainted && tries) setTimeout(() => this.repaint(tries - 1), 200);
   }
 
   layout() {
@@ -262,7 +268,7 @@ class View {
   fit() {
     const size = [this.frame.clientWidth, this.frame.clientHeight];
     if (!size[0] || !size[1] || !this.plotly) return;
-    if (this.unpainted) { this.paint(); return; }
+    if (this.unpainted && this.data) { this.paint(); return; }
     if (!this.chart.data || (size[0] === this.size[0] && size[1] === this.size[1])) return;
     this.size = size;
     this.names.querySelectorAll("[data-size]").forEach(unmeasure); // type and room differ by width
