@@ -175,7 +175,9 @@ def the_map_is_used(page: Lab) -> None:
     page.until(lambda: "shop" in page.find(".llmx-x-legend")[0].text)
     choose_option(page, "Colour", "concept")
 
-    colours = "return document.querySelector('.js-plotly-plot').data[1].marker.colorscale.map((one) => one[1])"
+    colours = (
+        "return document.querySelector('.js-plotly-plot').data[1].marker.colorscale.map((one) => one[1])"
+    )
     light = page.js(colours)
     page.command("apputils:change-theme", {"theme": "JupyterLab Dark"})
     page.until(lambda: page.find(".llmx-root[data-theme='dark']"))
