@@ -179,8 +179,9 @@ def priced(usage: Usage, price: Price | None) -> Usage:
 
 def total_usage(several: Iterable[Usage]) -> Usage:
     """The sum of usages; its cost is unknown where one of theirs is. What used nothing counts nothing."""
-    several = [usage for usage in several if usage is not NO_USAGE]
-    if not several:
+    usages = list(several)
+    several = [usage for usage in usages if usage is not NO_USAGE]
+    if usages and not several:
         return NO_USAGE
     costs = [usage.cost for usage in several]
     return Usage(

@@ -65,9 +65,11 @@ def value_html(value: Any, most: int = SHORT) -> str:
             return escape(f"vector of {len(items):,}")
         return escape(cut(", ".join(map(_item, items)), most)) if items else DASH
     text = cell_text(items)
+    if not text.strip():  # pandas' NaT is a datetime without a time
+        return DASH
     if isinstance(items, datetime) and items.time() == time():
         text = items.date().isoformat()
-    return escape(cut(text, most)) if text.strip() else DASH
+    return escape(cut(text, most))
 
 
 def _item(value: Any) -> str:
