@@ -98,18 +98,18 @@ def test_labels_of_a_server_that_ignores_json_schema(llama: str, tmp_path: Path)
     """In a cell: every row gets one of the labels, the host's dialect is said once, extract has its fields."""
     with kernel({"LLM_MAGICS_HOME": str(tmp_path)}) as k:
         k.run("%load_ext llm_magics\nimport pandas as pd")
-        texts = ["I was charged twice.", "The app is down.", "How do I export?", "Refund me.", "No service."]
+        texts = ["I was charged twice.", "The app is down.", "How do I export?"]
         k.run(f"rows = pd.DataFrame({{'t': {texts!r}}})")
         k.run(f"%llm_config add local --openai {llama} --id gemma --concurrency 2\n%llm_config use local")
         cell = "%llm label rows.t --labels billing,outage,how-to -o done -p max_new_tokens=40"
         out = k.run(cell, timeout=200)
-        assert value(k, "done.label_status.tolist()") == ["ok"] * 5
+        assert value(k, "done.label_status.tolist()") == ["ok"] * 3
         assert set(value(k, "done.label.tolist()")) <= {"billing", "outage", "how-to"}
         assert out.text.count("answers are asked for by json_object with a schema") == 1
         k.run(
-            "%%llm extract rows.t --head 2 -o done -q -p max_new_tokens=60\nproduct\nangry: bool", timeout=200
+            "%%llm extract rows.t --head 1 -o done -q -p max_new_tokens=60\nproduct\nangry: bool", timeout=200
         )
-        assert set(value(k, "done.extract_status.tolist()[:2]")) <= {"ok", "failed"}
+        assert set(value(k, "done.extract_status.tolist()[:1]")) <= {"ok", "failed"}
 
 
 @pytest.mark.checklist("R14")
