@@ -150,11 +150,12 @@ class Lab:
         return list(self.driver.find_elements("css selector", selector))
 
     def until(self, holds: Callable[[], Any], seconds: float = SLOW) -> Any:
-        from selenium.common.exceptions import StaleElementReferenceException
+        from selenium.common.exceptions import ElementNotInteractableException, StaleElementReferenceException
 
         end = time.monotonic() + seconds
         while True:
-            with suppress(StaleElementReferenceException):  # drawn anew meanwhile
+            # What is drawn anew meanwhile is stale, and what is not laid out yet can't be clicked.
+            with suppress(StaleElementReferenceException, ElementNotInteractableException):
                 if value := holds():
                     return value
             assert time.monotonic() < end, f"waited in vain; the page says:\n{self.text()[-2000:]}"
