@@ -82,7 +82,6 @@ class Backend:
 
     def request_seconds(self, response_format: ResponseFormat) -> float:
         """About how many seconds one request, or one batch of ``batch_size``, takes, for estimates."""
-        del response_format
         return 1.0
 
     @property

@@ -87,7 +87,7 @@ class Estimate:
         return "\n".join((str(self), *self.notes)) + shown
 
     def _repr_html_(self) -> str:
-        from llm_magics.runs.estimate_view import estimate_html
+        from llm_magics.runs.views import estimate_html
 
         prompt = (
             [("", self.prompt)]

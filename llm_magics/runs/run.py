@@ -28,8 +28,8 @@ from llm_magics.runs.asker import Asker, AskerOfRun
 from llm_magics.runs.methods import Methods, methods
 from llm_magics.runs.preparation import Preparation
 from llm_magics.runs.results import ResultColumns, error_text
-from llm_magics.runs.run_view import run_html
 from llm_magics.runs.versions import versions
+from llm_magics.runs.views import run_html
 
 
 @dataclass(frozen=True)

@@ -13,16 +13,8 @@ import llm_magics
 from llm_magics.runs import session as sessions
 from llm_magics.settings.config import embedded_default
 from tests.kernels import kernel
+from tests.real.test_gemma import TEXTS, TOPICS
 
-TOPICS = ("sports", "business", "science and technology", "world news")
-TEXTS = (
-    "The striker scored twice in the last ten minutes and the home team won the cup.",
-    "The bank's profit fell by a fifth after interest rates were cut.",
-    "Researchers taught a robot to fold shirts by watching people.",
-    "The two presidents signed the peace treaty after weeks of talks.",
-    "The coach was fired after the sixth defeat of the season.",
-    "Shares of the carmaker rose on news of the merger.",
-)
 TRUE = [TOPICS[i] for i in (0, 1, 2, 3, 0, 1)]
 NOISE = 0.1
 """Between two libraries' probabilities with the same quantised weights, before any bias is removed."""

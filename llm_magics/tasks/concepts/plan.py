@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_magics.core.errors import UsageError
+from llm_magics.runs.views import dry_run_block
 from llm_magics.tasks.concepts.embedded.clustering import NOISE
 from llm_magics.tasks.concepts.embedded.sentences import sentences
 from llm_magics.tasks.concepts.jobs import estimate_scores
@@ -16,7 +17,6 @@ from llm_magics.tasks.concepts.step_runner import StepEstimate, StepRunner
 from llm_magics.tasks.concepts.steps.distill import DistillFilter, DistillSummarize
 from llm_magics.tasks.concepts.steps.settings import InductionSettings, Point
 from llm_magics.widgets.html import escape
-from llm_magics.widgets.output.style import output_block
 from llm_magics.widgets.results.rows import Column, rows_html
 
 TYPICAL_CRITERION = "Does the text say that something of a certain kind happened to somebody?"
@@ -103,9 +103,7 @@ class Estimates:
             Column("step", "name", [escape(name) for name, _ in told]),
             Column("", "text", [escape(said) for _, said in told]),
         ]
-        head = '<p class="llmx-head"><b>Dry run</b> <span class="llmx-dim">nothing was sent</span></p>'
-        table = rows_html(columns, "steps", heads=False)
-        return output_block(head, table, f"<p>{escape(whole)}</p>", name="dry run", kind="llmx-estimate")
+        return dry_run_block(rows_html(columns, "steps", heads=False), f"<p>{escape(whole)}</p>")
 
 
 def estimates(plan: InductionPlan) -> Estimates:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llm_magics.widgets.figures.rows import names_down
+from llm_magics.widgets.figures.rows import names_down, values_beside
 from llm_magics.widgets.figures.template import Look, finish, line_height
 from llm_magics.widgets.figures.text import plain, width_of
 from llm_magics.widgets.theme import colour
@@ -64,16 +64,8 @@ def measured_figure(
     low, high = _ends([one for _, one in known], percent=percent)
     plot = room.width - left - 1.8 * room.text
     text = max((width_of(one, room.small) for one in said), default=0) + room.text * 1.2
-    figure.add_scatter(
-        x=[_right(one) for _, one in known],
-        y=[at for at, _ in known],
-        mode="text",
-        text=[f"\u2003{plain(one)}" for one in said],
-        textposition="middle right",
-        textfont={"size": room.small, "color": colours.dim},
-        hoverinfo="skip",
-        cliponaxis=False,
-    )
+    ends = [(_right(one), at) for at, one in known]
+    values_beside(figure, ends, [f"\u2003{plain(one)}" for one in said], look)
     figure.update_xaxes(
         range=[low, low + (high - low) * plot / max(1.0, plot - text)],
         tickformat=".0%" if percent else "",

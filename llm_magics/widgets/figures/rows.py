@@ -84,14 +84,19 @@ def _estimate(figure: Any, at: int, one: Estimate, look: Look, *, percent: bool)
 
 def _values(figure: Any, estimates: Sequence[Estimate], look: Look) -> None:
     """What is said of each, at the end of its interval."""
-    room, colours = look.room, look.palette
+    ends = [(one.high, float(at)) for at, one in enumerate(estimates)]
+    values_beside(figure, ends, [f"  {plain(one.said)}" for one in estimates], look)
+
+
+def values_beside(figure: Any, ends: Sequence[tuple[float, float]], texts: Sequence[str], look: Look) -> None:
+    """Small texts right of the points ``ends``, which are (x, y)."""
     figure.add_scatter(
-        x=[one.high for one in estimates],
-        y=list(range(len(estimates))),
+        x=[x for x, _ in ends],
+        y=[y for _, y in ends],
         mode="text",
-        text=[f"  {plain(one.said)}" for one in estimates],
+        text=list(texts),
         textposition="middle right",
-        textfont={"size": room.small, "color": colours.dim},
+        textfont={"size": look.room.small, "color": look.palette.dim},
         hoverinfo="skip",
         cliponaxis=False,
     )
