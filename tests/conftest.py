@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -95,25 +96,29 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def gemma_gguf() -> Path:
     """gemma-3-270m, a real base model without a chat template; skips where it can't be had."""
-    try:
-        return real_models.gemma()
-    except real_models.Unavailable as error:
-        pytest.skip(str(error))
+    return _fetched(real_models.gemma)
 
 
 @pytest.fixture(scope="session")
 def gemma_folder() -> Path:
     """gemma-3-270m as transformers reads it; skips where it can't be had."""
-    try:
-        return real_models.gemma_folder()
-    except real_models.Unavailable as error:
-        pytest.skip(str(error))
+    return _fetched(real_models.gemma_folder)
+
+
+@pytest.fixture(scope="session")
+def smollm_gguf() -> Path:
+    """SmolLM2-135M-Instruct, a real chat model; skips where it can't be had."""
+    return _fetched(real_models.smollm)
 
 
 @pytest.fixture(scope="session")
 def minilm_folder() -> Path:
     """all-MiniLM-L6-v2, a real sentence encoder; skips where it can't be had."""
+    return _fetched(real_models.minilm)
+
+
+def _fetched(model: Callable[[], Path]) -> Path:
     try:
-        return real_models.minilm()
+        return model()
     except real_models.Unavailable as error:
         pytest.skip(str(error))

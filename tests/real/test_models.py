@@ -1,4 +1,4 @@
-"""The two real models of tests and benchmarks can be had, and answer."""
+"""The real models of tests and benchmarks can be had, and answer."""
 
 from pathlib import Path
 
@@ -15,6 +15,15 @@ async def test_gemma_writes(gemma_gguf: Path):
     request = Request("gguf", backend.model, prompt, parameters={"temperature": 0, "max_new_tokens": 6})
     response = await backend.complete(request)
     assert response.usage.output_tokens == 6
+
+
+async def test_smollm_holds_a_conversation(smollm_gguf: Path):
+    backend = GGUFBackend(BackendSpec("gguf", str(smollm_gguf), options={"context": 512}))
+    prompt = (Message("user", "What is the capital of France?"),)
+    parameters = {"temperature": 0, "max_new_tokens": 20}
+    response = await backend.complete(Request("gguf", backend.model, prompt, parameters=parameters))
+    assert "Paris" in response.text
+    assert response.usage.output_tokens < 20, "a chat model ends its turn"
 
 
 def test_minilm_embeds(minilm_folder: Path):
