@@ -19,7 +19,7 @@ async def test_gemma_writes(gemma_gguf: Path):
 
 async def test_smollm_holds_a_conversation(smollm_gguf: Path):
     backend = GGUFBackend(BackendSpec("gguf", str(smollm_gguf), options={"context": 512}))
-    prompt = (Message("user", "What is the capital of France?"),)
+    prompt = (Message("system", "Be brief."), Message("user", "What is the capital of France?"))
     parameters = {"temperature": 0, "max_new_tokens": 20}
     response = await backend.complete(Request("gguf", backend.model, prompt, parameters=parameters))
     assert "Paris" in response.text
