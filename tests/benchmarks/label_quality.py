@@ -66,14 +66,17 @@ class Found:
     rows_per_cpu_second: float
 
 
+def phrases(name: str) -> dict[str, str]:
+    """The label phrases of a set, by the keys that its rows have."""
+    told = json.loads((DATA / "labels.json").read_text("utf-8"))[name]
+    return {key: each["phrase"] for key, each in told.items()}
+
+
 def read(name: str, rows: int) -> Rows:
     """The rows of a set."""
-    phrases = {
-        key: told["phrase"]
-        for key, told in json.loads((DATA / "labels.json").read_text("utf-8"))[name].items()
-    }
+    named = phrases(name)
     frame = pd.read_csv(DATA / f"{name}.csv").sample(min(rows, SETS[name]), random_state=2)
-    return Rows(frame["text"].tolist(), [phrases[key] for key in frame["label"]], list(phrases.values()))
+    return Rows(frame["text"].tolist(), [named[key] for key in frame["label"]], list(named.values()))
 
 
 def labelled(rows: Rows, labels: Sequence[str], model: str, options: Mapping[str, Any]) -> Found:
