@@ -23,7 +23,7 @@ from llm_magics.tasks.concepts.explorer.explorer import Explorer
 from llm_magics.tasks.concepts.model.documents import Documents
 from llm_magics.tasks.concepts.model.scores import Column, Score
 from llm_magics.widgets.frontend import bundle
-from llm_magics.widgets.frontend.panel import plotly_script
+from llm_magics.widgets.frontend.plotly_script import plotly_script
 from llm_magics.widgets.html import marked
 
 EVIL = '<script>window.pwned=1</script><img src=x onerror="window.pwned=1"> & "quoted" \'text\''

@@ -207,3 +207,14 @@ def test_a_picture_is_a_png() -> None:
     assert data.startswith(b"\x89PNG\r\n\x1a\n") and data[16:24] == b"\x00\x00\x00\x05\x00\x00\x00\x03"
     start = data.index(b"IDAT") + 4
     assert len(zlib.decompress(data[start:-16])) == 3 * (5 * 4 + 1)
+
+
+def test_smoothing_is_scipys() -> None:
+    """Without scipy's import; the kernel may be longer than the grid's half."""
+    from scipy.ndimage import gaussian_filter
+
+    from llm_magics.widgets.figures.smoothing import smoothed
+
+    grid = np.random.default_rng(0).random((30, 220))
+    for deviation in (0.7, 2.2, 5.0):
+        np.testing.assert_allclose(smoothed(grid, deviation), gaussian_filter(grid, deviation), atol=1e-12)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 
 from llm_magics.core.errors import UsageError
 from llm_magics.widgets.frontend import bundle
-from llm_magics.widgets.frontend.panel import Panel, plotly_script
+from llm_magics.widgets.frontend.panel import Panel
+from llm_magics.widgets.frontend.plotly_script import as_module, plotly_script
 from tests.contrast import contrast, rgb
 from tests.widgets.lab import Lab, lab
 
@@ -107,6 +109,14 @@ def test_the_style_stays_in_the_panel() -> None:
             assert ".llmx" in selector, selector
     assert "url(" not in sheet and "@import" not in sheet
     assert 1_000_000 < len(plotly_script()) < 1_800_000
+
+
+def test_plotly_becomes_a_module() -> None:
+    """Without the function around it; a wrapping that is not known stays, and finds the modules it looks for."""
+    script = gzip.decompress(plotly_script())
+    assert b"root, factory" not in script[:2000] and script.endswith(b"export default Plotly;\n")
+    other = as_module(b"module.exports = { version: 1 };")
+    assert other.startswith(b"const module") and other.endswith(b"export default module.exports;\n")
 
 
 SHOW = """

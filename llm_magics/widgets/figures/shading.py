@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
+from llm_magics.widgets.figures.smoothing import smoothed
 from llm_magics.widgets.figures.template import rgb
 
 WIDE = 220
@@ -25,7 +26,6 @@ def shading(points: Any, owners: Any, colours: Sequence[str], ratio: float) -> s
     so that a blot is round.
     """
     import numpy as np
-    from scipy.ndimage import gaussian_filter
 
     high = max(8, round(WIDE * ratio))
     blur = WIDE / 46
@@ -34,7 +34,7 @@ def shading(points: Any, owners: Any, colours: Sequence[str], ratio: float) -> s
     for number in np.unique(owners):
         own = points[owners == number]
         counts, _, _ = np.histogram2d(1 - own[:, 1], own[:, 0], bins=(high, WIDE), range=((0, 1), (0, 1)))
-        dense = gaussian_filter(counts, blur)
+        dense = smoothed(counts, blur)
         own_ink = rgb(colours[int(number) + 1])
         weight = dense * (0.25 if number < 0 else 1.0)
         alpha += weight

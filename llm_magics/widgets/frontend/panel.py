@@ -6,17 +6,16 @@ intents come back by name, and become calls.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import threading
 from collections.abc import Callable, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from llm_magics.core.errors import LLMError
 from llm_magics.widgets.frontend.bundle import bundle, style
+from llm_magics.widgets.frontend.plotly_script import plotly_script
 
 Part = Callable[[], Any]
 Act = Callable[..., object]
@@ -151,15 +150,6 @@ def _digest(value: Any) -> bytes:
     for buffer in buffers:
         made.update(buffer)
     return made.digest()
-
-
-@cache
-def plotly_script() -> bytes:
-    """The script that the plotly package brings, gzipped: 1.5 MB. No network is asked for it."""
-    from importlib.resources import files
-
-    script = files("plotly").joinpath("package_data", "plotly.min.js").read_bytes()
-    return gzip.compress(script, 6, mtime=0)
 
 
 def _widget(script: str, sheet: str, label: str) -> Any:

@@ -10,10 +10,8 @@ export function plotly(ask) {
 
 async function load(bytes) {
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const script = await new Response(stream).text();
-  // As a module of its own, so that neither a page's `define` nor its globals are touched.
-  const whole = `const module = { exports: {} }, exports = module.exports, define = undefined;\n${script}\nexport default module.exports;`;
-  const url = URL.createObjectURL(new Blob([whole], { type: "text/javascript" }));
+  const script = await new Response(stream, { headers: { "content-type": "text/javascript" } }).blob();
+  const url = URL.createObjectURL(script);
   try {
     const { default: made } = await import(/* webpackIgnore: true */ url);
     return made;

@@ -13,6 +13,7 @@ from llm_magics.tasks.concepts.explorer import detail, figures, static
 from llm_magics.tasks.concepts.explorer.actions import Actions
 from llm_magics.tasks.concepts.explorer.page_parts import PageParts
 from llm_magics.tasks.concepts.model.concept_model import ConceptModel
+from llm_magics.widgets.frontend import plotly_script
 from llm_magics.widgets.frontend.twin import display_with_widget
 
 VIEWS = ("Map", "Matrix", "Prevalence")
@@ -298,6 +299,8 @@ class Explorer:
 
     def _ipython_display_(self) -> None:
         """The summary as an output of its own, which every saved notebook keeps, then the widget."""
+        if self.interactive:
+            plotly_script.prepare()
         html, text = static.summary(self.concepts, self.column), static.text(self.concepts)
         widget = (lambda: self.widget) if self.interactive else None
         without = "The summary above, .to_html() and the methods work without."

@@ -7,6 +7,7 @@ from typing import Any
 
 from llm_magics.tasks.concepts.explorer.figures import best, sampled
 from llm_magics.tasks.concepts.model.concept_model import ConceptModel
+from llm_magics.widgets.figures.smoothing import smoothed
 
 CELLS = 72
 """Cells of the density on each side."""
@@ -57,7 +58,6 @@ def _colours(
 def density(places: Any) -> dict[str, Any]:
     """How close the documents lie, from 0 to 1, on a grid a little larger than the map."""
     import numpy as np
-    from scipy.ndimage import gaussian_filter
 
     if len(places) < 2:
         return {"z": np.zeros(0, dtype=np.float32), "size": 0, "x": [0, 1], "y": [0, 1]}
@@ -65,7 +65,7 @@ def density(places: Any) -> dict[str, Any]:
     margin = np.maximum((high - low) * 0.08, 1e-6)
     box = [[float(a), float(b)] for a, b in zip(low - margin, high + margin, strict=True)]
     counts, _, _ = np.histogram2d(places[:, 0], places[:, 1], bins=CELLS, range=box)
-    smooth = gaussian_filter(counts.T, SMOOTH)
+    smooth = smoothed(counts.T, SMOOTH)
     top = smooth.max() or 1.0
     return {"z": np.sqrt(smooth / top).astype(np.float32).ravel(), "size": CELLS, "x": box[0], "y": box[1]}
 

@@ -39,6 +39,7 @@ class View {
     this.frame.addEventListener("dblclick", () => this.move(this.box));
     page.onTheme(() => { this.unpainted = true; this.repaint(25); });
     page.onEnd(() => this.plotly?.purge(this.chart));
+    queueMicrotask(() => page.plotly().catch(() => {})); // asked for with the first data, not after it
   }
 
   gestures() {
