@@ -123,7 +123,7 @@ SHOW = """
 from tests.widgets.test_frontend import Counter
 from llm_magics.widgets.frontend.twin import display_with_widget
 counter = Counter()
-display_with_widget("<p>the static " "twin</p>", "text", lambda: counter.panel.widget, "")
+display_with_widget(lambda: ("<p>the static " "twin</p>", "text"), lambda: counter.panel.widget, "")
 """.strip()
 
 

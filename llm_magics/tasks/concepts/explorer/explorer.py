@@ -14,7 +14,7 @@ from llm_magics.tasks.concepts.explorer.actions import Actions
 from llm_magics.tasks.concepts.explorer.page_parts import PageParts
 from llm_magics.tasks.concepts.model.concept_model import ConceptModel
 from llm_magics.widgets.frontend import plotly_script
-from llm_magics.widgets.frontend.twin import display_with_widget
+from llm_magics.widgets.frontend.twin import Twin, display_with_widget
 
 VIEWS = ("Map", "Matrix", "Prevalence")
 HERE = Path(__file__).parent / "page"
@@ -56,6 +56,7 @@ class Explorer:
         self.found: tuple[int, ...] = ()
         """Rows of the documents with the text looked for."""
         self.panel: Any = None
+        self._twin: Twin | None = None
         self._selected: list[int] = []
         self._status = "Click a concept or a document; draw around documents to select them."
         self.actions = Actions(self)
@@ -179,6 +180,8 @@ class Explorer:
                 self.concepts.slice(column, **how)
             self.column, self.group = column or None, None
             self.refresh()
+        if self._twin is not None:
+            self._twin.refresh()
 
     def colour_by(self, colour: str) -> None:
         """Colour the map by "concept", by "score" of the open concept, or by "slice:COLUMN"."""
@@ -242,6 +245,8 @@ class Explorer:
         with self._locked:
             self._parts.forget()
             self.refresh()
+        if self._twin is not None:
+            self._twin.refresh()
 
     @property
     def _locked(self) -> Any:
@@ -301,10 +306,12 @@ class Explorer:
         """The summary as an output of its own, which every saved notebook keeps, then the widget."""
         if self.interactive:
             plotly_script.prepare()
-        html, text = static.summary(self.concepts, self.column), static.text(self.concepts)
         widget = (lambda: self.widget) if self.interactive else None
         without = "The summary above, .to_html() and the methods work without."
-        display_with_widget(html, text, widget, without)
+        self._twin = display_with_widget(self._static, widget, without)
+
+    def _static(self) -> tuple[str, str]:
+        return static.summary(self.concepts, self.column), static.text(self.concepts)
 
     def __repr__(self) -> str:
         return static.text(self.concepts)

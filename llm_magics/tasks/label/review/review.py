@@ -140,7 +140,8 @@ class Review:
         self._lock = threading.RLock()
         self._remember()
         self.listeners: list[Callable[[Mapping[int, LabelValue | None]], None]] = []
-        """Each is told the rows that a person has decided, None where a decision was taken back."""
+        """Each is told the rows that a person has decided, None where a decision was taken back, and none of
+        them when the model's labels are others."""
 
     @property
     def label(self) -> str:
@@ -287,6 +288,9 @@ class Review:
                 for row, word in words.items()
             }
             self._store.keep(self._task, packed)
+        self._tell(words)
+
+    def _tell(self, words: Mapping[int, LabelValue | None]) -> None:
         for listener in self.listeners:
             listener(words)
 
@@ -419,6 +423,7 @@ class Review:
                 self._put(row, made)
             self.log.append(call)
             self._undo.append(({}, before))
+        self._tell({})
         return sum(self.given[row] != was[0] for row, was in before.items())
 
     def _number(self, answer: Answer) -> float | None:

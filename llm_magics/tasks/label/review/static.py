@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from llm_magics.data.templates import cell_text
-from llm_magics.tasks.label.columns import label_names
+from llm_magics.tasks.label.columns import LabelValue, label_names
 from llm_magics.tasks.label.review.panel import PAGE, VIEWS, Reviewed, ReviewPanel
 from llm_magics.widgets.frontend.twin import display_with_widget
 from llm_magics.widgets.html import cut, escape
@@ -20,6 +21,7 @@ class Displayed(Reviewed, Protocol):
 
     interactive: bool
     view: str
+    listeners: list[Callable[[Mapping[int, LabelValue | None]], None]]
 
 
 def summary(review: Reviewed, rows: int = PAGE) -> str:
@@ -68,4 +70,6 @@ def show(review: Displayed) -> None:
     """Display the summary, which every saved notebook keeps, and the panel that takes its place."""
     view = review.view if review.view in VIEWS else VIEWS[0]
     panel = (lambda: ReviewPanel(review, view).widget) if review.interactive else None
-    display_with_widget(summary(review), repr(review), panel, "accept, correct, relabel and df work without.")
+    without = "accept, correct, relabel and df work without."
+    if shown := display_with_widget(lambda: (summary(review), repr(review)), panel, without):
+        review.listeners.append(lambda _words: shown.refresh())
