@@ -2,7 +2,7 @@
 
 Run: ``python tests/benchmarks/committee.py [desc|kw] [WAY ...]``. 150 rows a set (bills 60), chosen by seed 2; label
 phrases with one-sentence descriptions (``desc``), or with keywords behind them (``kw``). The sets
-(``../shared/data``) are not shipped. gemma-3-270m and MiniLM are fetched as ``tests/real_models.py`` does.
+(``../shared/data``) are not shipped. gemma-3-270m, MiniLM and mpnet are fetched as ``tests/real_models.py`` does.
 Prints a markdown table; rows a second are of one run, model loaded, nothing stored.
 """
 
@@ -31,19 +31,26 @@ def ways() -> dict[str, Any]:
     from llm_magics.core.types import BackendSpec
     from tests import real_models
 
-    minilm = f"transformers::{real_models.minilm()}"
-    gemma = f"gguf::{real_models.gemma()}"
-    best = ("embedded::wordllama+use", minilm, gemma)
-    committee = create(BackendSpec("committee", "best", name="best", options={"members": best}), None)
+    default, minilm = "embedded::wordllama+use", f"transformers::{real_models.minilm()}"
+    mpnet, gemma = f"transformers::{real_models.mpnet()}", f"gguf::{real_models.gemma()}"
+
+    def committee(*members: str) -> dict[str, Any]:
+        return {"model": create(BackendSpec("committee", "best", options={"members": members}), None)}
+
     return {
         "words": {"model": "embedded::wordllama"},
         "sentences": {"model": "embedded::use"},
-        "default": {"model": "embedded::wordllama+use"},
+        "default": {"model": default},
         "minilm": {"model": minilm},
-        "minilm+default": {"model": minilm, "prior": "embedded::wordllama+use"},
+        "mpnet": {"model": mpnet},
         "gemma": {"model": gemma, "prior": "none"},
+        "minilm+default": {"model": minilm, "prior": default},
+        "mpnet+default": {"model": mpnet, "prior": default},
         "gemma+default": {"model": gemma},
-        "committee": {"model": committee},
+        "default+minilm+gemma": committee(default, minilm, gemma),
+        "default+mpnet+gemma": committee(default, mpnet, gemma),
+        "default+minilm+mpnet": committee(default, minilm, mpnet),
+        "default+minilm+mpnet+gemma": committee(default, minilm, mpnet, gemma),
     }
 
 
