@@ -1,6 +1,6 @@
 """Colours under other front ends, simulated: pages with the classes and attributes that they give their outputs.
 
-Neither VS Code nor Colab runs here. What is proven is that the style sheet follows the marks that these front ends
+Neither VS Code nor Colab runs here (what was looked at beside these tests: docs/howto/what_a_cell_shows.md). What is proven is that the style sheet follows the marks that these front ends
 document: VS Code's ``body.vscode-dark`` with ``data-vscode-theme-kind``, Colab's ``html[theme=dark]``, and for a frame
 without any mark the system's own ``prefers-color-scheme``.
 """
@@ -17,6 +17,7 @@ from llm_magics.core.errors import NotFound
 from llm_magics.notebook.tables import Table
 from llm_magics.notebook.views.errors import html_of
 from llm_magics.widgets.frontend.bundle import style, tokens
+from llm_magics.widgets.frontend.twin import LIVE, twin
 from tests.widgets.test_exported_page import browser  # noqa: F401 - a fixture
 
 LIGHT, DARK = "rgb(255, 255, 255)", "rgb(22, 24, 28)"
@@ -91,6 +92,21 @@ def test_on_paper_everything_is_light(page: Any, browser: Any) -> None:  # noqa:
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     look = "const s = getComputedStyle(document.querySelector('.llmx-error')); return [s.backgroundColor, s.color]"
     assert browser.execute_script(look) == [LIGHT, INK[LIGHT]]
+
+
+@pytest.mark.checklist("W6")
+def test_vs_code_puts_no_white_frame_around_our_panels(browser: Any, tmp_path: Path) -> None:  # noqa: F811
+    """Its Jupyter extension puts a white ground behind widgets; ours stand on the page's, others keep theirs."""
+    extension = "<style>.cell-output-ipywidget-background { background: white !important }</style>"
+    ours, other = (
+        f'<div class="cell-output-ipywidget-background"><div class="{name}">x</div></div>'
+        for name in (LIVE, "theirs")
+    )
+    page = f'<!doctype html><body class="vscode-dark">{twin("static", "m")}{ours}{other}{extension}'
+    (tmp_path / "ground.html").write_text(page)
+    browser.get((tmp_path / "ground.html").as_uri())
+    look = "return [...document.querySelectorAll('.cell-output-ipywidget-background')].map(e => getComputedStyle(e).backgroundColor)"
+    assert browser.execute_script(look) == ["rgba(0, 0, 0, 0)", "rgb(255, 255, 255)"]
 
 
 def test_without_light_dark_the_page_keeps_its_colours(browser: Any, tmp_path: Path) -> None:  # noqa: F811

@@ -16,10 +16,12 @@ _RULES = """
 @media screen {{ {twin}:has(+ .jp-OutputArea-child .{live}) {{ display: none }} }}
 @media print {{ {twin} + .jp-OutputArea-child {{ display: none }} }}
 {twin} + .jp-OutputArea-child:not(:has(.{live})) {{ display: none }}
+.cell-output-ipywidget-background:has(.{live}) {{ background: transparent !important }}
 """
-"""Of two neighbouring outputs one is seen. The last rule hides what stands for a widget without a kernel:
+"""Of two neighbouring outputs one is seen. The third rule hides what stands for a widget without a kernel:
 "Error displaying widget: model not found". Other front ends than JupyterLab and Notebook leave the twin's
-hiding to the panel's script."""
+hiding to the panel's script. The last rule takes the white ground away that VS Code's Jupyter extension
+puts behind every widget, in a dark theme a white frame around ours."""
 
 
 def twin(html: str, name: str) -> str:
