@@ -73,6 +73,11 @@ class Backend:
         self.parameters: Mapping[str, Any] = spec.parameters
 
     @property
+    def begins(self) -> bool:
+        """Whether the model continues an answer that the prompt has begun, and computes label scores behind it."""
+        return False
+
+    @property
     def completes(self) -> bool | None:
         """Whether the model has no chat template and continues texts; None where it has to be loaded first.
 

@@ -18,6 +18,8 @@ RAW = "raw"
 """The format of a typed template that the model continues: the texts as they are, nothing added."""
 COMPLETION = "completion"
 """The format of a label prompt that ends where the label would stand; rendered as ``raw`` is."""
+BEGUN = "begun_answer"
+"""The format of a conversation whose last message is the beginning of the answer, to be continued."""
 
 Rendered: TypeAlias = str | tuple[Message, ...]
 """Raw text that is sent as it is, or messages for the model's own chat template."""
@@ -89,6 +91,11 @@ def is_completion(parameters: Mapping[str, Any]) -> bool:
     """Whether a prompt with these parameters is a text that the model continues."""
     own = parameters.get("prompt_formatting_fn") is not None
     return not own and parameters.get("prompt_format") in (RAW, COMPLETION)
+
+
+def is_begun(parameters: Mapping[str, Any]) -> bool:
+    """Whether a prompt with these parameters is a conversation whose answer is begun."""
+    return parameters.get("prompt_formatting_fn") is None and parameters.get("prompt_format") == BEGUN
 
 
 def prompt_form(parameters: Mapping[str, Any]) -> str:
@@ -228,6 +235,7 @@ FORMATS: Mapping[str, Callable[[Sequence[Message]], Rendered]] = {
     "default": _plain,
     RAW: _plain,
     COMPLETION: _plain,
+    BEGUN: _openai,
     "openai": _openai,
     "llama2": _llama2,
     "chatml": _chatml,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from llm_magics.core import tokens
-from llm_magics.core.prompt_formats import Rendered, as_messages, prompt_form, prompt_of
+from llm_magics.core.prompt_formats import BEGUN, Rendered, as_messages, prompt_form, prompt_of
 from llm_magics.core.types import FREE, Request
 from llm_magics.engine.batched_requests import OVERHEAD, requests_sent
 from llm_magics.runs.run import Plan
@@ -242,6 +242,8 @@ def _form(plan: Plan) -> str:
     form = prompt_form(plan.target.parameters)
     if form == "conversation":
         return ""
+    if form == BEGUN:
+        return "conversation whose answer is begun"
     return f"{form}: the model has no chat template" if plan.backend.completes else form
 
 

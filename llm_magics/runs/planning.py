@@ -187,14 +187,18 @@ def target(backend: Backend, options: RunOptions, own: Mapping[str, Any] | None 
 
 
 def with_text_format(plan: Plan) -> Plan:
-    """The plan with its ``text_format``, where the model has no chat template and nobody chose a format.
+    """The plan with its ``text_format`` where the model has no chat template, ``chat_format`` where it continues.
+
+    Neither where somebody chose a format.
 
     A model that isn't on this disk yet is asked again when it is loaded.
     """
     chosen = {"prompt_format", "prompt_formatting_fn"} & plan.target.parameters.keys()
-    if not plan.text_format or chosen or plan.target.rows_per_request > 1 or not plan.backend.completes:
+    backend = plan.backend
+    form = plan.text_format if backend.completes else plan.chat_format if backend.begins else ""
+    if not form or chosen or plan.target.rows_per_request > 1:
         return plan
-    parameters = {**plan.target.parameters, "prompt_format": plan.text_format}
+    parameters = {**plan.target.parameters, "prompt_format": form}
     return replace(plan, target=replace(plan.target, parameters=parameters))
 
 

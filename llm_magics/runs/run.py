@@ -43,7 +43,8 @@ class Plan:
     the rows; ``parts`` are then the work items that one row becomes (its text truncated, in parts, or not
     sent at all). ``gather`` merges the generations' values (by column, a list a row) into one value a
     row; ``shape`` makes the result from the run, ``df`` by default; ``evaluate`` compares a finished run
-    with the column ``truth``. ``text_format`` is the prompt format for a model without a chat template.
+    with the column ``truth``. ``text_format`` is the prompt format for a model without a chat template,
+    ``chat_format`` that for a chat model which continues an answer.
     ``prepare(session, run)`` is awaited before the first pass over the rows: it says how every result is
     decided, and may settle the run's task. ``asker(session, run)`` makes what is asked in every pass in
     place of the backend alone, such as a committee. ``notes`` are sentences that the estimate and the footer
@@ -68,6 +69,7 @@ class Plan:
     labels: Sequence[str] = ()
     seed: int = 0
     text_format: str = ""
+    chat_format: str = ""
     strategy: Callable[[Any, Run], Coroutine[Any, Any, None]] | None = None
     prepare: Callable[[Any, Run], Coroutine[Any, Any, Preparation]] | None = None
     asker: AskerOfRun | None = None

@@ -100,6 +100,11 @@ class GGUFBackend(Backend):
         return bool(stored.cut_to and stored.cut_to < window)
 
     @property
+    def begins(self) -> bool:
+        """Whether the file has a chat template, which the beginning of an answer can follow."""
+        return self.completes is False
+
+    @property
     def completes(self) -> bool | None:
         """Whether the file has no chat template; None for a model that is not on this disk yet."""
         from llm_magics.backends.gguf.download import local_path, on_disk

@@ -35,7 +35,7 @@ from llm_magics.backends.in_kernel.label_trie import (
 )
 from llm_magics.backends.in_kernel.truncation import with_truncation
 from llm_magics.core.errors import NotFound, Unsupported, UsageError
-from llm_magics.core.prompt_formats import is_completion
+from llm_magics.core.prompt_formats import is_begun, is_completion
 from llm_magics.core.types import OneOf, Request, Response, Schema, Usage
 
 if TYPE_CHECKING:
@@ -119,10 +119,11 @@ RESERVE = 32
 def _label_trie(model: LocalModel, prompt: Prompt, request: Request, wanted: OneOf, joint: bool) -> Labels:
     """The trie of a task's labels, made once: it depends on how the prompt ends, not on the row."""
     continued = is_completion(request.parameters)
-    key = (wanted.names, joint, continued, prompt.text[-RESERVE:])
+    behind_word = continued or is_begun(request.parameters)
+    key = (wanted.names, joint, continued, behind_word, prompt.text[-RESERVE:])
     if key not in model.tries:
         end = _label_end(model, continued)
-        spelt = [as_continued(name) if continued else name for name in wanted.names]
+        spelt = [as_continued(name) if behind_word else name for name in wanted.names]
         paths = [[*model.prompter.label_tokens(prompt.text, name), *end] for name in spelt]
         trie = Trie(paths)
         model.tries[key] = Labels(trie, label_branches(trie, joint), max(map(len, paths)), joint)

@@ -23,7 +23,7 @@ from llm_magics.backends.in_kernel.truncation import with_truncation
 from llm_magics.backends.similarity.labels import SimilarityLabels
 from llm_magics.backends.threads import in_thread
 from llm_magics.core.errors import ContextOverflow, LLMError, NotFound, Overloaded, Unsupported
-from llm_magics.core.prompt_formats import is_completion
+from llm_magics.core.prompt_formats import is_begun, is_completion
 from llm_magics.core.types import (
     FREE,
     BackendSpec,
@@ -86,6 +86,11 @@ class TransformersBackend(BatchBackend):
         self._by_similarity = SimilarityLabels(self.name, self.embed)
         self._tries: dict[Any, Any] = {}
         self._continues = _without_template(Path(self.model).expanduser())
+
+    @property
+    def begins(self) -> bool:
+        """Whether the tokenizer has a chat template, which the beginning of an answer can follow."""
+        return not self.embeds and self.completes is False
 
     @property
     def completes(self) -> bool | None:
@@ -278,10 +283,11 @@ class TransformersBackend(BatchBackend):
         form = like.response_format
         assert isinstance(form, OneOf)
         joint, continued = _scoring(like) == "joint", is_completion(like.parameters)
+        behind_word = continued or is_begun(like.parameters)
         tail = prompts[0].tail
-        key = (form.names, joint, continued, tail)
+        key = (form.names, joint, continued, behind_word, tail)
         if key not in self._tries:
-            spelt = [as_continued(name) if continued else name for name in form.names]
+            spelt = [as_continued(name) if behind_word else name for name in form.names]
             end = prompter.label("", LINE_END) if continued else [model.tokenizer.eos_token_id]
             self._tries[key] = Labels.of([prompter.label(tail, name) for name in spelt], end, joint)
         found = scores(model, prompts, self._tries[key])

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from llm_magics.core.errors import ModelLoadError, UsageError
-from llm_magics.core.prompt_formats import message_dicts, prompt_of, render_format
+from llm_magics.core.prompt_formats import is_begun, message_dicts, prompt_of, render_format
 from llm_magics.core.types import Message, Request
 
 MARK = re.compile("\ue000(\\d+)\ue001")
@@ -71,6 +71,8 @@ class ChatTemplate:
         rendered = prompt_of(replace(request, messages=disguise.messages(request.messages)))
         if isinstance(rendered, str):
             return rendered if thinking else closed(rendered)
+        if is_begun(request.parameters) and rendered[-1].role == "assistant":
+            return self.text(rendered[:-1]) + rendered[-1].content
         return self.text(rendered, thinking)
 
     def text(self, messages: Sequence[Message], thinking: bool = False) -> str:

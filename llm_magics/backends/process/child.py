@@ -84,11 +84,11 @@ class Child:
         return {"can": can, "model": made.model}
 
     async def form(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        """Whether the model has no chat template; loads it where only that tells."""
+        """Whether the model has no chat template, and continues an answer; loads it where only that tells."""
         backend = self._backend()
         if backend.completes is None:
             await backend.load()
-        return {"completes": backend.completes}
+        return {"completes": backend.completes, "begins": backend.begins}
 
     async def complete(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """Answer several requests, together where the backend takes batches."""

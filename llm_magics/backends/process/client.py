@@ -56,9 +56,15 @@ class ProcessBackend(BatchBackend):
         self.facts: Mapping[str, float] = EMPTY
         self.deaths = 0
         self._completes: bool | None = None
+        self._begins = False
         self._buried: Connection | None = None
         self._child: Connection | None = None
         self._starting: asyncio.Task[Connection] | None = None
+
+    @property
+    def begins(self) -> bool:
+        """Whether the inner model continues an answer; False until its process has told."""
+        return self._begins if self._completes is not None or self.inner is None else self.inner.begins
 
     @property
     def completes(self) -> bool | None:
@@ -70,7 +76,7 @@ class ProcessBackend(BatchBackend):
     async def load(self) -> None:
         """Let the process load the model and say whether it has a chat template."""
         told = await self._ask(await self._running(), "form")
-        self._completes = bool(told["completes"])
+        self._completes, self._begins = bool(told["completes"]), bool(told["begins"])
 
     async def open(self) -> None:
         """Start the process and load the model. Raises ModelLoadError, or what the loader raised."""

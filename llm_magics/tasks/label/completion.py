@@ -1,4 +1,7 @@
-"""The label prompt for models without a chat template: a text that ends where the label would stand."""
+"""The label prompt of a local model that computes label probabilities: it ends where the label would stand.
+
+A model without a chat template is given a text, a chat model a conversation whose answer is begun.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,22 @@ def completion(
     head = Message("system", _categories(choices, guidance))
     shown = [turn for example, label in examples for turn in _pair(example, str(label))]
     return (head, *shown, Message("user", f"Text: {text}"), Message("assistant", "Category:"))
+
+
+def begun_answer(
+    choices: Sequence[Choice], guidance: str, examples: Sequence[tuple[str, str | Sequence[str]]], text: str
+) -> tuple[Message, ...]:
+    """The conversation whose last message, ``Category:``, is the beginning of the model's answer.
+
+    Measured with two chat models in docs/benchmarks/quality.md.
+    """
+    aim = "Choose the category that fits the text best."
+    refused = [
+        f"Not {choice.name}: {' '.join(example.split())}"
+        for choice in choices
+        for example in choice.counterexamples
+    ]
+    return completion(choices, "\n".join([aim, *filter(None, [guidance]), *refused]), examples, text)
 
 
 def _pair(text: str, label: str) -> tuple[Message, Message]:

@@ -69,7 +69,7 @@ def labellers(
     removals = [each for each in (prepare, *(member.prepare for member in members)) if _removes_bias(each)]
     if removals:
         outlook.append("The model's bias is removed from its label probabilities; --raw leaves it in.")
-        if backend.completes:
+        if backend.completes or backend.begins:
             outlook.append(
                 "Its labels are listed in this order or in reverse, as it knows their names better."
             )

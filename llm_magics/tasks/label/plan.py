@@ -8,7 +8,7 @@ from typing import Any
 
 from llm_magics.backends.base import Backend
 from llm_magics.core.errors import NotFound, UsageError
-from llm_magics.core.prompt_formats import COMPLETION
+from llm_magics.core.prompt_formats import BEGUN, COMPLETION
 from llm_magics.core.types import Choice
 from llm_magics.options.run_options import RunOptions
 from llm_magics.runs import planning
@@ -69,6 +69,7 @@ def label(session: Session, options: LabelOptions) -> Plan:
         true = given.frame.values(options.truth)
         require_known((true[row] for row in given.rows), task.labels.names, many=options.multi)
     single = not options.multi and not wide
+    written = options.multi or bool(options.explain)
     return planning.plan(
         session,
         given,
@@ -89,7 +90,8 @@ def label(session: Session, options: LabelOptions) -> Plan:
         prepare=who.prepare,
         notes=_notes(who, near, options),
         outlook=who.outlook,
-        text_format="" if options.multi or options.explain else COMPLETION,
+        text_format="" if written else COMPLETION,
+        chat_format="" if written else BEGUN,
         evaluate=_evaluated if options.truth is not None else None,
     )
 

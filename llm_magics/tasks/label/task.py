@@ -10,12 +10,12 @@ from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 from llm_magics.core.errors import AnswerError
-from llm_magics.core.prompt_formats import is_completion
+from llm_magics.core.prompt_formats import is_begun, is_completion
 from llm_magics.core.types import Choice, Message, OneOf, Request, Response, ResponseFormat, Schema
 from llm_magics.data.templates import cell_text
 from llm_magics.engine.task import Parsed, Part, Row, Target, retry_request
 from llm_magics.tasks.label.columns import LabelColumns
-from llm_magics.tasks.label.completion import completion
+from llm_magics.tasks.label.completion import begun_answer, completion
 from llm_magics.tasks.label.votes import all_labels, mean_scores, most_voted
 from llm_magics.text.json_parsing import parse_json, strip_thinking_and_fences
 from llm_magics.text.label_answers import parse_label, parse_labels
@@ -111,9 +111,12 @@ class Label:
         return [pair for pair in self.examples if pair[0] != text]
 
     def _messages(self, text: str, examples: Sequence[Example], target: Target) -> tuple[Message, ...]:
-        """The prompt about a row: a text to continue where the format is one, else a conversation."""
-        if is_completion(target.parameters) and not self.many and not self.explain:
-            return completion(self.all_choices, self.guidance, examples, text)
+        """The prompt about a row: a text to continue or an answer begun where the format is one of them."""
+        if not self.many and not self.explain:
+            if is_completion(target.parameters):
+                return completion(self.all_choices, self.guidance, examples, text)
+            if is_begun(target.parameters):
+                return begun_answer(self.all_choices, self.guidance, examples, text)
         head = self.prefix if examples is self.examples else (self.prefix[0], *self.shots(examples))
         return (*head, Message("user", _quote(text)))
 

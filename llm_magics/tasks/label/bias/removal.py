@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from llm_magics.backends.pricing import total_usage
 from llm_magics.core.errors import LLMError
-from llm_magics.core.prompt_formats import is_completion
+from llm_magics.core.prompt_formats import is_begun, is_completion
 from llm_magics.core.types import FREE, Result
 from llm_magics.data.templates import cell_text
 from llm_magics.engine.request_queue import WorkItem
@@ -34,9 +34,9 @@ UNSURE = 0.2
 class BiasRemoval:
     """The ``prepare`` of a label plan: estimates the bias from a few rows, which are asked about first.
 
-    A text to continue lists the labels as they were given or in reverse, whichever makes the model
-    recognise the labels' own names better; so a list and its reverse give the same labels. Conversations
-    list them as given. With ``both_orders`` the rows that are least sure are asked about again with the
+    A text to continue, or a conversation whose answer is begun, lists the labels as they were given or in
+    reverse, whichever makes the model recognise the labels' own names better; so a list and its reverse
+    give the same labels. Other conversations list them as given. With ``both_orders`` the rows that are least sure are asked about again with the
     labels in reverse, and the debiased log-scores of both are averaged. ``texts`` are asked about in place
     of rows, where a run sees only a part of the whole frame.
     """
@@ -102,7 +102,8 @@ class BiasRemoval:
 
     def _forms(self, run: Run, names: Sequence[WorkItem]) -> list[Label]:
         """The orders of the labels between which the label names decide."""
-        chosen = is_completion(run.plan.target.parameters) and len(names) > 1
+        form = run.plan.target.parameters
+        chosen = (is_completion(form) or is_begun(form)) and len(names) > 1
         task = _asked(run)
         return [task, reversed_labels(task)] if chosen else [task]
 
