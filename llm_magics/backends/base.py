@@ -74,7 +74,7 @@ class Backend:
 
     @property
     def begins(self) -> bool:
-        """Whether the model continues an answer that the prompt has begun, and computes label scores behind it."""
+        """Whether it computes label scores behind an answer that the prompt has begun."""
         return False
 
     @property

@@ -76,7 +76,10 @@ def test_a_base_model_gets_a_completion_and_a_chat_model_a_conversation(
         label(frame, LABELS, on="text", model=f"gguf::{base_gguf}", dry_run=True, store=False)
     )
     chat = label(frame, LABELS, on="text", model=f"gguf::{tiny_gguf}")
-    assert chat.attrs["llm_magics"]["prompt_form"] == "conversation"
+    assert chat.attrs["llm_magics"]["prompt_form"] == "begun_answer"
+    assert "conversation whose answer is begun" in repr(
+        label(frame, LABELS, on="text", model=f"gguf::{tiny_gguf}", dry_run=True, store=False)
+    )
 
 
 @pytest.mark.checklist("Q1")

@@ -95,24 +95,15 @@ def test_the_first_cells_ask_nobody(old: Kernel) -> None:
 def test_the_further_cells_ask_nobody(more: Kernel) -> None:
     """More hosts, flags and functions; the functions raise where they are called.
 
-    Two defaults are newer than 0.1.0, and what it did has another name: the embedded default was
-    ``embedded::wordllama``, and a small local model was asked alone.
+    The embedded default of 0.1.0 has another name now, ``embedded::wordllama``. Labels of a local chat model are
+    asked anew: they are computed from another prompt, and cost nothing.
     """
     cells = dict(further.CELLS)
     cells["embedded"] = cells["embedded"].replace(
         "%llm_config unset model", "%llm_config use embedded::wordllama"
     )
-    cells["gguf label"] += " --prior none"
+    del cells["gguf label"]
     assert astray(more, cells, RESULTS) == {}
-
-
-@pytest.mark.checklist("R2")
-def test_a_prior_asks_the_small_model_nothing_that_is_stored(more: Kernel) -> None:
-    """With the default prior the rows left unsure get the stored answers; the file of the model is gone."""
-    more.run("connections.clear()")
-    out = more.run(f"{further.CELLS['gguf label']}\nprint(sorted(set(out['label_status'])))")
-    assert out.stdout.strip().splitlines()[-1] == "['ok', 'skipped']"
-    assert further.read(more, CONNECTIONS) == []
 
 
 def test_a_request_would_be_noticed(more: Kernel) -> None:

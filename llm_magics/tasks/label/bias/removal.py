@@ -36,9 +36,9 @@ class BiasRemoval:
 
     A text to continue, or a conversation whose answer is begun, lists the labels as they were given or in
     reverse, whichever makes the model recognise the labels' own names better; so a list and its reverse
-    give the same labels. Other conversations list them as given. With ``both_orders`` the rows that are least sure are asked about again with the
-    labels in reverse, and the debiased log-scores of both are averaged. ``texts`` are asked about in place
-    of rows, where a run sees only a part of the whole frame.
+    give the same labels. Other conversations list them as given. With ``both_orders`` the rows that are
+    least sure are asked about again with the labels in reverse, and the debiased log-scores of both are
+    averaged. ``texts`` are asked about in place of rows, where a run sees only a part of the whole frame.
     """
 
     task: Label
