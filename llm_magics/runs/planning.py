@@ -189,8 +189,8 @@ def target(backend: Backend, options: RunOptions, own: Mapping[str, Any] | None 
 def with_text_format(plan: Plan) -> Plan:
     """The plan with the prompt format of its task for this kind of model.
 
-    ``text_format`` for a model without a chat template, ``chat_format`` for a chat model that continues a begun
-    answer; neither where somebody chose a format.
+    ``text_format`` for a model without a chat template, ``chat_format`` for a chat model that continues a
+    begun answer; neither where somebody chose a format.
 
     A model that isn't on this disk yet is asked again when it is loaded.
     """
