@@ -25,13 +25,6 @@ PRIOR_ROWS = 16
 """The weight of the label names in rows: with so many rows both count equally."""
 PRIOR_COUNT = 0.5
 """Rows added to each label's estimated number: Jeffreys' prior of a multinomial distribution."""
-CLEARNESS = 0.95
-"""The scale of debiased log-scores: this times a row's mean lead over the square of its mean spread.
-
-The lead is how far the likeliest label is above the next, the spread the standard deviation over the labels:
-where the likeliest label stands out little, less of the spread is meant. Likeliest on four labelled sets,
-each with its labels in six orders; leaving out one set at a time 0.81 to 0.99.
-"""
 Named: TypeAlias = Mapping[str, Mapping[str, float]]
 """Label probabilities by the label name that was the text."""
 ITERATIONS = 50
@@ -105,7 +98,13 @@ def estimate(
 
 
 def _scale(debiased: NDArray[Any]) -> float:
-    """What debiased log-scores are multiplied by, so that their softmax is calibrated; 1 for one label."""
+    """What debiased log-scores are multiplied by, so that their softmax is calibrated; 1 for one label.
+
+    A row's mean lead over the square of its mean spread. The lead is how far the likeliest label is above
+    the next, the spread the standard deviation over the labels: where the likeliest label stands out little,
+    less of the spread is meant. A factor before it, fitted by likelihood on labelled sets, was between 0.9
+    and 1.1 whatever the labels said of themselves, so there is none (docs/benchmarks/quality.md).
+    """
     import numpy as np
 
     if debiased.shape[1] < 2:
@@ -113,7 +112,7 @@ def _scale(debiased: NDArray[Any]) -> float:
     spread = float(debiased.std(axis=1).mean())
     first, second = np.sort(debiased, axis=1)[:, -2:].mean(axis=0)[::-1]
     lead = float(first - second)
-    return CLEARNESS * lead / spread**2 if lead > 0 and spread > 0 else 1.0
+    return lead / spread**2 if lead > 0 and spread > 0 else 1.0
 
 
 def _by_names(names: Sequence[str], named: Named) -> NDArray[Any]:
