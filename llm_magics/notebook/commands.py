@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
-from llm_magics.core.errors import NotFound, UsageError
+from llm_magics.core.errors import UsageError
 from llm_magics.core.parameters import KNOWN_PARAMETERS
 from llm_magics.options import synonyms
 from llm_magics.options.line_parser import LineParser, command, split, unsilenced
@@ -110,7 +110,8 @@ def parse(line: str, body: str | None = None) -> Call:
         words = ["chat", *words]
     if not words or words[0] in ("-h", "--help"):
         words, body = ["help"], None
-    chosen = _chosen(words[0])
+    name = ALIASES.get(words[0], words[0])
+    chosen = COMMANDS[command(name, [*COMMANDS, *ALIASES], "%llm", synonyms.subcommand(words[0]))]
     values = chosen.parser.parse_line(words[1:])
     if body is not None and body.strip() and chosen.body == "none":
         raise UsageError(
@@ -119,14 +120,6 @@ def parse(line: str, body: str | None = None) -> Call:
     if hidden and hasattr(values, "quiet"):
         values.quiet = True
     return Call(chosen, values, body)
-
-
-def _chosen(word: str) -> Command:
-    """The subcommand. Raises NotFound with the word for another tool's command, or similar ones."""
-    name, meant = ALIASES.get(word, word), synonyms.subcommand(word)
-    if name not in COMMANDS and meant:
-        raise NotFound(f"no %llm command {word!r}.", hint=f"Here it is {meant}.\nSee %llm help")
-    return COMMANDS[command(name, [*COMMANDS, *ALIASES], "%llm")]
 
 
 _TABLE: Sequence[Command] = (

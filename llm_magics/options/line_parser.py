@@ -181,13 +181,15 @@ class LineParser(argparse.ArgumentParser):
         return f"See {self.prog} -h"
 
 
-def command(name: str, commands: Iterable[str], magic: str) -> str:
-    """``name`` if it is one of the commands.
+def command(name: str, commands: Iterable[str], magic: str, instead: str = "") -> str:
+    """``name`` if it is one of the commands; ``instead`` is what to type for a word of another tool.
 
     Raises:
-        NotFound: With the near ones.
+        NotFound: With ``instead``, or with the near ones.
     """
     known = list(commands)
-    if name not in known:
-        raise NotFound.among(f"{magic} command", name, known, hint=f"See {magic} help")
-    return name
+    if name in known:
+        return name
+    if instead:
+        raise NotFound(f"no {magic} command {name!r}.", hint=f"Here it is {instead}\nSee {magic} help")
+    raise NotFound.among(f"{magic} command", name, known, hint=f"See {magic} help")

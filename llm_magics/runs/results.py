@@ -6,7 +6,7 @@ import sys
 from array import array
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from llm_magics.core.errors import redact
 from llm_magics.core.types import NO_USAGE, STATUSES, Response, Result, Status
@@ -19,6 +19,15 @@ _WITH_VALUES: tuple[Status, ...] = ("ok", "repaired", "defaulted")
 
 WHOLE = 100
 """Errors that keep their traceback, which holds the request and everything around it."""
+
+
+class Failure(NamedTuple):
+    """The most frequent of ``reasons`` why rows failed: its text, its rows, and what helps against it."""
+
+    text: str
+    rows: int
+    hint: str
+    reasons: int
 
 
 class ResultColumns:
@@ -94,6 +103,17 @@ class ResultColumns:
         """The errors of the work items with this status."""
         errors = list(self._errors.items())  # the loop thread may be adding some
         return {i: error for i, error in errors if self.status(i) == status}
+
+    def frequent_failure(self) -> Failure | None:
+        """The most frequent reason of failure; None where no row failed."""
+        errors = self.errors_of("failed")
+        texts = Counter(map(error_text, errors.values()))
+        if not texts:
+            return None
+        text, rows = texts.most_common(1)[0]
+        hints = (getattr(error, "hint", "") for error in errors.values() if error_text(error) == text)
+        hint = next((hint.splitlines()[0] for hint in hints if hint), "")
+        return Failure(text, rows, hint, len(texts))
 
     def error_text(self, i: int) -> str | None:
         """The error of a work item as text, None where it did not fail."""

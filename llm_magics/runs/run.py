@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -27,7 +26,7 @@ from llm_magics.engine.worker_pool import Options
 from llm_magics.runs.asker import Asker, AskerOfRun
 from llm_magics.runs.methods import Methods, methods
 from llm_magics.runs.preparation import Preparation
-from llm_magics.runs.results import ResultColumns, error_text
+from llm_magics.runs.results import ResultColumns
 from llm_magics.runs.versions import versions
 from llm_magics.runs.views import run_html
 
@@ -185,33 +184,25 @@ class Run:
         """What was done about characters that can't be sent."""
         n = self.plan.replaced
         rows = "1 row" if n == 1 else f"{n:,} rows"
-        return (
-            f"{rows} with characters that can't be sent (NUL, unpaired surrogates): sent as U+FFFD"
-            if n
-            else ""
-        )
+        what = "with characters that can't be sent (NUL, unpaired surrogates): sent as U+FFFD"
+        return f"{rows} {what}" if n else ""
 
     def _why(self) -> str:
         """The most frequent reason of failure, and what helps against it."""
-        errors = self._answers.errors_of("failed")
-        texts = Counter(map(error_text, errors.values()))
-        if not texts:
+        failure = self._answers.frequent_failure()
+        if failure is None:
             return ""
-        text, often = texts.most_common(1)[0]
-        said = shorten(text, 200, placeholder=" ...")
-        more = "; llm.last.failures has them all" if len(texts) > 1 else ""
-        hint = self.hint
-        return f"{often:,} failed: {said}{more}" + (f"\n  {hint}" if hint else "")
+        said = shorten(failure.text, 200, placeholder=" ...")
+        more = "; llm.last.failures has them all" if failure.reasons > 1 else ""
+        return f"{failure.rows:,} failed: {said}{more}" + (f"\n  {self.hint}" if self.hint else "")
 
     @property
     def hint(self) -> str:
         """What helps against the most frequent reason of failure; empty where no row failed."""
-        errors = self._answers.errors_of("failed")
-        if not errors or self.error is not None:  # an error that ended the run tells its own
+        if self.error is not None:  # an error that ended the run tells its own
             return ""
-        text = Counter(map(error_text, errors.values())).most_common(1)[0][0]
-        hints = (getattr(error, "hint", "") for error in errors.values() if error_text(error) == text)
-        return next((hint.splitlines()[0] for hint in hints if hint), "")
+        failure = self._answers.frequent_failure()
+        return "" if failure is None else failure.hint
 
     def __repr__(self) -> str:
         return f"{self.report()}\n.df .outputs .failures .usage .prompts() .manifest() .methods() .evaluation"

@@ -18,7 +18,7 @@ from llm_magics.runs.session import Session
         ("classify reviews --labels a,b", "Here it is %llm label"),
         ("Summarise reviews", "Here it is %llm summarize"),
         ("models", "Here it is %llm_config models"),
-        ("config", "Here it is %llm_config."),
+        ("config", "Here it is %llm_config\n"),
         ("label reviews --candidate-labels a,b", "Type --labels a,b"),
         ("label reviews --labels a,b --limit 5", "Type --head N"),
         ("label reviews --labels a,b --n-jobs 8", "Type --concurrency N"),

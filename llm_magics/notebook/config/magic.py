@@ -6,7 +6,7 @@ from argparse import Namespace
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from llm_magics.core.errors import NotFound, UsageError
+from llm_magics.core.errors import UsageError
 from llm_magics.notebook.config import models, overview, profiles, settings, stores
 from llm_magics.notebook.config.command import MAGIC, ConfigCommand, ConfigContext, nothing
 from llm_magics.notebook.history import keep_secrets_out
@@ -36,19 +36,11 @@ def config_command(session: Session, line: str, cell: str | None = None, shell: 
             return overview.overview(session)
         if words[0] in ("-h", "--help"):
             return _help()
-        chosen = _chosen(words[0])
+        chosen = COMMANDS[command(words[0], COMMANDS, MAGIC, synonyms.config_command(words[0]))]
         try:
             return chosen.act(ConfigContext(session, shell), chosen.parser.parse_line(words[1:]))
         except HelpAsked as asked:
             return Reading(asked.text, fixed=True)
-
-
-def _chosen(word: str) -> ConfigCommand:
-    """The command. Raises NotFound with the word for another tool's command, or similar ones."""
-    meant = synonyms.config_command(word)
-    if word not in COMMANDS and meant:
-        raise NotFound(f"no {MAGIC} command {word!r}.", hint=f"Here it is {meant}\nSee {MAGIC} help")
-    return COMMANDS[command(word, COMMANDS, MAGIC)]
 
 
 def _cell(session: Session, line: str, cell: str) -> Reading:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from llm_magics.widgets.figures.template import Look, blend, finish, line_height, readable
@@ -18,19 +19,44 @@ def confusion_figure(counts: Any, look: Look, title: str, source: str) -> Any:
     ``counts`` is a frame. Right answers are blue, wrong ones brown; the numbers stand in the cells.
     """
     import numpy as np
-    import plotly.graph_objects as go
 
-    room, colours = look.room, look.palette
+    room = look.room
     values = counts.to_numpy()
     shares = values / np.maximum(values.sum(axis=1, keepdims=True), 1)
     right = np.array([[true == given for given in counts.columns] for true in counts.index])
+    rows, columns = [str(name) for name in counts.index], [str(name) for name in counts.columns]
+    most = room.width * 0.34
+    down = [fitting(name, most, room.small) for name in rows]
+    left = max(width_of(name, room.small) for name in down) + room.text * 2.6
+    cell = (room.width - left - 1.8 * room.text) / len(columns)
+    figure = _shaded(values, shares, right, look)
+    figure.update_yaxes(
+        tickvals=list(range(len(rows))),
+        ticktext=[plain(name) + " " for name in down],
+        tickfont={"color": look.palette.ink},
+        title_text="true",
+        range=[len(rows) - 0.5, -0.5],
+        showgrid=False,
+    )
+    below = _names_across(figure, columns, cell, most, look) + room.text * 2.6
+    step = max(min(cell, room.text * 4.2), room.small * 1.5)
+    step = line_height(look, len(rows), step, room.small * 1.25, below)
+    _cells(figure, values, shares, right, min(cell, step * 1.6), look)
+    return finish(figure, look, title, source, height=len(rows) * step, left=left, below=below)
+
+
+def _shaded(values: Any, shares: Any, right: Any, look: Look) -> Any:
+    """A figure of the cells, shaded by share: right answers in one colour, wrong ones in the other."""
+    import numpy as np
+    import plotly.graph_objects as go
+
     figure = go.Figure()
     for where, ink in ((right, RIGHT), (~right, WRONG)):
         figure.add_heatmap(
             z=np.where(where, shares, np.nan),
             zmin=0,
             zmax=1,
-            colorscale=[[0, colours.ground], [1, ink]],
+            colorscale=[[0, look.palette.ground], [1, ink]],
             showscale=False,
             xgap=1,
             ygap=1,
@@ -38,41 +64,35 @@ def confusion_figure(counts: Any, look: Look, title: str, source: str) -> Any:
             customdata=values,
             hovertemplate="true %{y}, given %{x}<br>%{customdata} rows, %{z:.0%}<extra></extra>",
         )
-    rows, columns = [str(name) for name in counts.index], [str(name) for name in counts.columns]
-    most = room.width * 0.34
-    down = [fitting(name, most, room.small) for name in rows]
-    left = max(width_of(name, room.small) for name in down) + room.text * 2.6
-    plot = room.width - left - 1.8 * room.text
-    cell = plot / len(columns)
-    turned = any(len(lines_of(name, cell * 0.95, room.small)) > 3 for name in columns) or any(
-        width_of(word, room.small) > cell * 0.95 for name in columns for word in name.split()
+    return figure
+
+
+def _names_across(figure: Any, names: Sequence[str], cell: float, most: float, look: Look) -> float:
+    """Write the given labels under their columns, ``cell`` wide; returns how high they stand, in pixels.
+
+    They are broken into lines; where a word or four lines are too much for a column, they are turned, at
+    most ``most`` long.
+    """
+    size, fits = look.room.small, cell * 0.95
+    lines = [lines_of(name, fits, size) for name in names]
+    turned = any(len(one) > 3 for one in lines) or any(
+        width_of(word, size) > fits for name in names for word in name.split()
     )
-    across = [fitting(name, most, room.small) for name in columns]
-    if not turned:
-        across = ["<br>".join(map(plain, lines_of(name, cell * 0.95, room.small))) for name in columns]
+    if turned:
+        short = [fitting(name, most, size) for name in names]
+        texts, high = [plain(name) for name in short], max(width_of(name, size) for name in short)
+    else:
+        texts = ["<br>".join(map(plain, one)) for one in lines]
+        high = max(map(len, lines)) * size * 1.3
     figure.update_xaxes(
-        tickvals=list(range(len(columns))),
-        ticktext=across if not turned else [plain(name) for name in across],
+        tickvals=list(range(len(names))),
+        ticktext=texts,
         tickangle=-90 if turned else 0,
-        tickfont={"color": colours.ink},
+        tickfont={"color": look.palette.ink},
         title_text="given",
         showgrid=False,
     )
-    figure.update_yaxes(
-        tickvals=list(range(len(rows))),
-        ticktext=[plain(name) + " " for name in down],
-        tickfont={"color": colours.ink},
-        title_text="true",
-        range=[len(rows) - 0.5, -0.5],
-        showgrid=False,
-    )
-    lines = max(name.count("<br>") + 1 for name in across)
-    long = max(width_of(name, room.small) for name in across) if turned else lines * room.small * 1.3
-    below = long + room.text * 2.6
-    step = max(min(cell, room.text * 4.2), room.small * 1.5)
-    step = line_height(look, len(rows), step, room.small * 1.25, below)
-    _cells(figure, values, shares, right, min(cell, step * 1.6), look)
-    return finish(figure, look, title, source, height=len(rows) * step, left=left, below=below)
+    return high
 
 
 def _cells(figure: Any, values: Any, shares: Any, right: Any, cell: float, look: Look) -> None:
