@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from llm_magics.tasks.label.bias import ROWS as BIAS_ROWS
+from llm_magics.tasks.label.bias.removal import ROWS as BIAS_ROWS
 from llm_magics.tasks.label.cascade.guarantee import Guarantee
 from llm_magics.tasks.label.cascade.strategy import first_rows
 
