@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -271,6 +272,8 @@ def proxies(folder: Path, runs: int, *, embedders: bool, small: bool) -> None:
     import pandas as pd
 
     import llm_magics
+
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     from tests import real_models
 
     described = json.loads((folder / "labels.json").read_text())

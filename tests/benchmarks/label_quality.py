@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from llm_magics import label
 from llm_magics.core.prompt_formats import Prompt
 from llm_magics.runs import session as sessions

@@ -11,10 +11,12 @@ from __future__ import annotations
 import sys
 import time
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from llm_magics import measure
 from tests.measure.simulation import LABELS, World
 
