@@ -98,6 +98,11 @@ def is_begun(parameters: Mapping[str, Any]) -> bool:
     return parameters.get("prompt_formatting_fn") is None and parameters.get("prompt_format") == BEGUN
 
 
+def is_before_label(parameters: Mapping[str, Any]) -> bool:
+    """Whether the next word of a prompt with these parameters is the label: a text, or an answer begun."""
+    return is_completion(parameters) or is_begun(parameters)
+
+
 def prompt_form(parameters: Mapping[str, Any]) -> str:
     """What these parameters make of the messages: a format's name, or ``conversation``."""
     if parameters.get("prompt_formatting_fn") is not None:

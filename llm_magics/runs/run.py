@@ -26,7 +26,7 @@ from llm_magics.engine.worker_pool import Options
 from llm_magics.runs.asker import Asker, AskerOfRun
 from llm_magics.runs.methods import Methods, methods
 from llm_magics.runs.preparation import Preparation
-from llm_magics.runs.results import ResultColumns
+from llm_magics.runs.results import Failure, ResultColumns
 from llm_magics.runs.versions import versions
 from llm_magics.runs.views import run_html
 
@@ -194,15 +194,17 @@ class Run:
             return ""
         said = shorten(failure.text, 200, placeholder=" ...")
         more = "; llm.last.failures has them all" if failure.reasons > 1 else ""
-        return f"{failure.rows:,} failed: {said}{more}" + (f"\n  {self.hint}" if self.hint else "")
+        hint = self._hint(failure)
+        return f"{failure.rows:,} failed: {said}{more}" + (f"\n  {hint}" if hint else "")
 
     @property
     def hint(self) -> str:
         """What helps against the most frequent reason of failure; empty where no row failed."""
-        if self.error is not None:  # an error that ended the run tells its own
-            return ""
-        failure = self._answers.frequent_failure()
-        return "" if failure is None else failure.hint
+        return self._hint(self._answers.frequent_failure())
+
+    def _hint(self, failure: Failure | None) -> str:
+        """What helps against it; an error that ended the run tells its own."""
+        return "" if failure is None or self.error is not None else failure.hint
 
     def __repr__(self) -> str:
         return f"{self.report()}\n.df .outputs .failures .usage .prompts() .manifest() .methods() .evaluation"

@@ -1,7 +1,7 @@
 """Colours under other front ends, simulated: pages with the classes and attributes that they give their outputs.
 
-Neither VS Code nor Colab runs here (what was looked at beside these tests: docs/howto/what_a_cell_shows.md). What is proven is that the style sheet follows the marks that these front ends
-document: VS Code's ``body.vscode-dark`` with ``data-vscode-theme-kind``, Colab's ``html[theme=dark]``, and for a frame
+Neither VS Code nor Colab runs here (what was looked at beside these tests: docs/howto/what_a_cell_shows.md). What is
+proven is that the style sheet follows the marks that these front ends document: VS Code's ``body.vscode-dark`` with ``data-vscode-theme-kind``, Colab's ``html[theme=dark]``, and for a frame
 without any mark the system's own ``prefers-color-scheme``.
 """
 

@@ -35,7 +35,7 @@ from llm_magics.backends.in_kernel.label_trie import (
 )
 from llm_magics.backends.in_kernel.truncation import with_truncation
 from llm_magics.core.errors import NotFound, Unsupported, UsageError
-from llm_magics.core.prompt_formats import is_begun, is_completion
+from llm_magics.core.prompt_formats import is_before_label, is_completion
 from llm_magics.core.types import OneOf, Request, Response, Schema, Usage
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ RESERVE = 32
 def _label_trie(model: LocalModel, prompt: Prompt, request: Request, wanted: OneOf, joint: bool) -> Labels:
     """The trie of a task's labels, made once: it depends on how the prompt ends, not on the row."""
     continued = is_completion(request.parameters)
-    behind_word = continued or is_begun(request.parameters)
+    behind_word = is_before_label(request.parameters)
     key = (wanted.names, joint, continued, behind_word, prompt.text[-RESERVE:])
     if key not in model.tries:
         end = _label_end(model, continued)

@@ -23,7 +23,7 @@ from llm_magics.backends.in_kernel.truncation import with_truncation
 from llm_magics.backends.similarity.labels import SimilarityLabels
 from llm_magics.backends.threads import in_thread
 from llm_magics.core.errors import ContextOverflow, LLMError, NotFound, Overloaded, Unsupported
-from llm_magics.core.prompt_formats import is_begun, is_completion
+from llm_magics.core.prompt_formats import is_before_label, is_completion
 from llm_magics.core.types import (
     FREE,
     BackendSpec,
@@ -283,7 +283,7 @@ class TransformersBackend(BatchBackend):
         form = like.response_format
         assert isinstance(form, OneOf)
         joint, continued = _scoring(like) == "joint", is_completion(like.parameters)
-        behind_word = continued or is_begun(like.parameters)
+        behind_word = is_before_label(like.parameters)
         tail = prompts[0].tail
         key = (form.names, joint, continued, behind_word, tail)
         if key not in self._tries:

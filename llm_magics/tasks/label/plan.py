@@ -65,9 +65,7 @@ def label(session: Session, options: LabelOptions) -> Plan:
     strategy = _strategy(session, given, task, who, near, options)
     task = _with_column(who, options)
     votes = 1 if backend.capabilities.exact_scores else options.votes
-    if options.truth is not None:
-        true = given.frame.values(options.truth)
-        require_known((true[row] for row in given.rows), task.labels.names, many=options.multi)
+    _check_truth(given, task, options)
     single = not options.multi and not wide
     written = options.multi or bool(options.explain)
     return planning.plan(
@@ -111,6 +109,13 @@ def _evaluated(run: Run) -> Any:
         plan.labels,
         confidence,
     )
+
+
+def _check_truth(given: planning.Source, task: Label, options: LabelOptions) -> None:
+    """Refuse a column of true labels that holds others than the task's. Raises UsageError."""
+    if options.truth is not None:
+        true = given.frame.values(options.truth)
+        require_known((true[row] for row in given.rows), task.labels.names, many=options.multi)
 
 
 def _check(given: planning.Source, options: LabelOptions) -> None:

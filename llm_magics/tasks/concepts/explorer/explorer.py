@@ -180,8 +180,7 @@ class Explorer:
                 self.concepts.slice(column, **how)
             self.column, self.group = column or None, None
             self.refresh()
-        if self._twin is not None:
-            self._twin.refresh()
+        self._renew_twin()
 
     def colour_by(self, colour: str) -> None:
         """Colour the map by "concept", by "score" of the open concept, or by "slice:COLUMN"."""
@@ -245,6 +244,10 @@ class Explorer:
         with self._locked:
             self._parts.forget()
             self.refresh()
+        self._renew_twin()
+
+    def _renew_twin(self) -> None:
+        """What a saved notebook keeps follows, once it is displayed."""
         if self._twin is not None:
             self._twin.refresh()
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from llm_magics.backends.pricing import total_usage
 from llm_magics.core.errors import LLMError
-from llm_magics.core.prompt_formats import is_begun, is_completion
+from llm_magics.core.prompt_formats import is_before_label
 from llm_magics.core.types import FREE, Result
 from llm_magics.data.templates import cell_text
 from llm_magics.engine.request_queue import WorkItem
@@ -102,8 +102,7 @@ class BiasRemoval:
 
     def _forms(self, run: Run, names: Sequence[WorkItem]) -> list[Label]:
         """The orders of the labels between which the label names decide."""
-        form = run.plan.target.parameters
-        chosen = (is_completion(form) or is_begun(form)) and len(names) > 1
+        chosen = is_before_label(run.plan.target.parameters) and len(names) > 1
         task = _asked(run)
         return [task, reversed_labels(task)] if chosen else [task]
 
