@@ -1,13 +1,16 @@
-"""HTTP to one host: a long-lived connection pool, streamed responses, and transport errors as our own."""
+"""HTTP to one host: long-lived connections, streamed responses, and transport errors as our own."""
 
 from __future__ import annotations
 
 import asyncio
 import urllib.request
+import weakref
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
+from llm_magics.backends.streaming import CONTENT_TYPES, Pieces
 from llm_magics.core.errors import (
     AuthError,
     BackendError,
@@ -22,151 +25,6 @@ from llm_magics.core.errors import (
 if TYPE_CHECKING:
     import aiohttp
     from yarl import URL
-import json
-from abc import ABC, abstractmethod
-from typing import Any
-
-from llm_magics.backends.base import Listener
-
-KINDS = ("text/event-stream", "application/x-ndjson")
-"""Content types of streamed responses."""
-
-
-class Pieces(ABC):
-    """Collects a streamed response: tells the listener the text so far and builds the whole body."""
-
-    def __init__(self, listener: Listener, host: str) -> None:
-        self.listener = listener
-        self.host = host
-        self.begin()
-
-    def begin(self) -> None:
-        """Forget an earlier attempt."""
-        self.ended = False
-        self.text = ""
-        self.error: Any = None
-        self.last: dict[str, Any] = {}
-        self._rest = b""
-
-    def take(self, part: bytes) -> None:
-        """Add bytes, split anywhere."""
-        *lines, self._rest = (self._rest + part).split(b"\n")
-        before = self.text
-        for line in lines:
-            self._line(line.strip())
-        if self.text != before:
-            self.listener(self.text)
-
-    def whole(self) -> bytes:
-        """The body that the host would have sent without streaming.
-
-        Raises ConnectionLost where the stream ended too early.
-        """
-        self._line(self._rest.strip())
-        if self.error is not None:
-            return json.dumps({"error": self.error}).encode()
-        if not self.ended:
-            raise ConnectionLost(f"{self.host} broke off in the middle of its answer.")
-        return json.dumps(self.made()).encode()
-
-    @property
-    def status(self) -> int:
-        """200, or the status of an error inside the stream."""
-        if self.error is None:
-            return 200
-        code = self.error.get("code") if isinstance(self.error, Mapping) else None
-        return code if isinstance(code, int) and 400 <= code < 600 else 502
-
-    def _line(self, line: bytes) -> None:
-        data = line.removeprefix(b"data:").strip()
-        if not data or (line.startswith((b":", b"event:", b"id:", b"retry:"))):
-            return
-        if data == b"[DONE]":
-            self.ended = True
-            return
-        try:
-            event = json.loads(data)
-        except ValueError:
-            return
-        if not isinstance(event, dict):
-            return
-        if event.get("error"):
-            self.error = event["error"]
-        self.add(event)
-
-    @abstractmethod
-    def add(self, event: dict[str, Any]) -> None:
-        """Add one event."""
-
-    @abstractmethod
-    def made(self) -> dict[str, Any]:
-        """The whole response."""
-
-
-class CompletionPieces(Pieces):
-    """``/chat/completions`` and ``/completions`` of the OpenAI format, as server-sent events."""
-
-    def begin(self) -> None:
-        """Forget an earlier attempt."""
-        super().begin()
-        self.refusal = ""
-        self.thinking = ""
-        self.finish = ""
-
-    def add(self, event: dict[str, Any]) -> None:
-        """Add a chunk: more text of the first choice; the last chunk may hold only the usage."""
-        choices = event.get("choices")
-        self.last |= {name: value for name, value in event.items() if name != "choices" and value}
-        choice = choices[0] if isinstance(choices, list) and choices else {}
-        if not isinstance(choice, Mapping):
-            return
-        delta = choice.get("delta")
-        said = delta if isinstance(delta, Mapping) else {"content": choice.get("text")}
-        self.text += _text(said.get("content"))
-        self.refusal += _text(said.get("refusal"))
-        self.thinking += _text(said.get("reasoning_content") or said.get("reasoning"))
-        if choice.get("finish_reason"):
-            self.finish, self.ended = str(choice["finish_reason"]), True
-
-    def made(self) -> dict[str, Any]:
-        """A completion of one choice."""
-        message = {"role": "assistant", "content": self.text, "refusal": self.refusal or None}
-        if self.thinking:
-            message["reasoning_content"] = self.thinking
-        choice = {"index": 0, "message": message, "finish_reason": self.finish or "stop"}
-        return {**self.last, "choices": [choice]}
-
-
-class OllamaPieces(Pieces):
-    """Ollama's own API: one JSON object a line, the last one with the token counts."""
-
-    def begin(self) -> None:
-        """Forget an earlier attempt."""
-        super().begin()
-        self.thinking = ""
-
-    def add(self, event: dict[str, Any]) -> None:
-        """Some more of the message, or of a raw prompt's response."""
-        message = event.get("message")
-        self.thinking += _text((message if isinstance(message, Mapping) else event).get("thinking"))
-        self.text += _text(message.get("content") if isinstance(message, Mapping) else event.get("response"))
-        self.last, self.ended = event, bool(event.get("done"))
-
-    def made(self) -> dict[str, Any]:
-        """The last object with the whole text in it."""
-        chat = isinstance(self.last.get("message"), Mapping)
-        thinking = {"thinking": self.thinking} if self.thinking else {}
-        if chat:
-            return {**self.last, "message": {"content": self.text, **thinking}}
-        return {**self.last, "response": self.text, **thinking}
-
-
-def _text(value: Any) -> str:
-    """A chunk's text; some hosts send it as a list of parts."""
-    if isinstance(value, list):
-        return "".join(str(part.get("text") or "") for part in value if isinstance(part, Mapping))
-    return value if isinstance(value, str) else ""
-
 
 KEEPALIVE = 30.0
 """Seconds that an idle connection is kept open."""
@@ -180,10 +38,14 @@ class Reply(NamedTuple):
     body: bytes
 
 
-class Channel:
-    """Sends requests to one host over one aiohttp session.
+Sessions: TypeAlias = "dict[asyncio.AbstractEventLoop, aiohttp.ClientSession]"
 
-    The first call opens the session, also after ``close``.
+
+class Channel:
+    """Sends requests to one host over one aiohttp session for each event loop that calls it.
+
+    The first call opens the session, also after ``close``; what is left open when the channel is no longer
+    used is closed then.
 
     Redirects are never followed: a key is sent only to the host it was given for. The proxy comes from
     the environment, looked up once; a host on this machine is always reached directly.
@@ -192,25 +54,28 @@ class Channel:
     def __init__(self, host: str, timeout: float) -> None:
         self.host = host
         self.timeout = timeout
-        self._session: aiohttp.ClientSession | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sessions: Sessions = {}
         self._urls: dict[str, URL] = {}
+        # At the interpreter's exit the operating system closes them.
+        weakref.finalize(self, _close_unused, self._sessions).atexit = False
 
-    def open(self) -> aiohttp.ClientSession:
+    async def open(self) -> aiohttp.ClientSession:
         """The session of the running loop."""
         loop = asyncio.get_running_loop()
-        if self._session is not None and self._loop is loop and not self._session.closed:
-            return self._session
+        session = self._sessions.get(loop)
+        if session is not None and not session.closed:
+            return session
         import aiohttp
 
-        self._loop = loop
-        self._session = aiohttp.ClientSession(
+        for other in [other for other in self._sessions if other.is_closed()]:
+            await self._sessions.pop(other).close()
+        session = self._sessions[loop] = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(30.0, self.timeout)),
             proxy=proxy_for(self.host),
         )
-        return self._session
+        return session
 
     async def post(
         self, url: str, body: bytes, headers: Mapping[str, str], pieces: Pieces | None = None
@@ -237,7 +102,7 @@ class Channel:
         headers: Mapping[str, str],
         pieces: Pieces | None = None,
     ) -> Reply:
-        session = self.open()
+        session = await self.open()
         try:
             # One clock of the loop's own: aiohttp's ``total`` starts a timer and looks at it in each step.
             async with (
@@ -246,7 +111,7 @@ class Channel:
                     method, self._url(url), data=body, headers=headers, allow_redirects=False
                 ) as answer,
             ):
-                if pieces is None or answer.status != 200 or answer.content_type not in KINDS:
+                if pieces is None or answer.status != 200 or answer.content_type not in CONTENT_TYPES:
                     return Reply(answer.status, answer.headers, await answer.read())
                 pieces.begin()
                 async for part in answer.content.iter_any():
@@ -271,13 +136,33 @@ class Channel:
 
     async def close(self) -> None:
         """Close every connection; the next call opens new ones."""
-        session, self._session = self._session, None
-        if session is None or session.closed:
-            return
-        if self._loop is asyncio.get_running_loop():
-            await session.close()
-        elif session.connector is not None and (self._loop is None or self._loop.is_closed()):
-            session.detach()
+        own = self._sessions.pop(asyncio.get_running_loop(), None)
+        _close_unused(self._sessions)
+        if own is not None:
+            await own.close()
+
+
+def _close_unused(sessions: Sessions) -> None:
+    """Close each session on the loop that it was opened on, and forget them all."""
+    while sessions:
+        loop, session = sessions.popitem()
+        try:
+            loop.call_soon_threadsafe(_start_closing, loop, session)
+        except RuntimeError:
+            # The loop is closed and its connections with it: nothing is left to wait for.
+            with suppress(StopIteration):
+                session.close().send(None)
+
+
+def _start_closing(loop: asyncio.AbstractEventLoop, session: aiohttp.ClientSession) -> None:
+    """Close the session on this loop, the running one."""
+    task = loop.create_task(session.close())
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)
+
+
+_closing: set[asyncio.Task[None]] = set()
+"""A loop keeps only weak references to its tasks."""
 
 
 def proxy_for(host: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import threading
+import weakref
 from collections import deque
 from collections.abc import Coroutine, Mapping
 from functools import cached_property
@@ -47,6 +48,7 @@ class Session:
         self._store: ResponseStore | None = None
         self._engine = Engine()
         self.ledger: dict[str, dict[str, Any]] = {}
+        self._given: weakref.WeakValueDictionary[int, Backend] = weakref.WeakValueDictionary()
 
     @cached_property
     def registry(self) -> Registry:
@@ -83,9 +85,14 @@ class Session:
         return self.runs[-1] if self.runs else None
 
     def backend(self, model: Any, role: str) -> Backend:
-        """The backend for a model as typed, for an object that is or makes one, or the role's own."""
+        """The backend for a model as typed, for an object that is or makes one, or the role's own.
+
+        Whichever it is, ``close`` closes it.
+        """
         if model is not None and not isinstance(model, str):
-            return nested_backend(model, self.keys)
+            given = nested_backend(model, self.keys)
+            self._given[id(given)] = given
+            return given
         text = model or self.config.role(role)[0]
         return self.registry.backend(text, self.keys)
 
@@ -147,8 +154,8 @@ class Session:
         atexit.unregister(self.close)
         made: dict[str, Any] = self.__dict__
         if "loop" in made:
-            if "registry" in made:
-                self.loop.run(_close_all(list(self.registry.live().values())))
+            registered = self.registry.live().values() if "registry" in made else ()
+            self.loop.run(_close_all([*registered, *self._given.values()]))
             self.loop.close()
         if self._store is not None:
             self._store.close()

@@ -12,13 +12,14 @@ from typing import Any
 from llm_magics.backends.base import Backend, Secrets, listener
 from llm_magics.backends.error_mapping import error_from_status, said
 from llm_magics.backends.format_probe import FormatProbe
-from llm_magics.backends.http import Channel, OllamaPieces, Reply
+from llm_magics.backends.http import Channel, Reply
 from llm_magics.backends.ollama import wire
 from llm_magics.backends.openai.authentication import Authentication
 from llm_magics.backends.openai.client import OpenAIBackend
 from llm_magics.backends.openai.presets import endpoint
 from llm_magics.backends.openai.wire import encode
 from llm_magics.backends.similarity.labels import SimilarityLabels
+from llm_magics.backends.streaming import OllamaPieces
 from llm_magics.core.errors import (
     BadRequest,
     ConnectionLost,
@@ -91,7 +92,7 @@ class OllamaBackend(Backend):
     async def open(self) -> None:
         """Find the key, where one is needed, and open the session."""
         await self.access.headers()
-        self.channel.open()
+        await self.channel.open()
 
     async def complete(self, request: Request) -> Response:
         """One response; raises ModelNotFound with the pull command where the server lacks the model."""

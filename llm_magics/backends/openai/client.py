@@ -12,13 +12,14 @@ from typing import Any
 from llm_magics.backends import error_mapping, pricing
 from llm_magics.backends.base import Backend, Secrets, listener
 from llm_magics.backends.format_probe import FormatProbe
-from llm_magics.backends.http import Channel, CompletionPieces, Reply
+from llm_magics.backends.http import Channel, Reply
 from llm_magics.backends.openai import parsing, wire
 from llm_magics.backends.openai.authentication import Authentication
 from llm_magics.backends.openai.capabilities import LearnedCapabilities, not_sent
 from llm_magics.backends.openai.presets import PRESETS, Endpoint, endpoint, endpoint_of
 from llm_magics.backends.openai.rate_limit_headers import rate_limits
 from llm_magics.backends.similarity.labels import SimilarityLabels
+from llm_magics.backends.streaming import CompletionPieces
 from llm_magics.core.errors import BadRequest, LLMError
 from llm_magics.core.prompt_formats import prompt_of
 from llm_magics.core.types import (
@@ -78,7 +79,7 @@ class OpenAIBackend(Backend):
     async def open(self) -> None:
         """Find the key and open the session. Raises MissingKey."""
         await self.access.headers()
-        self.channel.open()
+        await self.channel.open()
 
     async def complete(self, request: Request) -> Response:
         """The model's answer to ``request``; raises MissingKey and every kind of BackendError."""
