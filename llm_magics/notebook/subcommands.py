@@ -21,6 +21,7 @@ from llm_magics.runs.execution import execute, rerun
 from llm_magics.runs.run import Plan, Run
 from llm_magics.runs.versions import versions
 from llm_magics.tasks.label.review.open_review import open_review
+from llm_magics.widgets.frontend import plotly_script
 
 
 def _over_rows(cell: Cell) -> Any:
@@ -64,9 +65,12 @@ def _concepts(cell: Cell) -> Any:
         return display.Code(call.code(into or "themes"))
     if cell.body:
         cell.session.bodies["concepts"] = cell.body
+    plan = pipeline.plan_induction(cell.session, call.options)
+    if _draws_explorer(cell) and plan.finds_concepts and not flags.dry_run:
+        plotly_script.send_ahead()
     result = pipeline.run(
         cell.session,
-        pipeline.plan_induction(cell.session, call.options),
+        plan,
         call.options,
         done=None if into is None else lambda found: cell.space.bind(into, found),
         footer=False,
@@ -84,6 +88,13 @@ def _concepts_estimate(cell: Cell) -> Any:
     return estimates(plan_induction(cell.session, function_call(cell).options))
 
 
+def _draws_explorer(cell: Cell) -> bool:
+    """Whether the cell shows concepts as a live widget."""
+    flags = cell.flags
+    off = flags.static or cell.session.config.value("widgets") == "off"
+    return not flags.quiet and (flags.format == "widget" or (flags.format is None and not off))
+
+
 def _display_concepts(cell: Cell, result: Any) -> Any:
     """The explorer, or the form asked for with ``-f``; with ``-q`` nothing."""
     from llm_magics.tasks.concepts.concept_set import ConceptSet
@@ -94,8 +105,7 @@ def _display_concepts(cell: Cell, result: Any) -> Any:
     if quiet:
         return None
     if wanted in (None, "widget"):
-        off = cell.session.config.value("widgets") == "off"
-        result.interactive = wanted == "widget" or not (cell.flags.static or off)
+        result.interactive = _draws_explorer(cell)
         return result
     if wanted == "text":
         print(repr(result))

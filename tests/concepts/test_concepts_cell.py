@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter
 from pathlib import Path
+from queue import Empty
 
 import pytest
 
@@ -98,3 +99,31 @@ def test_awaiting_a_job_keeps_the_explorer_live() -> None:
         shown = k.run("themes.add('taste', 'Is it about taste?')\nawait themes.rescore()")
         assert shown.value is None and not any("text/html" in bundle for bundle in shown.displays)
         assert k.run("print(len(themes.rows('taste')))").stdout.strip() == "20"
+
+
+def scripts_sent(k: Kernel, cell: str, seconds: float) -> int:
+    """How many messages as large as Plotly's script the kernel sends in these seconds from a cell's start."""
+    k.start(cell)
+    found, end = 0, time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        try:
+            message = k.client.get_iopub_msg(timeout=left)
+        except Empty:
+            break
+        if message["msg_type"] == "comm_msg" and any(len(one) > 1_000_000 for one in message["buffers"]):
+            found += 1
+    return found
+
+
+@pytest.mark.checklist("W11")
+def test_a_page_gets_plotly_while_the_cell_computes_once_a_kernel() -> None:
+    """Sent unasked by a cell that will show an explorer, and by it alone."""
+    cell = "%llm concepts reviews.text --concepts mine -m embedded::wordllama"
+    with kernel() as k:
+        prepared(k)
+        k.run(f"{cell} -o themes -q")
+        assert [
+            scripts_sent(k, f"{cell} --static", 2),
+            scripts_sent(k, cell, 4),
+            scripts_sent(k, cell, 2),
+        ] == [0, 1, 0]

@@ -29,6 +29,8 @@ FLAGS = (
 )
 SLOW = 90.0
 """Seconds that a busy machine may take for anything."""
+IDLE = "return window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+"""Whether the notebook's kernel is there and has nothing to do."""
 
 
 class Lab:
@@ -59,10 +61,7 @@ class Lab:
 
     def run(self) -> None:
         """All cells, once the kernel is there."""
-        idle = (
-            "return window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
-        )
-        self.until(lambda: self.js(idle))
+        self.until(lambda: self.js(IDLE))
         begun = "return /\\[[*1-9]/.test(document.querySelector('.jp-InputPrompt')?.innerText ?? '')"
 
         def going() -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.contrast import contrast
-from tests.widgets.lab import Lab, lab
+from tests.widgets.lab import IDLE, Lab, lab
 
 PREPARE = """
 %load_ext llm_magics
@@ -104,6 +104,9 @@ def choose_option(page: Lab, label: str, text: str) -> None:
 def test_a_person_explores_edits_exports_and_comes_back(tmp_path: Path) -> None:
     """By mouse: lasso, click, matrix, merge by dragging, rename, add, score, undo, export, dark, reopen."""
     with lab(tmp_path, CELLS) as page:
+        page.until(lambda: page.js(IDLE))
+        page.ask("__import__('llm_magics.widgets.frontend.plotly_script', fromlist=['a']).send_ahead()")
+        page.until(lambda: page.js("return !!globalThis[Symbol.for('llm_magics.plotly')]"))
         page.run()
         page.until(lambda: page.js(DRAWN) == 36 and page.find(".llmx-x-mapname"))
         page.js("document.querySelector('.llmx-root').scrollIntoView({block: 'start'})")

@@ -39,6 +39,11 @@ class InductionPlan:
     threshold: float = THRESHOLD
     slice: str | None = None
 
+    @property
+    def finds_concepts(self) -> bool:
+        """Whether the result is a set of concepts; earlier stages give a frame of points."""
+        return self.stage not in ("distill", "cluster")
+
 
 def points_frame(documents: Documents, points: Sequence[Point], labels: Sequence[int] | None = None) -> Any:
     """A row a point: the document's row number and label, the words, and with ``labels`` its group."""
@@ -139,7 +144,7 @@ def _distilling(plan: InductionPlan) -> list[StepEstimate]:
 
 def _synthesis(plan: InductionPlan) -> list[StepEstimate]:
     runner, settings = plan.runner, plan.settings
-    if plan.stage in ("distill", "cluster"):
+    if not plan.finds_concepts:
         return []
     if not runner.writes("concepts.synthesize"):
         return [StepEstimate("synthesize", None, "by keywords (class-based TF-IDF), free")]

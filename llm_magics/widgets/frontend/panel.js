@@ -1,4 +1,5 @@
 // The base of every panel: the kernel holds the state, sends its parts with a version, and takes intents.
+import { bytes } from "./bytes.js";
 import { h } from "./dom.js";
 import { followTheme } from "./theme.js";
 import { plotly } from "./plotly.js";
@@ -108,10 +109,6 @@ class Page {
       this.parts[name]?.(unpacked(value, buffers));
     }
   }
-}
-
-function bytes(buffer) {
-  return buffer instanceof ArrayBuffer ? new Uint8Array(buffer) : new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
 }
 
 function unpacked(value, buffers) {

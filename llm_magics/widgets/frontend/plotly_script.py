@@ -5,7 +5,12 @@ from __future__ import annotations
 import gzip
 import re
 import threading
+import time
 from functools import cache
+from pathlib import Path
+from typing import Any
+
+from llm_magics.widgets.frontend.bundle import bundle
 
 _HEAD = re.compile(rb"\(\s*function\s*\(root, factory\) \{.*?this, \(\) => \{", re.DOTALL)
 _TAIL = re.compile(rb"window\.Plotly = Plotly;\s*return Plotly;\s*\}\)\);\s*$")
@@ -22,6 +27,37 @@ def prepare() -> None:
     """Compress the script beside what the kernel does now: a page is about to ask for it."""
     if not _compressed.cache_info().currsize:
         threading.Thread(target=plotly_script, daemon=True, name="llm_magics plotly").start()
+
+
+_SETTLED = 0.5
+"""Seconds after which a page listens to a new widget. What comes earlier is lost, what comes later helps less."""
+
+
+@cache
+def send_ahead() -> None:
+    """Send the script to the notebook's page while the cell still computes, once a kernel.
+
+    A page that does not take it, since it makes no widget before one is displayed, asks for it later as ever.
+    Without a kernel or without widgets nothing is sent.
+    """
+    from IPython.core.getipython import get_ipython
+
+    if getattr(get_ipython(), "kernel", None) is None:
+        return
+    try:
+        import anywidget
+    except ImportError:
+        return
+    receiver = anywidget.AnyWidget(_esm=bundle(Path(__file__).parent / "ahead.js"))
+    threading.Thread(target=_send, args=(receiver,), daemon=True, name="llm_magics plotly").start()
+
+
+def _send(receiver: Any) -> None:
+    begun = time.monotonic()
+    script = plotly_script()
+    time.sleep(max(0.0, begun + _SETTLED - time.monotonic()))
+    receiver.send({}, [script])  # a message: a state would be saved in the notebook
+    receiver.close()
 
 
 @cache
