@@ -30,7 +30,7 @@ def prepare() -> None:
 
 
 _SETTLED = 0.5
-"""Seconds after which a page listens to a new widget. What comes earlier is lost, what comes later helps less."""
+"""Seconds after which a page listens to a new widget. What is sent earlier is lost."""
 
 
 @cache
