@@ -59,11 +59,9 @@ ON_BOTH = COLOURS[:8]
 SYMBOLS: tuple[int, ...] = (0, 1, 2, 5, 3, 4, 17, 6)
 """Plotly's numbers for circle, square, diamond, triangle-up, cross, x, star, triangle-down."""
 
-GLYPHS: tuple[str, ...] = ("●", "■", "◆", "▲", "✚", "✖", "★", "▼")
 NO_COLOUR = "#858585"
 NO_COLOUR_DARK = "#8b8f94"
 INK = {"light": "#1f1f1f", "dark": "#e6e6e6"}
-GRID = {"light": "rgba(0,0,0,.12)", "dark": "rgba(255,255,255,.16)"}
 
 
 def colour(n: int, theme: str = "light") -> str:
@@ -84,8 +82,3 @@ def shape(n: int) -> int:
     From the ninth on the shape tells apart what small points of near colours don't.
     """
     return 0 if n < 0 else n // len(SYMBOLS) % len(SYMBOLS)
-
-
-def glyph(n: int) -> str:
-    """That symbol as a character."""
-    return "·" if n < 0 else GLYPHS[shape(n)]

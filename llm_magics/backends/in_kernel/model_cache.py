@@ -1,23 +1,18 @@
-"""The ModelCache: models in the kernel are loaded once, shared by all cells, and closed when memory is short.
-
-Generic over anything with a ``size`` and a ``close()``: llama.cpp's models and transformers'.
-"""
+"""Models in the kernel: loaded once, shared by all cells, and closed when memory is short."""
 
 from __future__ import annotations
 
 import atexit
 import contextlib
-import gc
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import cache as once
-from pathlib import Path
 from typing import Any, Protocol
 
+from llm_magics.backends.in_kernel.memory import give_back_memory, resident_memory, total_memory
 from llm_magics.core.errors import BackendError, ModelLoadError, NotFound, UsageError
 
 JOB: ContextVar[str] = ContextVar("llm_magics_job", default="a running cell")
@@ -34,9 +29,9 @@ class ModelCleared(BackendError):
 
 
 class Loaded(Protocol):
-    """What the cache holds.
+    """What the cache holds: a model of llama.cpp, of transformers or of vLLM.
 
-    ``size`` in bytes; ``close`` cancels running work, frees the memory, and never hangs.
+    It may also have ``context``, the tokens it was loaded for, and ``remarks``, its own notes.
     """
 
     @property
@@ -44,7 +39,7 @@ class Loaded(Protocol):
         """Bytes of memory it takes."""
 
     def close(self) -> None:
-        """Free everything."""
+        """Cancel running work and free the memory; never hangs."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +114,7 @@ class _Entry:
 
     key: Key
     lock: threading.Lock = field(default_factory=threading.Lock)
-    model: Any = None
+    model: Loaded | None = None
     size: int = 0
     used: float = 0.0
     pinned: bool = False
@@ -145,7 +140,7 @@ class ModelCache:
     # -- using models
 
     @contextlib.contextmanager
-    def use(self, key: Key, load: Callable[[], Any], size: int = 0) -> Iterator[Any]:
+    def use(self, key: Key, load: Callable[[], Loaded], size: int = 0) -> Iterator[Any]:
         """The model of ``key``, loaded with ``load()`` where necessary; in use until the block ends.
 
         ``size`` is the number of bytes it will take, as far as known before. Blocks while it loads: call
@@ -187,7 +182,7 @@ class ModelCache:
             if entry.model is None and not entry.uses and self._entries.get(entry.key) is entry:
                 del self._entries[entry.key]  # a load that failed leaves nothing behind
 
-    def _load(self, entry: _Entry, load: Callable[[], Any], size: int) -> None:
+    def _load(self, entry: _Entry, load: Callable[[], Loaded], size: int) -> None:
         with entry.lock:
             if entry.model is not None:
                 return
@@ -201,7 +196,7 @@ class ModelCache:
                 entry.error = error
                 raise
             with self._lock:
-                entry.model, entry.size = model, int(model.size)
+                entry.model, entry.size = model, model.size
                 entry.note = self._loaded_again(entry, earlier) if earlier is not None else ""
                 entry.used = self._clock()
                 self.loads += 1
@@ -315,7 +310,8 @@ class ModelCache:
 def _close(doomed: list[_Entry]) -> None:
     """Close models that are no longer reachable; outside the lock, since a decode may have to end first."""
     for entry in doomed:
-        entry.model.close()
+        if entry.model is not None:
+            entry.model.close()
     if doomed:
         give_back_memory()
 
@@ -363,33 +359,6 @@ def _in_use(entry: _Entry) -> UsageError:
         f"{_called(entry.key)} is in use by {jobs}.",
         hint="Wait, stop it, or %llm_config cache clear --force: its unanswered rows fail, answers are kept.",
     )
-
-
-def total_memory() -> int:
-    """Bytes of memory of this machine, or of the container where that has less."""
-    import psutil
-
-    whole = int(psutil.virtual_memory().total)
-    with contextlib.suppress(OSError, ValueError):
-        whole = min(whole, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return whole
-
-
-def resident_memory() -> int:
-    """Bytes of this process that are in memory now."""
-    import psutil
-
-    return int(psutil.Process().memory_info().rss)
-
-
-def give_back_memory() -> None:
-    """Return freed memory to the system; glibc keeps it otherwise."""
-    gc.collect()
-    if sys.platform == "linux":
-        import ctypes
-
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 @once

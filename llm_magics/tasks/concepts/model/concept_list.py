@@ -130,11 +130,6 @@ class ConceptList:
         return bool(self._past)
 
     @property
-    def can_redo(self) -> bool:
-        """Whether there is an edit to redo."""
-        return bool(self._future)
-
-    @property
     def last_edit(self) -> Edit | None:
         """The last edit since the set was settled: what a button offers to undo."""
         return self._past[-1][1] if len(self._past) > self._settled else None
