@@ -185,6 +185,23 @@ def do(panel: ReviewPanel, intent: str, **values: Any) -> None:
 
 
 @pytest.mark.checklist("W7", "W13")
+def test_the_panel_follows_what_code_decides() -> None:
+    """A card changes with accept, correct and undo of the review; displayed twice, it is one panel."""
+    made = Review(Frame(labelled()), "text", "topic", ["a", "b"])
+    panel, sent = panel_of(made)
+    row = panel.order[0]
+    for decide, state in ((lambda: made.correct(row, "b"), "corrected"), (made.undo, "no label")):
+        decide()
+        cards = sent[-1]["parts"]["deck"][1]["cards"]
+        assert cards[0]["state"] == state and panel.at == 0
+    listening = len(made.listeners)
+    made._ipython_display_()
+    once = len(made.listeners)
+    made._ipython_display_()
+    assert len(made.listeners) == once == listening + 2
+
+
+@pytest.mark.checklist("W7", "W13")
 @pytest.mark.parametrize(("view", "most"), [("cards", 40_000), ("grid", 12_000)])
 def test_the_panel_calls_the_same_methods_and_what_it_sends_is_bounded(view: str, most: int) -> None:
     """5,000 long texts: some cards or ten rows are sent, cut; a filter, a page and keys move through them."""

@@ -7,7 +7,7 @@ who is quicker than the kernel waits for nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,6 +47,7 @@ class Reviewed(Protocol):
     log: list[str]
     descriptions: Mapping[Any, str]
     looked_at: str
+    listeners: list[Callable[[Mapping[int, LabelValue | None]], None]]
 
     @property
     def label(self) -> str:
@@ -135,6 +136,7 @@ class ReviewPanel:
             label=f"Review of {review.label}",
             sheet=here / "review.css",
         )
+        review.listeners.append(self._changed)
 
     @property
     def widget(self) -> Any:
@@ -158,6 +160,13 @@ class ReviewPanel:
         self._reasons = Reasons(self.review)
         self._blind = all(word is None for word in self.review.given)
         self.at = 0
+
+    def _changed(self, words: Mapping[int, LabelValue | None]) -> None:
+        """Follow what page or code decided; without ``words`` the labels are new ones, and the order."""
+        with self.panel.lock:
+            if not words:
+                self._refilter()
+            self.panel.update()
 
     def show(self, view: str) -> None:
         """Cards or grid, at the same row."""
@@ -243,12 +252,8 @@ class ReviewPanel:
         follow(self._job, lambda said: self.panel.say(f"{said} (Relabel stops it)"), self._relabelled)
 
     def _relabelled(self, changed: int | None, fault: str | None) -> None:
-        with self.panel.lock:
-            if fault is None:
-                self._refilter()
-            what = "1 label" if changed == 1 else f"{changed or 0:,} labels"
-            self.panel.say(fault or f"{what} changed; Undo takes that back.")
-            self.panel.update()
+        what = "1 label" if changed == 1 else f"{changed or 0:,} labels"
+        self.panel.say(fault or f"{what} changed; Undo takes that back.")
 
     # --- what the page draws --------------------------------------------------------------------------
 

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import Protocol
 
 from llm_magics.data.templates import cell_text
-from llm_magics.tasks.label.columns import LabelValue, label_names
-from llm_magics.tasks.label.review.panel import PAGE, VIEWS, Reviewed, ReviewPanel
-from llm_magics.widgets.frontend.twin import display_with_widget
+from llm_magics.tasks.label.columns import label_names
+from llm_magics.tasks.label.review.panel import PAGE, Reviewed
 from llm_magics.widgets.html import cut, escape
 from llm_magics.widgets.output.style import output_block
 from llm_magics.widgets.results.rows import Column, column, confidence_column, marks_html, rows_html
 from llm_magics.widgets.results.shares import Share, own_colours, shares_html, swatch
-
-
-class Displayed(Reviewed, Protocol):
-    """What is needed of a review that displays itself."""
-
-    interactive: bool
-    view: str
-    listeners: list[Callable[[Mapping[int, LabelValue | None]], None]]
 
 
 def summary(review: Reviewed, rows: int = PAGE) -> str:
@@ -64,12 +53,3 @@ def _least_certain(review: Reviewed, most: int) -> str:
     if any(review.confidence[row] is not None for row in rows):
         columns.insert(3, confidence_column("confidence", [review.confidence[row] for row in rows]))
     return f"<p>Least certain first</p>{rows_html(columns, 'the least certain rows')}"
-
-
-def show(review: Displayed) -> None:
-    """Display the summary, which every saved notebook keeps, and the panel that takes its place."""
-    view = review.view if review.view in VIEWS else VIEWS[0]
-    panel = (lambda: ReviewPanel(review, view).widget) if review.interactive else None
-    without = "accept, correct, relabel and df work without."
-    if shown := display_with_widget(lambda: (summary(review), repr(review)), panel, without):
-        review.listeners.append(lambda _words: shown.refresh())
