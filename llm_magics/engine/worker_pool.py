@@ -145,25 +145,25 @@ class WorkerPool:
     async def _work(self) -> None:
         while taken := await self.queue.take(self.batch):
             asking, unusable = [], []
-            for case in map(ActiveRequest, taken):
-                if case.response is None:
-                    asking.append(case)
-                elif not self._usable(case):
-                    unusable.append(case)
+            for active in map(ActiveRequest, taken):
+                if active.response is None:
+                    asking.append(active)
+                elif not self._usable(active):
+                    unusable.append(active)
             if asking:
                 unusable += await self._ask(asking)
             if unusable:
                 await self._ask_again(unusable)
 
-    async def _ask(self, cases: Sequence[ActiveRequest]) -> list[ActiveRequest]:
+    async def _ask(self, active_requests: Sequence[ActiveRequest]) -> list[ActiveRequest]:
         """Send the requests and deliver their rows; returns those with an unusable answer."""
-        replies = await self.attempts.ask([case.request for case in cases], self._keep)
-        for case, reply in zip(cases, replies, strict=True):
-            case.take(reply)
-        unusable = [case for case in cases if case.fault is None and not self._usable(case)]
-        for case in cases:
-            if case.fault is not None:
-                self._fail(case, case.fault)
+        replies = await self.attempts.ask([active.request for active in active_requests], self._keep)
+        for active, reply in zip(active_requests, replies, strict=True):
+            active.take(reply)
+        unusable = [active for active in active_requests if active.fault is None and not self._usable(active)]
+        for active in active_requests:
+            if active.fault is not None:
+                self._fail(active, active.fault)
         return unusable
 
     def _keep(self, requests: Sequence[Request], outcomes: Sequence[Response | Exception]) -> None:
@@ -174,70 +174,70 @@ class WorkerPool:
             self.early_failures.answered = True
             self.commits.add(answered)
 
-    def _usable(self, case: ActiveRequest) -> bool:
+    def _usable(self, active: ActiveRequest) -> bool:
         """Parse and deliver a response; False where it is unusable."""
-        assert case.response is not None
+        assert active.response is not None
         try:
-            parsed = self.task.parse(case.request, case.response)
+            parsed = self.task.parse(active.request, active.response)
         except AnswerError as error:
-            case.unusable = explain_unusable(case.request, case.response, error)
-            case.partial = case.partial if error.valid_part is None else error
+            active.unusable = explain_unusable(active.request, active.response, error)
+            active.partial = active.partial if error.valid_part is None else error
             return False
-        mended = case.request is not case.pending.request and parsed.status == "ok"
-        self._finish(case, "repaired" if mended else parsed.status, parsed.values)
+        mended = active.request is not active.pending.request and parsed.status == "ok"
+        self._finish(active, "repaired" if mended else parsed.status, parsed.values)
         return True
 
-    async def _ask_again(self, cases: Sequence[ActiveRequest]) -> None:
+    async def _ask_again(self, active_requests: Sequence[ActiveRequest]) -> None:
         """Ask once more for unusable answers; what stays unusable gets the task's default."""
         asking = []
-        for case in cases:
-            assert case.response is not None
-            assert case.unusable is not None
-            case.notes = case.response.notes
-            final = case.unusable.final
-            again = None if final else self.task.reask(case.request, case.response, case.unusable)
+        for active in active_requests:
+            assert active.response is not None
+            assert active.unusable is not None
+            active.notes = active.response.notes
+            final = active.unusable.final
+            again = None if final else self.task.reask(active.request, active.response, active.unusable)
             if again is None:
-                self._give_up(case)
+                self._give_up(active)
             else:
-                case.request = again
-                asking.append(case)
+                active.request = again
+                asking.append(active)
         self._look_up_again(asking)
-        missing = [case for case in asking if case.response is None]
-        unusable = [case for case in asking if case.response is not None and not self._usable(case)]
-        for case in unusable + (await self._ask(missing) if missing else []):
-            self._give_up(case)
+        missing = [active for active in asking if active.response is None]
+        unusable = [active for active in asking if active.response is not None and not self._usable(active)]
+        for active in unusable + (await self._ask(missing) if missing else []):
+            self._give_up(active)
 
-    def _look_up_again(self, cases: Sequence[ActiveRequest]) -> None:
+    def _look_up_again(self, active_requests: Sequence[ActiveRequest]) -> None:
         """Look up the corrected requests in the store."""
         found: Mapping[str, Response] = EMPTY
-        if self.store is not None and cases:
-            found = self.store.get_many([case.request.key for case in cases], self.newer_than)
-        for case in cases:
-            case.response = found.get(case.request.key) if found else None
+        if self.store is not None and active_requests:
+            found = self.store.get_many([active.request.key for active in active_requests], self.newer_than)
+        for active in active_requests:
+            active.response = found.get(active.request.key) if found else None
 
-    def _give_up(self, case: ActiveRequest) -> None:
+    def _give_up(self, active: ActiveRequest) -> None:
         """Deliver the valid part of an unusable answer, or else the task's default, or else a failed row."""
-        assert case.unusable is not None
-        if case.partial is not None and case.partial.valid_part is not None:
-            self._finish(case, "repaired", case.partial.valid_part, error=case.partial)
+        assert active.unusable is not None
+        if active.partial is not None and active.partial.valid_part is not None:
+            self._finish(active, "repaired", active.partial.valid_part, error=active.partial)
             return
-        default = self.task.default(case.pending.request)
+        default = self.task.default(active.pending.request)
         if default is None:
-            self._finish(case, "failed", error=case.unusable)
+            self._finish(active, "failed", error=active.unusable)
         else:
-            self._finish(case, "defaulted", default.values, error=case.unusable)
+            self._finish(active, "defaulted", default.values, error=active.unusable)
         if default is None and self.options.on_error == "raise":
-            raise case.unusable
+            raise active.unusable
 
-    def _fail(self, case: ActiveRequest, error: BaseException) -> None:
+    def _fail(self, active: ActiveRequest, error: BaseException) -> None:
         """Deliver a failed row. Raises where the failure stops the run.
 
         A row that was asked again in vain keeps the valid part of its first answer.
         """
-        if case.partial is None:
-            self._finish(case, "failed", error=error)
+        if active.partial is None:
+            self._finish(active, "failed", error=error)
         else:
-            self._give_up(case)
+            self._give_up(active)
         if isinstance(error, BudgetExceeded) and self.options.on_error == "null":
             return
         if (
@@ -249,27 +249,29 @@ class WorkerPool:
 
     def _finish(
         self,
-        case: ActiveRequest,
+        active: ActiveRequest,
         status: Status,
         values: Mapping[str, Any] = EMPTY,
         error: BaseException | None = None,
     ) -> None:
         """Deliver once the response is on disk; the worker goes on meanwhile."""
-        self.commits.after_commit(partial(self._deliver_result, case, status, values, error))
+        self.commits.after_commit(partial(self._deliver_result, active, status, values, error))
 
     def _deliver_result(
-        self, case: ActiveRequest, status: Status, values: Mapping[str, Any], error: BaseException | None
+        self, active: ActiveRequest, status: Status, values: Mapping[str, Any], error: BaseException | None
     ) -> None:
         """Deliver to the row that asked, and to the equal rows that waited, at no further cost."""
-        pending, response = case.pending, case.response
+        pending, response = active.pending, active.response
         self.queue.done(pending)
         self.note = self.note or self.commits.problem()
-        more = (*case.notes, self.note) if self.note else case.notes
+        more = (*active.notes, self.note) if self.note else active.notes
         if more and response is not None:
             notes = dict.fromkeys((*response.notes, *more))
             response, self.note = dataclasses.replace(response, notes=tuple(notes)), ""
         key = pending.request.key if self.store is not None else ""
-        self.deliver(Result(pending.index, status, values, response, key, error, case.attempts, case.usage))
+        self.deliver(
+            Result(pending.index, status, values, response, key, error, active.attempts, active.usage)
+        )
         if pending.followers:
             shared = response and dataclasses.replace(response, cached=True)
             for index in pending.followers:
