@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from llm_magics.core.types import Result
@@ -24,6 +24,9 @@ class AskerOfRun(Protocol):
 
     def __call__(self, context: Any, run: Any) -> Asker:
         """The asker of this run of the session ``context``."""
+
+    def plans(self, plan: Any) -> Sequence[Any]:
+        """The plans of all who may be asked about a row of this plan, to estimate what they cost."""
 
     def apart(self) -> AskerOfRun:
         """The same for another process, which finds the backends by their names."""

@@ -60,9 +60,8 @@ def _refuse(session: Session, plan: Plan, options: RunOptions) -> None:
             "a dask frame takes a model by its name: other processes have to find it.",
             hint="Register it: %llm_config add NAME, then -m NAME",
         )
-    price, above = plan.backend.price, session.config.value("confirm_above")
-    paid = price is not None and price.input + price.output > 0
-    if above is not None and paid and plan.options.max_cost is None and not options.yes:
+    above = session.config.value("confirm_above")
+    if above is not None and plan.is_paid and plan.options.max_cost is None and not options.yes:
         raise UsageError(
             f"what {frame.name} will cost is not known before it is read (confirm_above).",
             hint="Add --yes to go on, or --max-cost USD: each partition gets an equal part of it.",

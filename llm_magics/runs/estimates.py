@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from llm_magics.core import tokens
@@ -46,6 +46,8 @@ class Estimate:
     """How the prompt is formatted, where it is not a conversation."""
     notes: tuple[str, ...] = ()
     """What the user should know of who labels, and of options that work otherwise here; one sentence each."""
+    members: tuple[Estimate, ...] = ()
+    """Where several labellers are asked: what each of them would be sent, if it saw every row."""
     reads: bool = True
     """False where the backend reads no prompts and nothing is paid or kept: only rows and time are told."""
 
@@ -71,8 +73,14 @@ class Estimate:
     def money(self) -> str:
         """The dollars as text."""
         if self.dollars is None:
-            return "price unknown"
+            known = self.known_dollars
+            return f"up to {_money(known, known)} and what has no known price" if known else "price unknown"
         return _money(*self.dollars) if any(self.dollars) else "free"
+
+    @property
+    def known_dollars(self) -> float:
+        """The high end of the dollars, without labellers whose price is unknown."""
+        return sum(each.dollars[1] for each in self.members or (self,) if each.dollars is not None)
 
     @property
     def first_prompt(self) -> str:
@@ -94,9 +102,8 @@ class Estimate:
             if isinstance(self.prompt, str)
             else [(message.role, message.content) for message in self.prompt]
         )
-        return estimate_html(
-            self.facts(), [(role, _readable(text)) for role, text in prompt if text], self.form
-        )
+        shown = [(role, _readable(text)) for role, text in prompt if text]
+        return estimate_html(self.facts(), self.notes, shown, self.form)
 
     def facts(self) -> Iterator[tuple[str, str]]:
         """What a notebook shows of it, by name: rows, model, calls, tokens, cost, time."""
@@ -144,7 +151,46 @@ class _Tally:
 
 
 def estimate(plan: Plan, store: ResponseStore) -> Estimate:
-    """Render every request of the plan, look it up in the store, and price the rest."""
+    """Render every request of the plan, look it up in the store, and price the rest.
+
+    Where several labellers are asked, these are the requests of all of them about every row: the most that
+    can be sent, for nobody knows beforehand of which rows the quick ones are sure.
+    """
+    if plan.asker is None:
+        return _of_one(plan, store)
+    return _together(plan, [_of_one(each, store) for each in plan.asker.plans(plan)])
+
+
+def _together(plan: Plan, members: Sequence[Estimate]) -> Estimate:
+    """The estimates of several labellers as one; its rows and prompt are those of the model that is asked last."""
+    asked = [each for each in members if each.reads] or members
+    shown = next((each for each in asked if each.backend == plan.backend.name), asked[-1])
+    dollars = [each.dollars for each in asked if each.dollars is not None]
+    outputs = [each.output_tokens for each in asked]
+    return replace(
+        shown,
+        calls=sum(each.calls for each in asked),
+        input_tokens=sum(each.input_tokens for each in asked),
+        output_tokens=(sum(low for low, _ in outputs), sum(high for _, high in outputs)),
+        dollars=(sum(low for low, _ in dollars), sum(high for _, high in dollars))
+        if len(dollars) == len(asked)
+        else None,
+        seconds=sum(each.seconds for each in members),
+        backend=plan.backend.name,
+        notes=(*plan.notes, *plan.outlook, *_shares(asked)),
+        members=tuple(members),
+    )
+
+
+def _shares(members: Sequence[Estimate]) -> Iterator[str]:
+    """How many calls each labeller gets at most, where more than one is sent any."""
+    sent = [each for each in members if each.reads and each.calls]
+    if len(sent) > 1:
+        each = ", ".join(f"{_number(each.calls, 'call')} of {each.backend} ({each.money})" for each in sent)
+        yield f"At most {each}: rows of which the quicker ones are sure are not shown to the next."
+
+
+def _of_one(plan: Plan, store: ResponseStore) -> Estimate:
     tally = _Tally()
     if not _reads(plan):
         for request in _requests(plan, tally):

@@ -75,13 +75,10 @@ def rerun(session: Session, run: Run) -> Any:
 def _confirm(session: Session, plan: Plan, options: RunOptions) -> None:
     """Raises UsageError where the run may cost more than ``confirm_above`` and nobody agreed to it."""
     above = session.config.value("confirm_above")
-    price = plan.backend.price
-    if above is None or options.yes or plan.options.max_cost is not None:
-        return
-    if price is None or price.input + price.output == 0:
+    if above is None or options.yes or plan.options.max_cost is not None or not plan.is_paid:
         return
     expected = estimate(plan, session.store)
-    if expected.dollars is not None and expected.dollars[1] > above:
+    if expected.known_dollars > above:
         raise UsageError(
             f"this may cost more than ${above:.2f} (confirm_above).",
             hint=f"{expected}\nAdd --yes to go on, or --max-cost USD to stop in time.",

@@ -87,6 +87,13 @@ class Plan:
         columns = {name: self.frame.values(name) for name in self.inputs}
         return self._asks(columns)
 
+    @property
+    def is_paid(self) -> bool:
+        """Whether a request has a price, to the plan's own backend or to another one that its asker asks."""
+        asked = (self,) if self.asker is None else self.asker.plans(self)
+        prices = [each.backend.price for each in asked]
+        return any(price is not None and price.input + price.output > 0 for price in prices)
+
     @cached_property
     def replaced(self) -> int:
         """The number of chosen rows with characters in their inputs that can't be sent."""

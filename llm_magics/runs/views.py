@@ -42,8 +42,10 @@ def dry_run_block(*parts: str) -> str:
     return output_block(head, *parts, name="dry run", kind="llmx-estimate")
 
 
-def estimate_html(facts: Iterable[tuple[str, str]], prompt: Sequence[tuple[str, str]], form: str) -> str:
-    """A dry run: a table of facts, then the first prompt, a box for each (role, text) of it.
+def estimate_html(
+    facts: Iterable[tuple[str, str]], notes: Iterable[str], prompt: Sequence[tuple[str, str]], form: str
+) -> str:
+    """A dry run: a table of facts, sentences, then the first prompt, a box for each (role, text) of it.
 
     ``form`` says how the prompt is formatted where it is no conversation.
     """
@@ -58,4 +60,4 @@ def estimate_html(facts: Iterable[tuple[str, str]], prompt: Sequence[tuple[str, 
     )
     said = f"First prompt ({form})" if form else "First prompt"
     first = f"<details open><summary>{escape(said)}</summary>{boxes}</details>" if prompt else ""
-    return dry_run_block(table, first)
+    return dry_run_block(table, *map(_line, notes), first)

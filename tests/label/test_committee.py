@@ -22,6 +22,7 @@ from llm_magics.runs import session as sessions
 from llm_magics.settings.config import embedded_default
 from llm_magics.tasks.label.committee import has_default_prior
 from llm_magics.tasks.label.plan import label
+from llm_magics.testing import Server
 from tests.kernels import kernel
 
 LABELS = {"sports": "games, teams, players, matches", "finance": "money, banks, stocks, markets"}
@@ -280,6 +281,76 @@ def test_a_registered_committee_labels(tmp_path: Path) -> None:
         assert "can't write text" in k.run("%%llm generate notes -m best\nSay {body}", check=False).text
         assert "two members" in k.run("%llm_config add bad --committee odd", check=False).text
         assert "best" in k.run("%llm_config models").text
+
+
+@pytest.mark.checklist("Q3")
+@pytest.mark.checklist("K3")
+def test_a_prior_that_is_paid_is_estimated_and_confirmed(tmp_path: Path) -> None:
+    """A free model with a priced prior: its calls and dollars stand in the estimate, and --yes is asked for."""
+
+    def chances(request: Mapping[str, Any]) -> Mapping[str, float]:
+        sure = "match" in request["messages"][-1]["content"]
+        return {"sports": 0.9, "finance": 0.1} if sure else {"sports": 0.4, "finance": 0.6}
+
+    def answer(request: Mapping[str, Any]) -> str:
+        return '{"label": "%s"}' % max(chances(request).items(), key=lambda each: each[1])[0]
+
+    def dollars(text: str) -> float:
+        return float(text.split("$")[1].split(" ")[0].split("-")[-1].rstrip("),"))
+
+    with Server(answer, chances=chances) as server, kernel({"LLM_MAGICS_HOME": str(tmp_path)}) as k:
+        k.run("%load_ext llm_magics\nimport pandas as pd")
+        k.run("notes = pd.DataFrame({'t': ['the match', 'rain', 'snow', 'rain', None]})")
+        k.run("def odd(prompt):\n    return {'sports': 0.05, 'finance': 0.95}")
+        k.run("%llm_config add odd --call odd --price 0/0")
+        k.run(f"%llm_config add dear --openai {server.url} --id big --price 1000/2000")
+        k.run("%llm_config set confirm_above=0.01")
+        ask = "%llm label notes.t --labels sports,finance -m odd --prior dear -o out -q"
+        estimate = k.run(f"{ask} -n")
+        assert estimate.value is not None
+        said, shown = estimate.value["text/plain"], estimate.value["text/html"]
+        assert "5 rows (1 duplicate, 0 stored, 1 empty) -> 6 calls" in said
+        assert "At most 3 calls of dear ($" in said
+        assert "3 calls of odd (free)" in said
+        assert "At most 3 calls of dear" in shown
+        assert 0.1 < dollars(said)
+        alone = k.run("%llm label notes.t --labels sports,finance -m odd -q -n")
+        assert alone.value is not None
+        assert "3 calls" in alone.value["text/plain"]
+        assert "free" in alone.value["text/plain"]
+        refused = k.run(ask, check=False)
+        assert "confirm_above" in refused.text
+        assert server.count == 0
+        k.run(f"{ask} --yes")
+        assert server.count == 3
+        spent = float(k.run("print(llm.last.usage.cost)").stdout)
+        assert 0 < spent <= dollars(said)
+        again = k.run(f"{ask} -n")
+        assert again.value is not None
+        assert "of dear" not in again.value["text/plain"]
+        assert "free" in again.value["text/plain"]
+        k.run(ask)
+        assert server.count == 3
+
+
+@pytest.mark.checklist("Q3")
+def test_a_committee_is_estimated_member_by_member(tmp_path: Path) -> None:
+    """Each member's calls at its own price; a member that reads no prompts takes time alone."""
+    with Server() as server, kernel({"LLM_MAGICS_HOME": str(tmp_path)}) as k:
+        k.run("%load_ext llm_magics\nimport pandas as pd\nnotes = pd.DataFrame({'t': ['rain', 'snow']})")
+        k.run(f"%llm_config add dear --openai {server.url} --id big --price 1000/2000")
+        k.run(f"%llm_config add other --openai {server.url} --id unknown")
+        k.run(f"%llm_config add best --committee embedded::tfidf,dear,other")
+        made = k.run("%llm label notes.t --labels sports,finance -m best -n").value
+        assert made is not None
+        assert "2 rows (0 duplicates, 0 stored) -> 4 calls" in made["text/plain"]
+        assert "and what has no known price" in made["text/plain"].splitlines()[0]
+        assert "2 calls of dear ($" in made["text/plain"]
+        assert "2 calls of other (price unknown)" in made["text/plain"]
+        k.run("%llm_config set confirm_above=0.01")
+        refused = k.run("%llm label notes.t --labels sports,finance -m best", check=False)
+        assert "confirm_above" in refused.text
+        assert server.count == 0
 
 
 def test_the_backend_decides_without_a_run_too() -> None:

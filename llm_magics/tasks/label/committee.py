@@ -103,6 +103,23 @@ class CommitteeMember:
         """By the kind of labeller."""
         return weight(self.backend)
 
+    def plan(self, whole: Plan) -> Plan:
+        """The plan of the member's own run over the rows of the committee's."""
+        return replace(
+            whole,
+            task=self.task,
+            backend=self.backend,
+            target=self.target or whole.target,
+            columns=self.task.columns,
+            strategy=None,
+            asker=None,
+            prepare=self.prepare,
+            truth=None,
+            evaluate=None,
+            notes=(),
+            outlook=(),
+        )
+
 
 def has_default_prior(backend: Backend) -> bool:
     """Whether the backend is a small local model, which labels better together with the embedded default."""
@@ -119,6 +136,11 @@ class Committee:
     def apart(self) -> Committee:
         """The committee for another process."""
         return Committee(tuple(member.apart() for member in self.members))
+
+    def plans(self, plan: Plan) -> list[Plan]:
+        """The members' own plans, in the order of asking."""
+        members = sorted(self.members, key=lambda member: slowness(member.backend))
+        return [with_text_format(member.plan(plan)) for member in members]
 
     def __call__(self, context: RunContext, run: Run) -> Asker:
         """The committee of one run."""
@@ -227,25 +249,8 @@ class _Committee:
             member = self.members[place]
             if self.run.plan.text_format and member.backend.completes is None:
                 await member.backend.load()
-            self.runs[place] = Run(with_text_format(self._plan(member)))
+            self.runs[place] = Run(with_text_format(member.plan(self.run.plan)))
         return self.runs[place]
-
-    def _plan(self, member: CommitteeMember) -> Plan:
-        """The plan of a member's own run."""
-        task = member.task
-        return replace(
-            self.run.plan,
-            task=task,
-            backend=member.backend,
-            target=member.target or self.run.plan.target,
-            columns=task.columns,
-            strategy=None,
-            asker=None,
-            prepare=member.prepare,
-            truth=None,
-            evaluate=None,
-            notes=(),
-        )
 
     def _take(self, row: _Row, member: CommitteeMember, result: Result) -> None:
         """Add a member's result to the row."""
