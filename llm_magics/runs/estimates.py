@@ -162,7 +162,7 @@ def estimate(plan: Plan, store: ResponseStore) -> Estimate:
 
 
 def _together(plan: Plan, members: Sequence[Estimate]) -> Estimate:
-    """The estimates of several labellers as one; rows and prompt are those of the model that is asked last."""
+    """Several labellers' estimates as one; rows and prompt are those of the model that is asked last."""
     asked = [each for each in members if each.reads] or members
     shown = next((each for each in asked if each.backend == plan.backend.name), asked[-1])
     dollars = [each.dollars for each in asked if each.dollars is not None]
