@@ -1,11 +1,12 @@
-"""Labels by a real 270M base model: accuracy, calibration, the list's order, rows a second.
+"""Labels by a small real model: accuracy, calibration, the list's order, rows a second.
 
-    python tests/benchmarks/label_quality.py [--sets news_topics ...] [--rows 150] [--scikit-llm FOLDER]
+    python tests/benchmarks/label_quality.py [--model gemma|smollm|qwen] [--labels phrase|described|keywords]
+        [--sets news_topics ...] [--ways alone prior ...] [--rows 150] [--one-order] [--scikit-llm FOLDER]
 
-The model is gemma-3-270m (tests/real_models.py fetches it), the labelled sets are ``../shared/data``, which
-is not shipped. Label phrases alone, the rows of ``sample(n, random_state=2)``, 60 of the bills. The ways
-take turns in one process, nothing is stored. FOLDER holds scikit-llm, unpacked; its prompt is asked
-about the first ``--json-rows`` rows only, for it writes its answer token by token.
+The models are those of tests/real_models.py, which fetches them; the labelled sets are ``../shared/data``,
+which is not shipped. The rows of ``sample(n, random_state=2)``, 60 of the bills. The ways take turns in one
+process, nothing is stored. FOLDER holds scikit-llm, unpacked; its prompt is asked about the first
+``--json-rows`` rows only, for it writes its answer token by token.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from llm_magics import label
 from llm_magics.core.prompt_formats import Prompt
 from llm_magics.runs import session as sessions
+from llm_magics.settings.config import embedded_default
 from llm_magics.tasks.label import calibration
 from tests import real_models
 
@@ -40,20 +42,46 @@ def first_edition(prompt: Prompt) -> str:
     return "\n".join(turn["content"] for turn in prompt) + "\n"
 
 
-WAYS: Mapping[str, Mapping[str, Any]] = {
-    "llm_magics": {},
-    "the same, --raw": {"raw": True},
-    "version 0.1.0": {"raw": True, "parameters": {"prompt_formatting_fn": first_edition}},
+MODELS: Mapping[str, Callable[[], Path]] = {
+    "gemma": real_models.gemma,
+    "smollm": real_models.smollm,
+    "qwen": real_models.qwen,
 }
+FORMS: Mapping[str, Mapping[str, Any]] = {
+    "gemma": {"prompt_formatting_fn": first_edition},
+    "smollm": {"prompt_format": "openai"},
+    "qwen": {"prompt_format": "openai"},
+}
+"""What version 0.1.0 sent to each model."""
+WAYS = ("alone", "raw", "first", "prior", "vectors")
+"""The model alone; with its bias left in; as version 0.1.0 asked; with its default prior; the prior alone."""
+LABELS = ("phrase", "described", "keywords")
+
+
+def options_of(way: str, model: str) -> Mapping[str, Any]:
+    """The arguments of ``label`` that make the way."""
+    path = f"gguf::{MODELS[model]()}"
+    return {
+        "alone": {"model": path, "prior": "none"},
+        "raw": {"model": path, "raw": True},
+        "first": {"model": path, "raw": True, "parameters": FORMS[model]},
+        "prior": {"model": path},
+        "vectors": {"model": embedded_default()},
+    }[way]
 
 
 @dataclass(frozen=True)
 class Rows:
-    """One set: its texts, the true phrases, all phrases in the order of labels.json."""
+    """One set: its texts, the true phrases, all phrases in the order of labels.json with what they mean."""
 
     texts: Sequence[str]
     true: Sequence[str]
-    labels: Sequence[str]
+    labels: Mapping[str, str]
+
+    @property
+    def reversed(self) -> Mapping[str, str]:
+        """The labels, last one first."""
+        return dict(reversed(self.labels.items()))
 
 
 @dataclass(frozen=True)
@@ -73,20 +101,29 @@ def phrases(name: str) -> dict[str, str]:
     return {key: each["phrase"] for key, each in told.items()}
 
 
-def read(name: str, rows: int) -> Rows:
-    """The rows of a set."""
+def meaning(told: Mapping[str, Any], given: str) -> str:
+    """What a label is described by: nothing, one sentence, or that and its keywords."""
+    if given == "phrase":
+        return ""
+    words = f" {', '.join(told['keywords'])}" if given == "keywords" else ""
+    return f"{told['description']}{words}"
+
+
+def read(name: str, rows: int, given: str = "phrase") -> Rows:
+    """The rows of a set, its labels given by their phrase, one sentence, or keywords, too."""
+    told = json.loads((DATA / "labels.json").read_text("utf-8"))[name]
     named = phrases(name)
     frame = pd.read_csv(DATA / f"{name}.csv").sample(min(rows, SETS[name]), random_state=2)
-    return Rows(frame["text"].tolist(), [named[key] for key in frame["label"]], list(named.values()))
+    labels = {named[key]: meaning(each, given) for key, each in told.items()}
+    return Rows(frame["text"].tolist(), [named[key] for key in frame["label"]], labels)
 
 
-def labelled(rows: Rows, labels: Sequence[str], model: str, options: Mapping[str, Any]) -> Found:
+def labelled(rows: Rows, labels: Mapping[str, str], options: Mapping[str, Any]) -> Found:
     """One pass over the rows, with nothing stored."""
     began, cpu = time.perf_counter(), time.process_time()
     frame = pd.DataFrame({"text": rows.texts})
-    out = label(
-        frame, list(labels), on="text", model=model, store=False, progress=False, prior="none", **options
-    )
+    asked: Any = dict(labels) if any(labels.values()) else list(labels)
+    out = label(frame, asked, on="text", store=False, progress=False, **options)
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     right = [found == true for found, true in zip(out["label"], rows.true, strict=True)]
     table = calibration.reliability(out["label_confidence"].tolist(), right)
@@ -127,36 +164,46 @@ def _json_label(text: str) -> str | None:
         return None
 
 
-def lines(name: str, rows: Rows, model: str) -> Iterator[tuple[str, Found, float]]:
+def lines(rows: Rows, model: str, ways: Sequence[str], one_order: bool) -> Iterator[tuple[str, Found, str]]:
     """Each way with its result and the share of labels that change when the list is reversed."""
-    label(pd.DataFrame({"text": rows.texts[:1]}), ["a", "b"], on="text", model=model, store=False)
-    forward = {way: labelled(rows, rows.labels, model, options) for way, options in WAYS.items()}
-    for way, options in WAYS.items():
-        back = labelled(rows, rows.labels[::-1], model, options)
-        changed = np.mean([a != b for a, b in zip(forward[way].labels, back.labels, strict=True)])
-        yield way, forward[way], float(changed)
+    chosen = {way: options_of(way, model) for way in ways}
+    for options in chosen.values():  # loaded before anything is timed
+        label(pd.DataFrame({"text": rows.texts[:1]}), ["a", "b"], on="text", store=False, **options)
+    for way, options in chosen.items():
+        forward = labelled(rows, rows.labels, options)
+        if one_order:
+            yield way, forward, "-"
+            continue
+        back = labelled(rows, rows.reversed, options)
+        changed = np.mean([a != b for a, b in zip(forward.labels, back.labels, strict=True)])
+        yield way, forward, f"{changed:.2f}"
 
 
 def main() -> None:
     """Print one line a set and way."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", choices=MODELS, default="gemma")
+    parser.add_argument("--labels", choices=LABELS, default="phrase")
+    parser.add_argument("--ways", nargs="*", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--one-order", action="store_true")
     parser.add_argument("--sets", nargs="*", default=list(SETS))
     parser.add_argument("--rows", type=int, default=150)
     parser.add_argument("--scikit-llm", default="")
     parser.add_argument("--json-rows", type=int, default=40)
     given = parser.parse_args()
     os.environ["LLM_MAGICS_HOME"] = tempfile.mkdtemp()
-    path = real_models.gemma()
     print("| set | way | accuracy | calibration error | changed by order | rows/s | rows/CPU s |")
     print("|---|---|---|---|---|---|---|")
     for name in given.sets:
-        rows = read(name, given.rows)
-        for way, found, changed in lines(name, rows, f"gguf::{path}"):
-            quality = f"{found.accuracy:.3f} | {found.error:.3f} | {changed:.2f}"
+        rows = read(name, given.rows, given.labels)
+        for way, found, changed in lines(rows, given.model, given.ways, given.one_order):
+            quality = f"{found.accuracy:.3f} | {found.error:.3f} | {changed}"
             speed = f"{found.rows_per_second:.1f} | {found.rows_per_cpu_second:.1f}"
             print(f"| {name} | {way} | {quality} | {speed} |", flush=True)
         if given.scikit_llm:
-            accuracy, rate, cpu = json_accuracy(rows, path, given.scikit_llm, given.json_rows)
+            accuracy, rate, cpu = json_accuracy(
+                rows, MODELS[given.model](), given.scikit_llm, given.json_rows
+            )
             print(
                 f"| {name} | scikit-llm's prompt, JSON | {accuracy:.3f} | - | - | {rate:.1f} | {cpu:.1f} |",
                 flush=True,
