@@ -214,6 +214,7 @@ async def _text(model: LocalModel, request: Request) -> Response:
         _stops(given.get("stop")),
         _grammar(model, request),
         listener(request),
+        isinstance(request.response_format, Schema),
     )
     written: GenerationResult = await _done(model, work)
     made = _response(

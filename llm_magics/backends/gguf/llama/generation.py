@@ -14,6 +14,7 @@ from llm_magics.backends.gguf.llama.model import Model
 from llm_magics.backends.gguf.llama.prefix import Prefix, common
 from llm_magics.backends.gguf.llama.queue import GenerationItem, GenerationResult
 from llm_magics.backends.gguf.llama.sampling import Candidates, Sampler
+from llm_magics.backends.in_kernel.json_loops import JsonLoops
 from llm_magics.core.errors import LLMError
 
 if TYPE_CHECKING:
@@ -36,6 +37,12 @@ class GenerationState:
     tokens: list[int] = field(default_factory=list)
     text: bytes = b""
     finish: str = ""
+    loops: JsonLoops = field(default_factory=JsonLoops)
+
+    @property
+    def closes(self) -> bool:
+        """Whether the string of JSON that is being written repeats itself and should end."""
+        return self.work.json and self.loops.looping
 
     def add(self, token: int, model: Model) -> None:
         """Add a token; ``finish`` is the reason where it was the last."""
@@ -45,7 +52,7 @@ class GenerationState:
             self.finish = "stop"
             return
         self.tokens.append(token)
-        self.text += model.piece(token)
+        self._append(model.piece(token))
         self.pending = np.array([token], np.int32)
         found = [at for at in (self.text.find(stop) for stop in self.work.stop) if at >= 0]
         if found:
@@ -54,6 +61,14 @@ class GenerationState:
             self.finish = "length"
         if self.work.heard is not None:
             self.work.heard(self.text.decode("utf-8", "ignore"))
+
+    def _append(self, piece: bytes) -> None:
+        """Add a token's bytes; what a string said twice is taken off where it closes."""
+        if self.work.json:
+            if piece.startswith(QUOTE) and self.loops.looping:
+                self.text = self.text[: len(self.text) - self.loops.excess]
+            self.loops.read(piece)
+        self.text += piece
 
     def written(self) -> GenerationResult:
         """The finished text, without an incomplete character at its end."""
@@ -216,9 +231,11 @@ class Generator:
         if not ready:
             return
         for draft, row in zip(ready, self._context.logits(len(ready)), strict=True):
-            draft.add(draft.sampler.next(row), self._model)
+            draft.add(draft.sampler.next(row, QUOTE if draft.closes else b""), self._model)
             if not draft.finish and draft.length + 1 >= self._context.cells:
                 draft.finish = "length"
 
 
 STEPS_AHEAD = 16
+QUOTE = b'"'
+"""What ends a string of JSON."""

@@ -83,7 +83,8 @@ class ScoringResult:
 class GenerationItem(WorkItem):
     """Continue a prompt by up to ``most`` tokens. ``sampling`` holds the parameters and the seed.
 
-    ``stop`` are byte strings that end the text, ``heard`` is called with the text so far. The answer is a
+    ``stop`` are byte strings that end the text, ``heard`` is called with the text so far. ``json``: the
+    grammar is that of a JSON schema, whose strings are closed where they repeat themselves. The answer is a
     GenerationResult.
     """
 
@@ -93,6 +94,7 @@ class GenerationItem(WorkItem):
     stop: tuple[bytes, ...] = ()
     grammar: str = ""
     heard: Listener | None = None
+    json: bool = False
 
 
 @dataclass(frozen=True)

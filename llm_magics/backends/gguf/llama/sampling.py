@@ -54,11 +54,13 @@ class Sampler:
             self._chain = self._new_chain(whole)
             self._noise = GumbelNoise(int(whole.get("seed", 0))) if float(whole["temperature"]) > 0 else None
 
-    def next(self, logits: NDArray[Any]) -> int:
-        """The next token, from a row of logits."""
-        token = self._choose(logits)
-        if self._grammar and not self._allowed(token):
-            token = self._choose_within(logits)
+    def next(self, logits: NDArray[Any], wanted: bytes = b"") -> int:
+        """The next token, from a row of logits; the text ``wanted`` where it is a token and allowed."""
+        token = self._token_of(wanted) if wanted else -1
+        if token < 0:
+            token = self._choose(logits)
+            if self._grammar and not self._allowed(token):
+                token = self._choose_within(logits)
         if self._grammar:
             self._llama.llama_sampler_accept(self._grammar, token)
         if self._chain:
@@ -77,6 +79,12 @@ class Sampler:
         if not self._chain:
             return int(logits.argmax())
         return self._table.fill(logits).apply(self._chain).best(self._noise)
+
+    def _token_of(self, text: bytes) -> int:
+        """The one token of a text that the grammar allows here, -1 for none."""
+        found = self._model.tokens(text.decode(), start=False, special=False).tolist()
+        alone = len(found) == 1 and self._model.piece(found[0]) == text
+        return found[0] if alone and (not self._grammar or self._allowed(found[0])) else -1
 
     def _allowed(self, token: int) -> bool:
         """Whether the grammar allows the token.

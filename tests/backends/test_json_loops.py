@@ -1,0 +1,80 @@
+"""Strings of JSON that repeat themselves: found, closed, and nothing but what was said twice left out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm_magics.backends.gguf.llama.model import Model
+from llm_magics.backends.gguf.llama.sampling import Candidates, Sampler
+from llm_magics.backends.in_kernel.json_loops import PASSAGE, JsonLoops
+
+ONCE = "The writer likes it, but it's not at all. The Buffet was far from what I anticipated."
+CYCLE = (
+    " It's a bit of a disappointment, but it's not a major issue, and nobody there was to be blamed for it."
+)
+
+
+def read(text: str, size: int = 3) -> JsonLoops:
+    loops, raw = JsonLoops(), text.encode()
+    for start in range(0, len(raw), size):
+        loops.read(raw[start : start + size])
+    return loops
+
+
+def kept(text: str) -> str:
+    raw = text.encode()
+    return raw[: len(raw) - read(text).excess].decode()
+
+
+def test_a_loop_is_found_and_what_was_said_twice_is_left_out() -> None:
+    begun = '{"rating": 1, "reason": "' + ONCE + CYCLE
+    assert not read(begun).looping
+    assert read(begun + CYCLE).looping
+    assert kept(begun + CYCLE + CYCLE[:20]) == begun
+    assert kept('{"reason": "' + "very " * 60) == '{"reason": "very'
+    assert kept('{"reason": "' + "好看" * 60) == '{"reason": "好看'
+
+
+def test_two_answers_that_say_the_same_are_no_loop() -> None:
+    """A passage counts within its own string only, and not where the string has ended."""
+    said = json.dumps({"first": ONCE + CYCLE, "second": ONCE + CYCLE})
+    assert not any(read(said[:end]).looping for end in range(len(said) + 1))
+    assert not read(json.dumps({"first": CYCLE * 3})).looping
+
+
+@given(st.text(max_size=12), st.text(min_size=1, max_size=140), st.integers(1, 7))
+def test_what_is_kept_is_json(head: str, cycle: str, size: int) -> None:
+    """Whatever repeats itself: closed there, the string can be read and is a beginning of what was said."""
+    whole = json.dumps(head + cycle * (2 * PASSAGE // len(cycle) + 3))
+    loops = read(whole[:-1], size)
+    raw = whole[:-1].encode()
+    closed = raw[: len(raw) - loops.excess] + b'"'
+    assert loops.looping
+    assert json.loads(whole).startswith(json.loads(closed))
+    assert len(json.loads(closed)) <= len(head) + 3 * max(len(cycle), PASSAGE)
+
+
+@pytest.mark.parametrize("spelt", ["\\", "\\u00e", "\\u"])
+def test_an_escape_is_not_broken(spelt: str) -> None:
+    text = '{"reason": "' + "\\u00e9\\n" * 30 + spelt
+    kept_text = kept(text)
+    assert kept_text == text or json.loads(kept_text + '"}')
+
+
+def test_a_wanted_text_is_chosen_where_the_grammar_allows_it(tiny_gguf: Path) -> None:
+    """In a string the quote is the next token, whatever the logits say; before the string it can't be."""
+    model = Model(tiny_gguf)
+    table = Candidates(model.vocabulary_size)
+    sampler = Sampler(model, table, {"temperature": 0}, 'root ::= "a" [a-z"]*')
+    logits = np.zeros(model.vocabulary_size, np.float32)
+    first = sampler.next(logits, b'"')
+    assert model.piece(first) != b'"'
+    assert model.piece(sampler.next(logits, b'"')) == b'"'
+    sampler.close()
+    model.close()
