@@ -14,12 +14,12 @@ CONSIDERED = 24
 """Phrases of a group that are tried in pairs."""
 ONLY_NAMES = 0.8
 """Weight of a proper name of several words, which says who and not what."""
-LAST_RESORT = 0.35
+LAST_RESORT = 0.7
 """Where a name without the words of others is worth less than this share of the best name, a phrase may
 share a word with another name and differ in the rest ("activate card", "new card")."""
-BARE = 0.7
+BARE = 0.65
 """Weight of a single word as the whole name."""
-ADDED = 0.05
+ADDED = 0.12
 """Share of the group's texts that a second phrase adds at least."""
 ALIKE = 0.45
 """Cosine of two phrases from which they are one thing said twice."""

@@ -200,6 +200,138 @@ Currency exchange: exchange rate currency foreign
 Subscriptions: subscription cancel renew plan
 Opening hours: open hours closed appointment
 Technical problems: error crash bug problem fix
+Skiing and winter sports: ski snowboard skating snow
+Athletics: race runner marathon sprint track
+Fitness and yoga: yoga workout gym exercise
+Hunting and shooting: hunting game rifle deer
+Camping and hiking: camping hiking trail tent mountain
+Boats and sailing: boat sailing ship crew sea
+Protests: protest demonstrators rally march activists
+Police: police officers arrest patrol
+Corruption: corruption bribe scandal embezzlement
+Refugees: refugees displaced camps asylum
+Women's rights: women equality feminist
+Race and ethnicity: race ethnic racial minority
+Native peoples: tribe tribal Indian indigenous native
+Charity and volunteering: charity donation volunteers fundraising
+Disability: disabled disabilities wheelchair accessible
+Youth: youth teenagers young adolescents
+Weddings: wedding bride married reception
+Holidays and celebrations: Christmas holiday Thanksgiving celebration
+Constitutional law: constitution amendment constitutional rights court
+Contracts: contract agreement party obligations clause
+Intellectual property: patent copyright trademark invention
+Licenses: license copyright terms permission
+Family law: divorce custody marriage adoption
+Foreign aid: aid assistance development humanitarian
+Arms control: treaty arms control weapons nuclear
+Disaster relief: relief emergency disaster recovery
+Homeland security: homeland security terrorism threat
+Public works: bridges roads construction infrastructure
+Highways and roads: highway road traffic drivers
+Aviation and airports: airport airline aircraft aviation pilots carrier
+Aerospace: aircraft rocket satellite launch
+Maritime affairs: vessel coast guard maritime port
+Pensions: pension retirement plan annuity
+Wages: wage pay salary overtime
+Trade unions: union strike bargaining workers
+Bankruptcy: bankruptcy debt creditors insolvency
+Accounting and auditing: accounting audit financial statements
+Consumer protection: consumers protection disclosure fees
+Investment funds: fund investors portfolio assets
+Personal finance: savings budget debt income money
+Cryptocurrencies: bitcoin blockchain cryptocurrency wallet token
+Management: management managers organization leadership
+Construction: construction building contractor concrete
+Renewable energy: solar wind renewable energy
+Nuclear power: nuclear reactor power plant
+Coal: coal mine mining miners
+Chemicals and plastics: chemical plastic polymer
+Textiles: textile fabric cotton yarn fiber
+Electronics: electronic circuit voltage device
+Health care: health care hospital nursing providers medical
+Health insurance: health insurance coverage Medicare Medicaid
+Hospitals: hospital nurses patients ward
+Surgery: surgery surgeon operation surgical
+Heart and circulation: heart blood cardiac artery
+Diabetes: diabetes insulin glucose
+Allergies and asthma: allergy asthma allergic breathing
+Eyes and vision: eye vision glasses lens
+Bones and joints: bone joint fracture knee
+Nutrition: nutrition vitamin dietary protein
+Vaccines: vaccine vaccination immunization
+Geology: rock mineral earthquake geological volcano
+Oceans: ocean marine sea
+Ecology: ecosystem species habitat environment
+Plants: plant flower tree leaf seed
+Insects: insect bee ant butterfly
+Genetics: gene genome DNA sequence genetic
+Astronomy: star telescope galaxy planet
+Anthropology: culture tribe customs society
+Sociology: society social class community
+Logic: logic proposition inference reasoning
+Geometry: geometry angle triangle circle curve
+Numbers and arithmetic: number decimal integer sum rounding
+Algorithms: algorithm sorting search complexity graph
+Universities: university college faculty campus
+Vocational training: training vocational skills apprenticeship
+Student loans: student loan tuition college aid
+Libraries and archives: library archive collection catalog
+Poetry: poem poet verse
+Fiction: novel fiction story character
+Painting: painting painter artist canvas
+Classical music: orchestra symphony concert conductor
+Festivals: festival parade event
+Crafts: craft knitting sewing pattern
+Databases: database SQL query table schema
+Web development: web HTML CSS JavaScript browser page
+Web services: API REST HTTP endpoint request
+Networking: network TCP IP address protocol socket
+Servers: server client port host
+Operating systems: Linux kernel Windows operating system
+Cloud computing: cloud AWS Azure container deployment
+Machine learning: machine learning training model neural classification
+Language models: language model LLM GPT prompt
+Chatbots and assistants: chatbot assistant bot conversation
+Data analysis: data analysis dataset analytics
+Data visualization: plot chart visualization graph
+Computer graphics: graphics rendering 3D drawing
+Image processing: image pixel photo processing
+Audio and video: audio video codec playback
+Speech recognition: speech voice recognition spoken
+File formats: file format PDF CSV XML parser
+Files and folders: file directory path folder
+Text processing: text string character word
+Regular expressions: regular expression pattern match
+Date and time: date time calendar timezone
+Command-line tools: command line terminal shell
+Software testing: test tests unit testing
+Error handling: error exception traceback failure
+Logging and monitoring: log logging monitoring metrics
+Documentation: documentation manual help page
+Version control: git repository commit branch GitHub
+Software packages: package install dependency installation build
+Cryptography: encryption encrypt key cipher hash
+Authentication: authentication credentials login token
+Concurrency: thread lock parallel asynchronous queue
+Compilers: compiler parser syntax bytecode
+Memory and storage: memory storage disk buffer cache
+Email: email message mailbox inbox
+Sensors and devices: sensor device hardware firmware
+Smart homes: smart home lights thermostat
+Printing: printer ink print paper
+Maps and geography: map geographic location coordinates
+Typography: font typeface glyph
+Quality and durability: quality durable broke cheap sturdy
+Size and fit: size fit fits small large
+Ease of use: easy use simple setup
+Instructions: instructions manual setup assembly
+Cleaning: clean cleaning vacuum wash
+Kitchen appliances: kitchen blender oven dishwasher
+Hotels: hotel room stay guests
+Restaurants: restaurant waiter menu dinner
+Clothing and shoes: shoes shirt dress clothes
+Billing: bill billing charge invoice
 """
 """A heading and a few words that describe it, a line each."""
 

@@ -26,6 +26,7 @@ from llm_magics.tasks.concepts.embedded.words import (
     VAGUE_VERBS,
     Vocabulary,
     is_adverb,
+    is_coined,
     is_function_word,
     stem,
 )
@@ -51,8 +52,8 @@ class Phrase:
     ``begun`` counts spellings at the start of a sentence, where a capital says nothing. ``verb`` marks a
     verb with its object, ``doubtful`` a phrase whose last word may be a verb. ``vaguely`` counts the places
     where the first word says little alone, ``bound`` those in a list of proper names, ``definite`` those
-    after "the", ``placed`` those after "in". ``heading`` marks a general subject that stands for texts near
-    to it, ``vector`` says what it means, where that is known.
+    after "the", ``counted`` those after "a", ``placed`` those after "in". ``heading`` marks a general subject
+    that stands for texts near to it, ``vector`` says what it means, where that is known.
     """
 
     texts: set[int] = field(default_factory=set)
@@ -63,6 +64,7 @@ class Phrase:
     doubtful: bool = False
     bound: int = 0
     definite: int = 0
+    counted: int = 0
     placed: int = 0
     heading: bool = False
     vector: Any = None
@@ -92,6 +94,7 @@ class _Found:
     doubtful: bool = False
     bound: bool = False
     definite: bool = False
+    counted: bool = False
     placed: bool = False
 
 
@@ -172,6 +175,7 @@ def _add(found: dict[Key, Phrase], one: _Found, number: int) -> None:
     phrase.doubtful |= one.doubtful
     phrase.bound += one.bound
     phrase.definite += one.definite
+    phrase.counted += one.counted
     phrase.placed += one.placed
 
 
@@ -209,6 +213,7 @@ def _ends(piece: Sequence[str], start: int, chunk: Sequence[str], words: Vocabul
                 doubtful=words.is_verb(part[-1]) and not proper,
                 bound=proper and _in_list(piece, at, size),
                 definite=at > 0 and piece[at - 1].casefold() == "the",
+                counted=at > 0 and piece[at - 1].casefold() in ("a", "an"),
                 placed=at > 0 and piece[at - 1].casefold() == "in" and part[0][0].isupper(),
             )
 
@@ -233,7 +238,9 @@ def _joined(
     glue = tuple(piece[start + len(one) : behind])
     low = tuple(word.casefold() for word in glue)
     proper = start > 0 and all(word[0].isupper() for word in (*one, *other))
-    if len(other) > 2 or low not in (("of",), ("of", "the"), ("and",)) or not (proper or low[0] == "of"):
+    if len(other) > 2 or low not in (("of",), ("of", "the"), ("and",)) or not (proper or low == ("of",)):
+        return
+    if not _may_stand(other, words):
         return
     for size in range(1, min(2, len(one)) + 1):
         part = one[-size:]
@@ -278,7 +285,9 @@ def _may_stand(chunk: Sequence[str], words: Vocabulary) -> bool:
     first, last = chunk[0].casefold(), chunk[-1].casefold()
     if len(chunk) > 1 and chunk[0].islower() and first.endswith("ing") and chunk[1][0].isupper():
         return False  # a verb with its object
-    if chunk[0] == "&" or last in VAGUE_VERBS or last in NEVER_LAST:
+    if chunk[0] == "&" or last in VAGUE_VERBS or last in NEVER_LAST or _after_plural(chunk):
+        return False
+    if any(is_coined(word) for word in chunk) or any(_said_of(word) for word in chunk[1:-1]):
         return False
     if first in NO_NAME and not (len(chunk) > 1 and words.is_name(chunk[0])):
         return False
@@ -287,6 +296,20 @@ def _may_stand(chunk: Sequence[str], words: Vocabulary) -> bool:
     if first in NEVER_LAST:
         return False
     return not is_adverb(first) and len(last) > 2
+
+
+def _said_of(word: str) -> bool:
+    """Whether the word ties two nouns, as "named" does in "an instance named turtle"."""
+    return word.endswith("ed") and word in VAGUE_VERBS
+
+
+def _after_plural(chunk: Sequence[str]) -> bool:
+    """Whether a participle follows a plural, of which it says what it does: "threads waiting"."""
+    if len(chunk) < 2 or not chunk[-1].islower():
+        return False
+    return (
+        chunk[-1].endswith("ing") and chunk[-2].endswith("s") and not chunk[-2].endswith(("ss", "us", "is"))
+    )
 
 
 def _kept(chunk: Sequence[str], words: Vocabulary) -> tuple[str, ...]:

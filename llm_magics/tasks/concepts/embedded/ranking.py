@@ -14,7 +14,7 @@ from llm_magics.tasks.concepts.embedded.words import INSTITUTIONS, is_function_w
 
 KEPT = 96
 """Phrases of a group that are ranked by meaning."""
-PRECISE = 0.7
+PRECISE = 0.85
 """Beta of the F-score of "holds the phrase" for "is of the group"; below one, rarity weighs more."""
 WORDS = {1: 0.75, 2: 1.25, 3: 1.15, 4: 0.9}
 """Two words tell more than one, and four are long."""
@@ -26,10 +26,14 @@ GENERAL = {1: 0.35, 2: 0.6}
 """Weight of a word that many topics have in common ("country"), and of a phrase with one ("Labor Act")."""
 LEAD = 0.8
 """Weight of a phrase that begins with a vague adjective ("Old Age")."""
-HEADING = 1.0
+HEADING = 1.1
 """Weight of a general subject beside a phrase of the texts."""
 OTHERS = 0.05
 """Share of the group's texts that hold a word of a heading other than the most frequent one."""
+QUITE_NEAR, VERY_NEAR = 0.4, 0.5
+"""Cosines to a heading from which two of its words in the group are enough, and one; below it takes three."""
+A_FEW = 10
+"""Texts of a group below which there may be too few to hold two words of what they are about."""
 FEW = 4
 """Texts of a group from which what a single one of them says is no name for it."""
 
@@ -158,7 +162,7 @@ def _with_headings(
         phrase.written, phrase.heading, phrase.vector = Counter({heading.words: 1}), True, heading.vector
         for group, near in zip(groups, heading.near, strict=True):
             good = worth(phrase.texts, group.texts) * HEADING * _weight(near)
-            if good and near >= CLOSE and _spoken_of(heading, group.texts, read):
+            if good and near >= CLOSE and _spoken_of(heading, near, group.texts, read):
                 group.add(good, key)
 
 
@@ -169,11 +173,22 @@ def _about(heading: Heading, groups: Sequence[Group]) -> set[int]:
     return max(found, key=lambda texts: worth(texts, nearest.texts))
 
 
-def _spoken_of(heading: Heading, group: set[int], read: Reading) -> bool:
-    """Whether more than one of a heading's words stands in the group: "star" alone makes no celebrities."""
+def _spoken_of(heading: Heading, near: float, group: set[int], read: Reading) -> bool:
+    """Whether several of a heading's words stand in the group: "star" alone makes no celebrities.
+
+    Two are enough where the group is very near, or near and one is what the heading is of ("hours", not
+    "opening"), and that one where few texts are very near.
+    """
     words = {stem(word) for word in f"{heading.name} {heading.about}".split() if not is_function_word(word)}
-    held = sorted((read.holding.get(word, _NONE) & group for word in words), key=len)
-    return len(set().union(*held[:-1])) >= max(2, OTHERS * len(group))
+    held = {word: texts for word in words if (texts := read.holding.get(word, _NONE) & group)}
+    nouns = {stem(part.split()[-1]) for part in heading.name.split(" and ")} & held.keys()
+    if near >= VERY_NEAR and len(group) < A_FEW and (len(held) > 1 or nouns):
+        return True
+    least = 2 if near >= VERY_NEAR or (near >= QUITE_NEAR and nouns) else 3
+    if len(held) < least:
+        return False
+    others = sorted(held, key=lambda word: (len(held[word]), word))[:-1]
+    return len(set().union(*(held[word] for word in others))) >= max(2, OTHERS * len(group))
 
 
 _NONE: set[int] = set()

@@ -25,7 +25,7 @@ def written(keys: Sequence[Key], read: Reading) -> str:
             parts, keys = parts[::-1], keys[::-1]
     name = _shared(parts, read.phrases[keys[0]].verb) if len(parts) == 2 else "".join(parts)
     if not name:
-        if definite(read.phrases[keys[1]]) and parts[1].islower():
+        if definite(read.phrases[keys[1]]) and parts[1].islower() and " " not in parts[1]:
             parts[1] = f"the {parts[1]}"
         where = read.phrases[keys[0]].heading and read.phrases[keys[1]].place
         name = (" in " if where else " and ").join(parts)
@@ -57,13 +57,29 @@ def definite(phrase: Phrase) -> bool:
 
 
 def spelled(phrase: Phrase, words: Vocabulary) -> str:
-    """The phrase as most texts write it inside a sentence."""
+    """The phrase as most texts write it inside a sentence; what there are several of in the plural."""
     if phrase.written:
-        inside = _commonest(phrase.written)
-        return " ".join(_quiet(word, words) for word in inside)
-    first, *rest = _commonest(phrase.begun)
-    named = bool(rest) and rest[0][0].isupper() and not rest[0].isupper()
-    return " ".join([first if named else words.spelling(first), *(_quiet(word, words) for word in rest)])
+        found = [_quiet(word, words) for word in _commonest(phrase.written)]
+    else:
+        first, *rest = _commonest(phrase.begun)
+        named = bool(rest) and rest[0][0].isupper() and not rest[0].isupper()
+        found = [first if named else words.spelling(first), *(_quiet(word, words) for word in rest)]
+    if not words.spoken and found[-1].islower() and _counted(phrase):
+        found[-1] = words.plural(found[-1])
+    return " ".join(_lowered(found))
+
+
+COUNTED = 0.2
+"""Share of a noun's places after "a" from which there are several of what it names."""
+
+
+def _counted(phrase: Phrase) -> bool:
+    """Whether texts write "a" before it or its plural, so that a name has it so: "queues"."""
+    if phrase.heading or phrase.verb or definite(phrase):
+        return False
+    ends = {words[-1] for words in phrase.written}
+    several = sum(n for words, n in phrase.written.items() if words[-1][:-1] in ends)
+    return max(phrase.counted, several) >= max(2, COUNTED * phrase.places)
 
 
 def _commonest(spellings: Counter[tuple[str, ...]]) -> tuple[str, ...]:
@@ -80,5 +96,16 @@ def _commonest(spellings: Counter[tuple[str, ...]]) -> tuple[str, ...]:
 
 
 def _quiet(word: str, words: Vocabulary) -> str:
-    """A word as written; shouting is only for what is always written so."""
+    """A word as written; shouting is only for what is always written so, and for letters alone: "SSL"."""
+    if word.islower() and len(word) < 5 and not _VOWELS & set(word) and word.isalpha():
+        return word.upper()
     return words.spelling(word) if word.isupper() and len(word) > 1 else word
+
+
+_VOWELS = frozenset("aeiouy")
+
+
+def _lowered(words: list[str]) -> list[str]:
+    """A phrase of long words that is shouted as a whole, without shouting."""
+    shouted = len(words) > 1 and all(word.isupper() and len(word) > 3 for word in words)
+    return [word.lower() for word in words] if shouted else words

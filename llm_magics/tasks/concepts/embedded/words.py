@@ -92,7 +92,7 @@ VAGUE_VERBS = _set(
     "added bring brings brought hold holds held run runs ran running move moves moved explain guess hope "
     "plan plans planned could'nt propose present presents presented proposed describe describes described "
     "understand appear appears appeared start starts started stop stops stopped remain remains remained "
-    "return returned offer offers offered hit hits continue continues continued face faces faced"
+    "named based return returned offer offers offered hit hits continue continues continued face faces faced"
 )
 OTHER_LANGUAGES = _set(
     "der die das den dem des ein eine einen einem einer und oder aber nicht mit von zu zum zur im am auf "
@@ -135,7 +135,8 @@ NO_NAME = VAGUE_ADJECTIVES | VAGUE_NOUNS | VAGUE_VERBS
 
 _FINITE = VAGUE_VERBS | IRREGULAR_PAST
 _BEFORE_NOUNS = ARTICLES | POSSESSIVES | _set("of in on for with from by at")
-_AFTER_VERBS = ARTICLES | POSSESSIVES | _set("me him them up out off")
+_AFTER_VERBS = (ARTICLES - {"that"}) | POSSESSIVES | _set("me him them up out off")
+"""What follows a verb. "That" follows nouns too: "a server that sends"."""
 _SUFFIXES_OF_NOUNS = (
     "tion",
     "sion",
@@ -181,6 +182,23 @@ def is_adverb(word: str) -> bool:
     return low.endswith("ly") and len(low) > 4 and low not in _ADJECTIVES_IN_LY | _NOUNS_IN_LY
 
 
+_IRREGULAR_PLURALS = ("man", "child", "foot", "tooth", "mouse", "goose", "f", "fe", "ics", "ware", "ing")
+
+
+def _with_s(noun: str) -> str:
+    if noun.endswith(("x", "z", "ch", "sh")):
+        return f"{noun}es"
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        return f"{noun[:-1]}ies"
+    return f"{noun}s"
+
+
+def is_coined(word: str) -> bool:
+    """Whether the word is made up for one place: an identifier with underscores, a hyphenated sentence."""
+    return "_" in word or word.count("-") >= MANY_HYPHENS
+
+
+MANY_HYPHENS = 4
 _ADJECTIVES_IN_LY = _set("daily weekly monthly quarterly yearly elderly friendly deadly costly early")
 _NOUNS_IN_LY = _set("family supply assembly monopoly reply ally italy july rally anomaly butterfly jelly")
 INSTITUTIONS = _set(
@@ -212,6 +230,7 @@ class Vocabulary:
 
     def __init__(self, texts: Sequence[Sequence[Sequence[str]]]) -> None:
         self._seen: dict[str, _Seen] = {}
+        self._plurals: dict[str, Counter[str]] = {}
         spoken = total = 0
         for pieces in texts:
             words = {word.casefold() for piece in pieces for word in piece}
@@ -223,6 +242,9 @@ class Vocabulary:
             for piece in pieces:
                 self._count_ends(piece)
         self.spoken = spoken > 0.6 * max(total, 1)
+        for word, seen in self._seen.items():
+            if word.endswith("s") and not word.endswith(("ss", "us", "is", "'s")):
+                self._plurals.setdefault(stem(word), Counter())[word] += seen.all
 
     def _count(self, piece: Sequence[str]) -> None:
         low = [word.casefold().replace("’", "'") for word in piece]
@@ -245,7 +267,8 @@ class Vocabulary:
             if not after or is_function_word(after) or after in _FINITE or self.is_verb(after):
                 seen = self._seen[word]
                 seen.last += 1
-                seen.head += i > 0 and low[i - 1] in _BEFORE_NOUNS
+                # "A remote, cold place": what stands before a comma may be the first of two adjectives.
+                seen.head += i > 0 and after != "," and low[i - 1] in _BEFORE_NOUNS
 
     def _of(self, word: str) -> _Seen:
         return self._seen.get(word.casefold().replace("’", "'"), _Seen())
@@ -277,6 +300,13 @@ class Vocabulary:
         if low.endswith(("able", "ible", "ful", "less", "ous", "ical")) and low not in _NOUNS_LIKE_ADJECTIVES:
             return False
         return seen.last >= 0.2 * seen.all
+
+    def plural(self, noun: str) -> str:
+        """The plural of a noun as these texts write it, else by rule; irregular ones stay as they are."""
+        found = self._plurals.get(stem(noun))
+        if noun.endswith("s") or noun.endswith(_IRREGULAR_PLURALS):
+            return noun
+        return min(found, key=lambda word: (-found[word], word)) if found else _with_s(noun)
 
     def is_name(self, word: str) -> bool:
         """Whether the word is written with a capital inside sentences, as proper names are."""
