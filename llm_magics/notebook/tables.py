@@ -11,7 +11,10 @@ from llm_magics.widgets.html import escape
 from llm_magics.widgets.output.sentences import sentence_html
 from llm_magics.widgets.output.states import Level, state_html
 from llm_magics.widgets.output.style import output_block
-from llm_magics.widgets.results.rows import DASH, Column, rows_html
+from llm_magics.widgets.results.rows import Column, numbers_html, rows_html
+
+STACKED = 5
+"""From this many columns on a table becomes a list of short lists where the page is narrow."""
 
 
 class Table:
@@ -90,7 +93,7 @@ class Table:
             return f"<p>{sentence_html(self.empty)}</p>" if self.empty else ""
         filled = [name for name in self.columns if any(cell_text(row.get(name)) for row in self.rows)]
         columns = [self._column(name, place) for place, name in enumerate(filled or self.columns[:1])]
-        return rows_html(columns, name, heads=self.heads)
+        return rows_html(columns, name, heads=self.heads, stacked=self.heads and len(columns) >= STACKED)
 
     def _column(self, name: str, place: int) -> Column:
         """A column of the HTML table; the first one's repeated words are left to the screen reader."""
@@ -100,7 +103,7 @@ class Table:
             cells = [state_html(cell_text(value), levels.get(cell_text(value), "plain")) for value in values]
             return Column(name, "short", cells)
         if self._numbers(name):
-            return Column(name, "number", [_number(value) for value in values])
+            return Column(name, "number", numbers_html(values, grouped=True))
         cells = [sentence_html(_yes_or_no(value)) for value in values]
         if place:
             return Column(name, "short", cells)
@@ -127,7 +130,8 @@ class Reading(Table):
     def html(self) -> str:
         """The text with its lines."""
         if self.fixed:
-            return output_block(f"<pre>{escape(str(self))}</pre>", name="help", kind="llmx-table")
+            text = f'<pre class="llmx-help">{escape(str(self))}</pre>'
+            return output_block(text, name="help", kind="llmx-table")
         said = f'<p class="llmx-keep">{sentence_html(str(self))}</p>'
         return output_block(said, name="what was done", kind="llmx-table", role="status")
 
@@ -144,10 +148,6 @@ def _spaced(note: str) -> list[str]:
 
 def _part(sentence: str) -> str:
     return f"<span>{sentence_html(sentence)}</span>"
-
-
-def _number(value: Any) -> str:
-    return escape(f"{value:,}" if isinstance(value, int) else cell_text(value)) or DASH
 
 
 def _yes_or_no(value: Any) -> str:

@@ -158,7 +158,9 @@ def test_its_html_needs_no_script() -> None:
     found = contrasts(page)
     assert len(found) == 5 and min(found) >= 4.5
     assert (
-        ">90</td>" in page and ">(none)</th>" in page and page.count("<table") == page.count("<caption") == 2
+        ">90</td>" in page
+        and ">(none)</span></th>" in page
+        and page.count("<table") == page.count("<caption") == 2
     )
     assert "0.928" in repr(evaluate(truth, given, ["a", "b"]))
     many = evaluate(["a|b", "b", None], [["a"], ["b"], ["a"]], ["a", "b"])._repr_html_()

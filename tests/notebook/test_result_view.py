@@ -20,6 +20,7 @@ from llm_magics.tasks.generate.plan import generate
 from llm_magics.tasks.judge.plan import judge
 from llm_magics.tasks.label.plan import label
 from llm_magics.testing import Server
+from llm_magics.widgets.results.rows import column, numbers_html
 from tests.contrast import contrast, rgb
 
 
@@ -46,7 +47,7 @@ class Tables(HTMLParser):
             self.tables[-1].append([])
         elif tag in ("td", "th"):
             self.tables[-1][-1].append("")
-        self._in_cell = tag in ("td", "th") or (self._in_cell and tag == "span")
+        self._in_cell = tag in ("td", "th") or (self._in_cell and tag in ("span", "wbr"))
         self._in_style = tag == "style"
 
     def handle_endtag(self, tag: str) -> None:
@@ -199,6 +200,48 @@ def test_models_that_were_compared_stand_side_by_side() -> None:
     lines = {line[0]: [cell for cell in line[1:] if cell] for line in page.tables[0][1:]}
     assert lines["sport"][0] == "1 (33%)" and lines["no answer"] == ["1 (33%)", "0 (0%)"]
     assert page.tables[0][0][2] == "<b>"
+    assert page.tables[1][0][:4] == ["", "text", "label_<b>", "label_x"]
+
+
+@pytest.mark.checklist("W12")
+def test_ratings_and_fields_of_models_compared_are_all_counted() -> None:
+    """A judge's ratings by model in their order; the fields of each model, not of the last alone."""
+
+    def answer(request: dict[str, Any]) -> str:
+        return '{"reason": "Clear.", "rating": 4}' if "Rate" in str(request["messages"]) else '{"stars": 2}'
+
+    with Server(answer=answer) as server:
+        rated = judge(["a", "b"], "Is it clear?", model=host(server), output="rating_x", progress=False)
+        rated.insert(0, "rating_y", pd.array([3, None], dtype="Int64"))
+        last().details["compared"] = {"y": "rating_y", "x": "rating_x"}
+        table = view(rated).tables[0]
+        assert [[cell for cell in line if cell] for line in table] == [
+            ["rating", "y", "x"],
+            ["3", "1 (50%)", "0 (0%)"],
+            ["4", "0 (0%)", "2 (100%)"],
+            ["no answer", "1 (50%)", "0 (0%)"],
+        ]
+        found = extract(["a", "b"], {"stars": int}, model=host(server), output="x_", progress=False)
+        found.insert(0, "y_stars", [5, 5])
+        last().details["compared"] = {"y": "y_", "x": "x_"}
+        page = view(found)
+        assert [line[0] for line in page.tables[0][1:]] == ["y_stars", "x_stars"]
+        assert "y, x" in page.outside
+
+
+@pytest.mark.checklist("W12")
+def test_numbers_of_a_column_end_alike_and_so_do_its_times() -> None:
+    """Points stand below each other, midnights among times keep theirs; a year has no comma."""
+    days = pd.to_datetime(["2026-01-01 00:00", "2026-01-02 13:00"])
+    assert numbers_html([28490.031, 37986.7, None])[:2] == ["28,490.03", "37,986.70"]
+    assert numbers_html([0.5, 0.25, 1.0]) == ["0.50", "0.25", "1.00"]
+    assert numbers_html([2024, 12345]) == ["2024", "12345"]
+    assert numbers_html([1076], grouped=True) == ["1,076"]
+    assert numbers_html([8.25e-06, 0.5]) == ["8.25e-06", "0.5"]
+    told = [re.sub("<[^>]*>", "", cell) for cell in column("when", list(days)).cells]
+    assert told == ["2026-01-01 00:00", "2026-01-02 13:00"]
+    told = [re.sub("<[^>]*>", "", cell) for cell in column("when", list(days[:1])).cells]
+    assert told == ["2026-01-01"]
 
 
 def test_wide_frames_are_cut_and_say_what_they_leave_out() -> None:
@@ -220,12 +263,12 @@ def test_the_style_has_contrast_and_touches_nothing_else() -> None:
     """Every rule is about outputs of ours alone; words stand out by 4.5:1 in light and in dark."""
     from llm_magics.widgets.output.style import style
 
-    assert "/*" not in style() and len(style()) < 10_000
-    rules = re.sub(r"@media[^{]*\{", "", style())
+    assert "/*" not in style() and len(style()) < 11_500
+    rules = re.sub(r"@(?:media|container)[^{]*\{", "", style())
     selectors = [one.strip(" }") for one in re.findall(r"([^{}]+)\{", rules)]
     assert selectors and all("llmx-out" in one for one in selectors)
-    tokens = dict(re.findall(r"(--llmx-[\w-]+): light-dark\(([^)]*)\)", style()))
+    tokens = dict(re.findall(r"(--llmx-[\w-]+):light-dark\(([^)]*)\)", style()))
     for theme in (0, 1):
-        value = {name.removeprefix("--llmx-"): rgb(both.split(", ")[theme]) for name, both in tokens.items()}
+        value = {name.removeprefix("--llmx-"): rgb(both.split(",")[theme]) for name, both in tokens.items()}
         for ink in ("ink", "dim", "good", "warn", "bad", "accent"):
             assert min(contrast(value[ink], value[ground]) for ground in ("ground", "raised")) >= 4.5, ink

@@ -51,7 +51,7 @@ OUT = ".llmx-out"
 @pytest.mark.checklist("C1", "C4", "W12", "W6")
 @pytest.mark.timeout(400)
 def test_outputs_read_well_in_both_themes_at_every_width(tmp_path: Path) -> None:
-    """Nothing is cut off, axe-core finds no serious fault, numbers stand right, an error is said once."""
+    """Nothing is cut off, no table of the set-up scrolls, axe-core finds no serious fault, numbers stand right, an error is said once."""
     with lab(tmp_path, [PREPARE, *CELLS]) as page:
         page.run()
         page.until(lambda: len(page.find(OUT)) == len(CELLS))
@@ -64,6 +64,7 @@ def test_outputs_read_well_in_both_themes_at_every_width(tmp_path: Path) -> None
                     lambda: page.js(
                         f"return [...document.querySelectorAll('{OUT}')].every(e => e.scrollWidth <= e.clientWidth + 1"
                         " && e.getBoundingClientRect().right <= e.closest('.jp-OutputArea').getBoundingClientRect().right + 1)"
+                        " && [...document.querySelectorAll('.llmx-table .llmx-scroll')].every(e => e.scrollWidth <= e.clientWidth + 1)"
                     )
                 )
                 for place in range(len(page.find(OUT))):

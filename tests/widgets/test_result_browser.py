@@ -50,7 +50,7 @@ def test_a_result_reads_well_at_every_width_in_both_themes(tmp_path: Path) -> No
             text.value_of_css_property("text-align") == "start"
         )  # left, or right where its words begin there
         summary = page.find(f"{VIEW} summary")[0]
-        assert summary.text.startswith("3 failed of 16 rows")
+        page.until(lambda: summary.text.startswith("3 failed of 16 rows"))
         page.js("arguments[0].focus()", summary)
         page.keys(Keys.ENTER)
         page.until(lambda: page.js(f"return document.querySelector('{VIEW} details').open"))

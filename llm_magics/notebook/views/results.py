@@ -76,7 +76,16 @@ class ResultView:
         beside = {f"{name}_{what}" for name in self._statuses for what in ("status", "error", "confidence")}
         plan = self.run.plan
         own = set(plan.frame.columns) - set(plan.columns)
-        return [name for name in self.frame.columns if name not in own | beside]
+        made = [name for name in self.frame.columns if name not in own | beside]
+        # Of several models compared the run is the last one's; the others' columns are named alike.
+        begun = [name for name in made if name.startswith(plan.output)]
+        alike = {output + name.removeprefix(plan.output) for output in self._asked.values() for name in begun}
+        return [name for name in self.frame.columns if name in {*made, *alike}]
+
+    @property
+    def _asked(self) -> dict[str, str]:
+        """The column, or the prefix of the columns, of each model, where several were compared."""
+        return dict(self.run.details.get("compared", {}))
 
     # -- the parts
 
@@ -97,7 +106,7 @@ class ResultView:
         score = self.run.evaluation
         said = "" if score is None else f"<p>{escape(score)}</p>"
         line = escape(" · ".join(facts))
-        name = ", ".join(self.run.details.get("compared", {}).values()) or self._name
+        name = ", ".join(output.rstrip("_") for output in self._asked.values()) or self._name
         name = escape(cut(name or self.run.plan.task.name, 80))
         return f'<p class="llmx-head"><b>{name}</b> <span class="llmx-dim">{line}</span></p>{said}'
 
@@ -117,17 +126,20 @@ class ResultView:
 
     @cached_property
     def _compared(self) -> dict[str, Sequence[Any]]:
-        """The labels of each model, where several were compared and a row has one label."""
-        task, asked = self.run.plan.task, self.run.details.get("compared", {})
-        if not isinstance(task, Label) or task.many or task.wide:
+        """The labels or ratings of each model, where several were compared and a row has one label."""
+        task, columns = self.run.plan.task, self.frame.columns
+        if isinstance(task, Label) and (task.many or task.wide):
             return {}
-        return {model: self.frame.values(name) for model, name in asked.items() if name in self.frame.columns}
+        return {model: self.frame.values(name) for model, name in self._asked.items() if name in columns}
 
     def _ratings(self) -> str:
         """The shares of a judge's ratings, or of the winners."""
         output = self.run.plan.output
-        counts = Counter(None if is_null(value) else value for value in self.frame.values(output))
+        given = self._compared or {"": self.frame.values(output)}
+        counts = Counter(None if is_null(value) else value for values in given.values() for value in values)
         known = sorted((value for value in counts if value is not None), key=_in_order)
+        if self._compared:
+            return compared_html([cell_text(value) for value in known], given, "rating", ordered=True)
         shares = [Share(cell_text(value), counts[value]) for value in known]
         if None in counts:
             shares.append(Share("no answer", counts[None], None, -1))
@@ -179,17 +191,24 @@ class ResultView:
         return [f"{place:,}" for place in places[:n]]
 
     def _columns(self, head: Frame) -> tuple[list[Column], list[str]]:
-        """The columns that are shown, and the names of those that are not."""
+        """The columns that are shown, and the names of those that are not.
+
+        Up to what was read they stand as in the frame; then come the answers, and then the user's others.
+        """
         made, inputs = set(self._made), set(self.run.plan.inputs)
         beside = [f"{name}_{what}" for name in self._statuses for what in ("status", "error")]
-        shown = [Column("", "key", [escape(key) for key in self._keys(len(head))])]
+        keys = Column("", "key", [escape(key) for key in self._keys(len(head))])
+        read: list[Column] = []
+        answers: list[Column] = []
+        others: list[Column] = []
         left_out, counts = [], {"made": 0, "beside": 0}
-        for name in head.columns:
+        first = next((place for place, name in enumerate(head.columns) if name in inputs), 0)
+        for at, name in enumerate(head.columns):
             if name in beside:
                 continue
             if self.labels is not None and name in self.labels.columns:
                 if name == self.labels.columns[0]:
-                    shown.append(self.labels.column(self.labels.words[: len(head)]))
+                    answers.append(self.labels.column(self.labels.words[: len(head)]))
                 continue
             if name not in inputs and not self._confident(name):
                 kind, most = ("made", MADE) if name in made else ("beside", BESIDE)
@@ -197,16 +216,21 @@ class ResultView:
                 if counts[kind] > most:
                     left_out.append(name)
                     continue
-            shown.append(self._column(head, name))
-        return [*shown, *self._said(head)], left_out
+            own = name in made or self._confident(name)
+            place = answers if own else read if name in inputs or at < first else others
+            place.append(self._column(head, name))
+        return [keys, *read, *answers, *self._said(head), *others], left_out
 
     def _confident(self, name: str) -> bool:
         return name.removesuffix("_confidence") in self._statuses and name.endswith("_confidence")
 
     def _column(self, head: Frame, name: str) -> Column:
         values = head.values(name)
+        if self.labels is not None and self._compared and name in self._asked.values():
+            words = [None if is_null(value) else value for value in values]
+            return replace(self.labels.column(words), name=name)
         if self._confident(name):
-            own = name == f"{self._name}_confidence"
+            own = not self._asked and name == f"{self._name}_confidence"
             return confidence_column("confidence" if own else name, values)
         return column(name, values, text=any(isinstance(v, str) and len(v) > _SHORT for v in values))
 

@@ -13,7 +13,7 @@ from llm_magics.tasks.measure.intervals import Interval, difference
 from llm_magics.tasks.measure.shares import Line
 from llm_magics.widgets.html import cut, escape
 from llm_magics.widgets.output.style import output_block
-from llm_magics.widgets.results.rows import Column, column, rows_html
+from llm_magics.widgets.results.rows import Column, column, numbers_html, rows_html
 
 ATTRIBUTE = "llm_magics_measure"
 """The key of the frame's ``attrs`` under which it is written how it was measured."""
@@ -109,6 +109,8 @@ def page(frame: Any, said: str) -> str:
         if name in shares
         else Column(name, "name", [escape(cut(str(v), 80)) for v in shown[name]])
         if name in names
+        else Column(str(name), "number", numbers_html(shown[name].tolist(), grouped=True))
+        if name in ("rows", "gold")
         else column(str(name), shown[name].tolist())
         for name in frame.columns
     ]

@@ -15,18 +15,24 @@ MOST_LABELS = 30
 """The most labels in the table; the frame has all."""
 
 
-def compared_html(names: Sequence[str], columns: Mapping[str, Sequence[Any]]) -> str:
+def compared_html(
+    names: Sequence[str], columns: Mapping[str, Sequence[Any]], head: str = "label", *, ordered: bool = False
+) -> str:
     """A line a label, two cells a model: a bar of its share, and rows with the share.
 
-    ``columns`` are the labels given, by model, one a row.
+    ``columns`` are the labels given, by model, one a row. ``ordered`` keeps the order of the names, and
+    gives them no colours of their own; else the most frequent come first. ``head`` says what they are.
     """
     counts = {
         model: Counter(None if is_null(value) else cell_text(value) for value in values)
         for model, values in columns.items()
     }
     widest = max((n for count in counts.values() for n in count.values()), default=1) or 1
-    often = sorted(names, key=lambda name: -sum(count[name] for count in counts.values()))
-    places = {name: place if own_colours(len(names)) else None for place, name in enumerate(names)}
+    often = list(names)
+    if not ordered:
+        often.sort(key=lambda name: -sum(count[name] for count in counts.values()))
+    coloured = own_colours(len(names)) and not ordered
+    places = {name: place if coloured else None for place, name in enumerate(names)}
     lines = [
         _line(f"{swatch(places[name])}{escape(cut(name, NAMED))}", name, counts, widest)
         for name in often[:MOST_LABELS]
@@ -39,7 +45,7 @@ def compared_html(names: Sequence[str], columns: Mapping[str, Sequence[Any]]) ->
     )
     more = len(often) - MOST_LABELS
     rest = f'<p class="llmx-dim">{more:,} more labels</p>' if more > 0 else ""
-    head = f'<thead><tr><th scope="col">label</th>{models}</tr></thead>'
+    head = f'<thead><tr><th scope="col">{escape(head)}</th>{models}</tr></thead>'
     table = f'<table class="llmx-compared">{head}<tbody>{"".join(lines)}</tbody></table>'
     return scrolled(table, "labels by model") + rest
 

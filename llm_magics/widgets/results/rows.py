@@ -37,28 +37,57 @@ def column(name: str, values: Sequence[Any], *, text: bool = False) -> Column:
     """A column of plain values; ``text`` gives it the room of a text."""
     known = [value for value in values if not is_null(value)]
     if known and all(_is_number(value) for value in known):
-        return Column(name, "number", [number_html(value) for value in values])
+        return Column(name, "number", numbers_html(values))
     most = TEXT if text else SHORT
+    values = values if any(_has_time(value) for value in known) else list(map(_day, values))
     return Column(name, "text" if text else "short", [value_html(value, most) for value in values])
+
+
+def _has_time(value: Any) -> bool:
+    return not isinstance(value, datetime) or value.time() != time()
+
+
+def _day(value: Any) -> Any:
+    """A midnight as its day, where a column has nothing else."""
+    return value if is_null(value) else value.date()
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def number_html(value: Any) -> str:
-    """A number; a fraction with four digits."""
-    if is_null(value):
-        return DASH
+def numbers_html(values: Sequence[Any], *, grouped: bool = False) -> list[str]:
+    """Numbers, their points below each other; fractions with four digits, those of a column alike.
+
+    ``grouped`` sets commas in whole numbers too, which are counts then and no years or keys.
+    """
+    told = ["" if is_null(value) else _number(value, grouped=grouped) for value in values]
+    places = [len(one.partition(".")[2]) for one in told if _POINT.fullmatch(one)]
+    most = max(places, default=0)
+    if len(places) == sum(map(bool, told)) and 0 < most <= MOST_PLACES:
+        told = [
+            f"{value:,.{most}f}" if one and isinstance(value, float) else one
+            for one, value in zip(told, values, strict=True)
+        ]
+    return [escape(one) or DASH for one in told]
+
+
+_POINT = re.compile(r"-?[\d,]+(\.\d+)?")
+
+MOST_PLACES = 4
+"""Digits after the point that all numbers of a column get where one has them."""
+
+
+def _number(value: Any, *, grouped: bool) -> str:
     if not isinstance(value, float):
-        return escape(f"{value}")
+        return f"{value:,}" if grouped else f"{value}"
     if 1_000 <= abs(value) < 1e15:
-        return escape(f"{value:,.2f}".rstrip("0").rstrip("."))
-    return escape(f"{value:.4g}")
+        return f"{value:,.2f}".rstrip("0").rstrip(".")
+    return f"{value:.4g}"
 
 
 def value_html(value: Any, most: int = SHORT) -> str:
-    """A value as text, cut; lists with commas, a vector by its length, midnight as a day."""
+    """A value as text, cut; lists with commas, a vector by its length, a time to the minute."""
     items = value.tolist() if hasattr(value, "tolist") and hasattr(value, "__len__") else value
     if isinstance(items, list | tuple):
         if len(items) > 8 and all(_is_number(item) for item in items):
@@ -67,8 +96,9 @@ def value_html(value: Any, most: int = SHORT) -> str:
     text = cell_text(items)
     if not text.strip():  # pandas' NaT is a datetime without a time
         return DASH
-    if isinstance(items, datetime) and items.time() == time():
-        text = items.date().isoformat()
+    if isinstance(items, datetime) and items.tzinfo is None:
+        day, _, clock = text.removesuffix(":00").partition(" ")
+        return f'<span class="llmx-whole">{escape(day)}</span> {escape(clock)}'.rstrip()
     return escape(cut(text, most))
 
 
@@ -97,22 +127,31 @@ def marks_html(names: Iterable[Any], mark: Callable[[Any], str]) -> str:
     return " ".join(marked) or DASH
 
 
-def rows_html(columns: Sequence[Column], name: str, *, heads: bool = True) -> str:
-    """The columns as a table that scrolls where it has to; ``key`` and ``name`` head their rows."""
+def rows_html(columns: Sequence[Column], name: str, *, heads: bool = True, stacked: bool = False) -> str:
+    """The columns as a table that scrolls where it has to; ``key`` and ``name`` head their rows.
+
+    ``stacked`` makes a short list of each row where the page is narrow.
+    """
     kinds = [_kind(one) for one in columns]
     names = "".join(
-        f'<th scope="col" class="{kind}">{escape(cut(one.name, 60))}</th>'
+        f'<th scope="col" class="{kind}">{_breaking(cut(one.name, 60))}</th>'
         if one.name
         else '<td class="llmx-key"></td>'
         for one, kind in zip(columns, kinds, strict=True)
     )
     head = f"<thead><tr>{names}</tr></thead>" if heads else ""
+    cell = _stacked if stacked else _cell
     lines = "".join(
-        f"<tr>{''.join(map(_cell, columns, kinds, cells))}</tr>"
+        f"<tr>{''.join(map(cell, columns, kinds, cells))}</tr>"
         for cells in zip(*(one.cells for one in columns), strict=True)
     )
-    table = f'<table class="llmx-rows">{head}<tbody>{lines}</tbody></table>'
+    table = f'<table class="llmx-rows{" llmx-stack" if stacked else ""}">{head}<tbody>{lines}</tbody></table>'
     return scrolled(table, escape(name))
+
+
+def _breaking(name: str) -> str:
+    """A column's name, which may be broken after an underscore."""
+    return re.sub("(_+)(?=[^_])", r"\1<wbr>", escape(name))
 
 
 def _kind(one: Column) -> str:
@@ -129,3 +168,10 @@ def _cell(one: Column, kind: str, cell: str) -> str:
     if one.kind in ("key", "name"):
         return f'<th scope="row" class="{kind}">{cell}</th>'
     return f'<td class="{kind}">{cell}</td>'
+
+
+def _stacked(one: Column, kind: str, cell: str) -> str:
+    """A cell that says which column it is of."""
+    if one.kind in ("key", "name"):
+        return _cell(one, kind, cell)
+    return f'<td class="{kind}" data-head="{escape(one.name)}">{cell}</td>'

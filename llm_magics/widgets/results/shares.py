@@ -74,7 +74,8 @@ def _line(share: Share, total: int, widest: int, *, confident: bool) -> str:
     sure = f'<td class="llmx-n">{known}</td>' if confident else ""
     bar = f'<span style="width:{width:.1f}%;background:{colour}"></span>' if share.rows else ""
     return (
-        f'<tr><th scope="row" class="llmx-name">{swatch(share.colour)}{escape(cut(share.name, NAMED))}</th>'
+        f'<tr><th scope="row" class="llmx-name"><span class="llmx-named">{swatch(share.colour)}'
+        f"{escape(cut(share.name, NAMED))}</span></th>"
         f'<td class="llmx-track" aria-hidden="true">{bar}</td><td class="llmx-n">{share.rows:,}</td>'
         f'<td class="llmx-n">{percent(share.rows, total)}</td>{sure}</tr>'
     )

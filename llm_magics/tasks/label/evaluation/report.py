@@ -12,6 +12,8 @@ MOST = 30
 """With more labels than this, the largest confusions are listed instead of the whole table."""
 LISTED = 20
 NAME = 40
+ACROSS = 60
+"""Characters of all names that fit across a table's head; longer ones stand upright."""
 RIGHT, WRONG = (0, 102, 170), (181, 63, 11)
 """Blue for labels that are right, brown for wrong ones: told apart by every kind of colour vision."""
 SOLID = 0.75
@@ -69,7 +71,8 @@ def confused(counts: Any) -> str:
         cells = [_shaded(int(n), n / whole, right=name == true) for name, n in zip(names, row, strict=True)]
         lines.append((_head(true), *cells))
     said = "Confusion: true labels down, given ones across. Blue is right, brown is wrong"
-    return _table(said, ["true \\ given", *names], lines, kind="llmx-confusion")
+    upright = " llmx-upright" if sum(map(len, map(_name, names))) > ACROSS else ""
+    return _table(said, ["true \\ given", *names], lines, kind=f"llmx-confusion{upright}")
 
 
 def _largest(counts: Any) -> str:
@@ -95,13 +98,13 @@ def _table(
 ) -> str:
     """A table whose columns from the ``names``-th on are numbers."""
     top = "".join(
-        f'<th scope="col"{_CELL if i >= names else ""}>{escape(cut(str(head), NAME))}</th>'
+        f'<th scope="col"{_CELL if i >= names else ""}><span>{escape(_name(head))}</span></th>'
         for i, head in enumerate(heads)
     )
     body = "".join(f"<tr>{''.join(line)}</tr>" for line in lines)
     said = escape(caption)
     table = (
-        f'<table class="llmx-rows {kind}"><caption>{said}</caption>'
+        f'<table class="llmx-rows {kind}"><caption><span>{said}</span></caption>'
         f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
     )
     return scrolled(table, said)
@@ -113,7 +116,11 @@ _CELL = ' class="llmx-n"'
 def _head(name: Any, tag: str = "th", *, number: bool = False) -> str:
     scope = ' scope="row"' if tag == "th" else ""
     kind = _CELL if number else ' class="llmx-name"'
-    return f"<{tag}{scope}{kind}>{escape(cut(str(name), NAME))}</{tag}>"
+    return f"<{tag}{scope}{kind}>{escape(_name(name))}</{tag}>"
+
+
+def _name(name: Any) -> str:
+    return cut(str(name), NAME)
 
 
 def _plain(value: Any) -> str:
