@@ -1,10 +1,11 @@
-"""Every test runs with a home of its own, without keys, and with no way to the internet."""
+"""Every test runs with a home and a session of its own, without keys, and with no way to the internet."""
 
 from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,14 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("LLM_MAGICS_HOME", str(home))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     return home
+
+
+@pytest.fixture(autouse=True)
+def own_session(own_home: Path) -> Iterator[None]:
+    """The session of a test that works without a kernel ends with it, while its home is still there."""
+    yield
+    if used := sys.modules.get("llm_magics.runs.session"):
+        used.end()
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import krippendorff
@@ -15,7 +14,6 @@ from sklearn.metrics import cohen_kappa_score
 
 from llm_magics import agreement
 from llm_magics.core.errors import NotFound, UsageError
-from llm_magics.runs import session as sessions
 from tests.kernels import kernel
 
 NO = None
@@ -42,12 +40,6 @@ IRRCAC = [
     (BEN_AND_GERRY, False, {"percent": 0.72727273, "AC": 0.66144201, "Fleiss": 0.64935065}),
     (BEN_AND_GERRY, list("abcde"), {"percent": 0.90909091, "AC": 0.69696970, "Fleiss": 0.57771261}),
 ]
-
-
-@pytest.fixture(autouse=True)
-def own_session() -> Iterator[None]:
-    yield
-    sessions.end()
 
 
 def value(frame: pd.DataFrame, name: str, among: str = "all") -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -38,12 +37,6 @@ REVERSED = (
 def base_gguf(gguf_folder: Path) -> Path:
     path = gguf_folder / "base_form.gguf"
     return path if path.exists() else build(path, precision="float32", template=None)
-
-
-@pytest.fixture(autouse=True)
-def session() -> Iterator[sessions.Session]:
-    yield sessions.current()
-    sessions.end()
 
 
 def test_the_header_says_whether_a_file_has_a_chat_template(

@@ -51,7 +51,6 @@ def until(holds: Callable[[], bool]) -> None:
 
 def test_a_backend_given_as_an_object_is_closed_with_the_session(server: Server) -> None:
     """It stays alive, and opens again when it is asked again."""
-    sessions.end()
     backend = made(server)
     assert label(["charged twice"], ["billing", "outage"], model=backend)["label"][0] == "billing"
     open_ones = list(backend.channel._sessions.values())
@@ -59,7 +58,6 @@ def test_a_backend_given_as_an_object_is_closed_with_the_session(server: Server)
     sessions.end()
     assert open_ones[0].closed
     assert label(["charged twice"], ["billing", "outage"], model=backend)["label"][0] == "billing"
-    sessions.end()
 
 
 def test_each_loop_has_a_session_of_its_own(server: Server) -> None:

@@ -46,7 +46,7 @@ SHORT = Schema(
 
 @pytest.fixture(scope="module")
 def llama() -> Iterator[str]:
-    """The URL of ``python -m llama_cpp.server`` with gemma-3-270m; skips where it can't be had."""
+    """The URL of ``python -m llama_cpp.server`` with SmolLM2-135M-Instruct; skips where it can't be had."""
     for package in (
         "llama_cpp",
         "fastapi",
@@ -57,14 +57,15 @@ def llama() -> Iterator[str]:
     ):
         pytest.importorskip(package, reason=f"{package} is not installed: the server needs it")
     try:
-        model = real_models.gemma()
+        model = real_models.smollm()
     except real_models.Unavailable as error:
         pytest.skip(str(error))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     options = ["--model", str(model), "--host", "127.0.0.1", "--port", str(port), "--n_ctx", "1024"]
-    command = [sys.executable, "-m", "llama_cpp.server", *options, "--n_threads", "2", "--verbose", "False"]
+    # Two threads wait for each other on a busy machine; one is as quick with a model so small.
+    command = [sys.executable, "-m", "llama_cpp.server", *options, "--n_threads", "1", "--verbose", "False"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             yield ready(process, f"http://127.0.0.1:{port}/v1")
@@ -89,7 +90,7 @@ def ready(process: subprocess.Popen[bytes], url: str) -> str:
 def request(form: Any, text: str = "I was charged twice for my subscription.") -> Request:
     asked = (Message("system", "Label or describe the text as JSON."), Message("user", text))
     limit = {"max_new_tokens": 80, "temperature": 0}
-    return Request("custom_url", "gemma", asked, form, parameters=limit, subject=text)
+    return Request("custom_url", "smollm", asked, form, parameters=limit, subject=text)
 
 
 @pytest.mark.checklist("Q6", "R14")
@@ -100,7 +101,7 @@ def test_labels_of_a_server_that_ignores_json_schema(llama: str, tmp_path: Path)
         k.run("%load_ext llm_magics\nimport pandas as pd")
         texts = ["I was charged twice.", "The app is down.", "How do I export?"]
         k.run(f"rows = pd.DataFrame({{'t': {texts!r}}})")
-        k.run(f"%llm_config add local --openai {llama} --id gemma --concurrency 2\n%llm_config use local")
+        k.run(f"%llm_config add local --openai {llama} --id smollm --concurrency 2\n%llm_config use local")
         cell = "%llm label rows.t --labels billing,outage,how-to -o done -p max_new_tokens=40"
         out = k.run(cell, timeout=200)
         assert value(k, "done.label_status.tolist()") == ["ok"] * 3
@@ -117,7 +118,7 @@ def test_its_500_without_embeddings_is_told_once(llama: str, tmp_path: Path) -> 
     """The server's own words: it was started without embeddings."""
     with kernel({"LLM_MAGICS_HOME": str(tmp_path)}) as k:
         k.run("%load_ext llm_magics\nimport pandas as pd\nrows = pd.DataFrame({'t': ['a', 'b']})")
-        k.run(f"%llm_config add local --openai {llama} --id gemma\n%llm_config use local")
+        k.run(f"%llm_config add local --openai {llama} --id smollm\n%llm_config use local")
         began = time.monotonic()
         out = k.run("%llm embed rows.t -o done -q", check=False)
         assert "gives no embeddings" in out.text and "embedding=True" in out.text
@@ -129,7 +130,7 @@ def test_its_500_without_embeddings_is_told_once(llama: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("form", [LABELS, SHORT], ids=["label", "schema"])
 async def test_the_dialects_that_this_server_applies(llama: str, dialect: str, form: Any) -> None:
     """Asked by a schema beside json_object, by grammar and by a forced tool call, it answers in the format."""
-    backend = OpenAIBackend(BackendSpec("custom_url", "gemma", base_url=llama))
+    backend = OpenAIBackend(BackendSpec("custom_url", "smollm", base_url=llama))
     backend.habits.form, backend.probe.settled = dialect, True
     response = await backend.complete(request(form))
     await backend.close()

@@ -23,7 +23,7 @@ from llm_magics.core.errors import (
 from llm_magics.core.limits import INITIAL_CONCURRENCY
 from llm_magics.core.types import BackendSpec, Limits, Message, Price, Request, Usage
 from llm_magics.notebook.config.magic import config_command
-from llm_magics.runs.session import current, end
+from llm_magics.runs.session import current
 from llm_magics.testing import Server
 from llm_magics.testing.openai_host import Quota
 
@@ -238,14 +238,12 @@ async def test_who_waits_for_a_member_goes_to_the_others_when_it_begins_to_rest(
 @pytest.fixture
 def hosts():
     """Two servers, each with a word of its own, registered as ``one`` and ``two`` and pooled as ``both``."""
-    end()
     with Server(lambda request: "first") as one, Server(lambda request: "second") as two:
         registry = current().registry
         for name, server in (("one", one), ("two", two)):
             registry.add(BackendSpec("custom_url", f"model-{name}", name=name, base_url=server.url))
         registry.add(BackendSpec("pool", "one+two", name="both", options={"members": ["one", "two"]}))
         yield one, two
-    end()
 
 
 def rows(n, begin=0):

@@ -13,7 +13,7 @@ from llm_magics.backends.vllm_engine.client import LocalVLLMBackend
 from llm_magics.core import errors
 from llm_magics.core.types import TEXT, BackendSpec, Choice, Message, OneOf, Request, Schema
 from llm_magics.notebook.config.magic import config_command
-from llm_magics.runs.session import current, end
+from llm_magics.runs.session import current
 from tests.backends.worlds import IN_KERNEL
 
 pytest.importorskip("transformers", reason="transformers is not installed")
@@ -153,7 +153,6 @@ async def test_without_the_package_one_message_says_what_to_do(folder, model_cac
 @pytest.mark.checklist("B8")
 def test_it_is_registered_and_labels_a_frame(folder, vllm):
     """As typed: add with options of the engine, then a cell's worth of rows in one call."""
-    end()
     session = current()
     config_command(
         session, f"add fast --model vllm_local::{folder} --option max_model_len=300 --batch-size 64"
@@ -168,4 +167,3 @@ def test_it_is_registered_and_labels_a_frame(folder, vllm):
     assert out["label_finish"].tolist() == ["prompt_cut", "stop"]
     assert "never the instructions" in session.last.report()
     assert json.loads(json.dumps(vllm.State.engines[-1].arguments)) == {"max_model_len": 300}
-    end()

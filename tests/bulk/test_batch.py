@@ -11,7 +11,7 @@ from llm_magics import generate, label
 from llm_magics.bulk.batch import Batch
 from llm_magics.core import errors
 from llm_magics.core.types import BackendSpec, Price
-from llm_magics.runs.session import current, end
+from llm_magics.runs.session import current
 from tests.servers.batches import BatchServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,10 +21,8 @@ TEXTS = ["I am calm", "I am angry", "I am calm", None, "so angry"]
 
 @pytest.fixture
 def server():
-    end()
     with BatchServer(key=KEY) as server:
         yield server
-    end()
 
 
 @pytest.fixture

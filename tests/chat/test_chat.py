@@ -92,4 +92,3 @@ def test_a_host_that_does_not_stream_is_asked_for_the_whole(tmp_path_factory: An
         model = create(BackendSpec("custom_url", "m", base_url=server.url), None)
         chat("Hi", model=model, progress=False)
         assert sessions.current().last.usage.estimated and sessions.current().last.usage.output_tokens > 10
-    sessions.end()

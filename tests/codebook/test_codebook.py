@@ -6,7 +6,7 @@ import json
 import random
 import stat
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,6 @@ from tests.kernels import kernel
 
 OLD = {"sport": "about sport", "money": "about money"}
 BETTER = {"sport": "BETTER: also clubs", "money": "about money"}
-
-
-@pytest.fixture(autouse=True)
-def own_session() -> Iterator[None]:
-    yield
-    sessions.end()
 
 
 class Scripted:

@@ -8,17 +8,10 @@ from llm_magics import generate
 from llm_magics.core.errors import UsageError
 from llm_magics.core.types import BackendSpec
 from llm_magics.lloom import Model
-from llm_magics.runs.session import current, end
+from llm_magics.runs.session import current
 from llm_magics.testing import Server
 from tests.backends import loaders
 from tests.kernels import kernel
-
-
-@pytest.fixture(autouse=True)
-def fresh_session():
-    end()
-    yield
-    end()
 
 
 def model(fn, name="m"):

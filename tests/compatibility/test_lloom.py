@@ -14,7 +14,6 @@ from llm_magics import embed, generate, label
 from llm_magics.core.errors import NotFound, UsageError
 from llm_magics.core.types import Limits, Price
 from llm_magics.lloom import EmbedModel, Model, OpenAIModel, lloom
-from llm_magics.runs.session import end
 from llm_magics.testing import Server
 from tests.conftest import SHARED
 
@@ -26,13 +25,6 @@ DF = pd.DataFrame(
         "text": [f"The delivery number {i} was late again." for i in range(6)],
     }
 )
-
-
-@pytest.fixture(autouse=True)
-def fresh_session():
-    end()
-    yield
-    end()
 
 
 @pytest.mark.checklist("B7")

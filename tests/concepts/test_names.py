@@ -304,33 +304,25 @@ def test_points_quotes_and_names_come_from_clean_texts() -> None:
 @pytest.mark.checklist("N12")
 def test_a_model_names_a_concept_in_one_call() -> None:
     """Quotes and the other names go out, a heading comes back; locked concepts keep theirs; undo works."""
-    sessions.end()
-    try:
-        with Server(answer=answer) as server:
-            spec = BackendSpec("custom_url", "m", "scripted", server.url)
-            sessions.current().registry.add(spec)
-            sessions.current().config.set("model", "scripted")
-            given = {"a": "Is it about delivery?", "b": "Is it about price?", "c": "Is it about taste?"}
-            made = concepts(texts(30), concepts=given, progress=False)
-            made.lock("c")
-            server.forget()
-            made.name().result()
-            asked = [request.json for request in server.requests]
-        assert [kind(body) for body in asked] == ["name_concept"] * 2
-        assert all("c" in body["messages"][1]["content"] for body in asked)
-        assert made.names == ["About delivery", "About price", "c"]
-        made.undo()
-        assert made.names == ["About delivery", "b", "c"]
-    finally:
-        sessions.end()
+    with Server(answer=answer) as server:
+        spec = BackendSpec("custom_url", "m", "scripted", server.url)
+        sessions.current().registry.add(spec)
+        sessions.current().config.set("model", "scripted")
+        given = {"a": "Is it about delivery?", "b": "Is it about price?", "c": "Is it about taste?"}
+        made = concepts(texts(30), concepts=given, progress=False)
+        made.lock("c")
+        server.forget()
+        made.name().result()
+        asked = [request.json for request in server.requests]
+    assert [kind(body) for body in asked] == ["name_concept"] * 2
+    assert all("c" in body["messages"][1]["content"] for body in asked)
+    assert made.names == ["About delivery", "About price", "c"]
+    made.undo()
+    assert made.names == ["About delivery", "b", "c"]
 
 
 def test_without_a_model_names_come_from_the_documents() -> None:
     """The same job gives phrases of the matching documents, and asks nobody."""
-    sessions.end()
-    try:
-        made = concepts(texts(60), concepts={"x": "parcel courier late delivery"}, progress=False)
-        made.name().result()
-        assert made.names != ["x"] and made.names[0][0].isupper()
-    finally:
-        sessions.end()
+    made = concepts(texts(60), concepts={"x": "parcel courier late delivery"}, progress=False)
+    made.name().result()
+    assert made.names != ["x"] and made.names[0][0].isupper()

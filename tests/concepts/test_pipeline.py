@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,6 @@ from llm_magics.testing import Chaos, Server
 from tests.concepts.scripted import TOPICS, answer, kind, texts, topic_of
 
 PRICE = Price(1.0, 2.0)
-
-
-@pytest.fixture(autouse=True)
-def own_session() -> Iterator[None]:
-    """Each test has a session of its own."""
-    sessions.end()
-    yield
-    sessions.end()
 
 
 def use(server: Server, **more: Any) -> None:

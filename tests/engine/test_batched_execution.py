@@ -39,7 +39,6 @@ def answer(request: dict[str, Any]) -> str:
 def server() -> Iterator[Server]:
     with Server(answer=answer) as made:
         yield made
-    sessions.end()
 
 
 def model(server: Server, **more: Any) -> Any:

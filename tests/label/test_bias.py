@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -109,12 +108,6 @@ TEXTS = [f"{word} number {i}" for i in range(20) for word in ("red apple", "gree
 @pytest.fixture(scope="module")
 def base_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"gguf::{build(tmp_path_factory.mktemp('gguf') / 'base.gguf', precision='float32', template=None)}"
-
-
-@pytest.fixture(autouse=True)
-def session() -> Iterator[None]:
-    yield
-    sessions.end()
 
 
 def labelled(texts: list[str], model: str, **options: object) -> dict[str, tuple[str, float]]:

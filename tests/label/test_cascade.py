@@ -74,7 +74,6 @@ def answer(request: dict[str, Any]) -> str:
 def server() -> Iterator[Server]:
     with Server(answer=answer) as made:
         yield made
-    sessions.end()
 
 
 def model(server: Server) -> Any:
@@ -178,7 +177,6 @@ def test_a_promise_is_a_share(agree: float, sure: float) -> None:
     """Checked before anything is sent."""
     with pytest.raises(UsageError):
         label(["a", "b"], ["x", "y"], agree=agree, sure=sure)
-    sessions.end()
 
 
 def test_promises_and_other_depths_dont_mix() -> None:
@@ -186,7 +184,6 @@ def test_promises_and_other_depths_dont_mix() -> None:
     for more in ({"multi": True}, {"votes": 3}, {"calibrate": True}):
         with pytest.raises(UsageError, match="--agree"):
             label(["a", "b"], ["x", "y"], agree=0.9, **more)
-    sessions.end()
 
 
 def counted(request: dict[str, Any]) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,6 @@ LABELS = {"sports": "games, teams, players, matches", "finance": "money, banks, 
 SURE = "The team won the match, its players and other teams play games"
 UNSURE = "it rained on the mountain"
 BROKEN = "The blue door is open"
-
-
-@pytest.fixture(autouse=True)
-def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    monkeypatch.setenv("LLM_MAGICS_HOME", str(tmp_path))
-    sessions.end()
-    yield
-    sessions.end()
 
 
 class Scorer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -79,19 +78,13 @@ GOLD = pd.DataFrame(
 )
 
 
-@pytest.fixture
-def ended() -> Iterator[None]:
-    yield
-    sessions.end()
-
-
 def shown(messages: Any) -> str:
     return " ".join(message.content for message in messages[:-1])
 
 
 @pytest.mark.checklist("T4")
 @pytest.mark.parametrize("dynamic", [False, True])
-def test_a_row_of_the_examples_frame_never_sees_its_own_copy(ended: None, dynamic: bool) -> None:
+def test_a_row_of_the_examples_frame_never_sees_its_own_copy(dynamic: bool) -> None:
     """Every row is a gold row here: each prompt has examples, none of them the row."""
     backend = FakeBackend(default="sport")
     given = {"examples": (GOLD, "text", "label"), "dynamic": dynamic, "k": 12}
@@ -105,7 +98,7 @@ def test_a_row_of_the_examples_frame_never_sees_its_own_copy(ended: None, dynami
 
 
 @pytest.mark.checklist("T4")
-def test_the_embedded_default_labels_a_gold_row_by_what_the_others_teach(ended: None) -> None:
+def test_the_embedded_default_labels_a_gold_row_by_what_the_others_teach() -> None:
     """A row that is an example learns from the other folds alone; any other row from all of them."""
     given = {"examples": (GOLD, "text", "label")}
     plan = label.plan(

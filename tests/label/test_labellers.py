@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +27,6 @@ PRIOR = embedded_default()
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A random model without a chat template: how it labels means nothing, who is asked does."""
     return str(build(tmp_path_factory.mktemp("gguf") / "base.gguf", precision="float32", template=None))
-
-
-@pytest.fixture(autouse=True)
-def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    monkeypatch.setenv("LLM_MAGICS_HOME", str(tmp_path))
-    sessions.end()
-    yield
-    sessions.end()
 
 
 def labelled(tiny: str, data: Any = None, **options: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from llm_magics.backends.registry import create
 from llm_magics.core.errors import NotFound, UsageError
 from llm_magics.core.types import BackendSpec, Price
 from llm_magics.data.frames import Frame
-from llm_magics.runs import session as sessions
 from llm_magics.store.gold_labels import GoldLabelStore, task_key
 from llm_magics.tasks.label.plan import label
 from llm_magics.tasks.label.review.open_review import review
@@ -24,12 +22,6 @@ from llm_magics.tasks.label.review.panel import ReviewPanel
 from llm_magics.tasks.label.review.review import Review
 from llm_magics.tasks.label.review.static import summary
 from llm_magics.testing import Server
-
-
-@pytest.fixture(autouse=True)
-def own_session() -> Iterator[None]:
-    yield
-    sessions.end()
 
 
 def labelled(n: int = 5) -> pd.DataFrame:

@@ -263,7 +263,6 @@ def test_calibration_divides_out_the_bias() -> None:
     label(frame, ["sport", "money"], on="text", calibrate=True, truth="truth", progress=False)
     assert "at temperature" in sessions.current().last.report()
     assert sessions.current().last.manifest()["calibration"]["rows"] == 3
-    sessions.end()
 
 
 @pytest.mark.checklist("X4")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +12,10 @@ import pytest
 
 from llm_magics import measure
 from llm_magics.core.errors import NotFound, UsageError
-from llm_magics.runs import session as sessions
 from llm_magics.tasks.measure.estimators import Totals, prediction_powered_mean
 from llm_magics.tasks.measure.moments import Equations, solve, standard_errors
 from tests.kernels import kernel
 from tests.measure.simulation import World
-
-
-@pytest.fixture(autouse=True)
-def own_session() -> Iterator[None]:
-    yield
-    sessions.end()
 
 
 def some(seed: int = 0, **more: object) -> pd.DataFrame:

@@ -24,12 +24,6 @@ from llm_magics.widgets.results.rows import column, numbers_html
 from tests.contrast import contrast, rgb
 
 
-@pytest.fixture(autouse=True)
-def own_session() -> Any:
-    yield
-    sessions.end()
-
-
 class Tables(HTMLParser):
     """The texts of a page's tables, a list of rows each; and the text outside of them."""
 

@@ -65,12 +65,6 @@ def plain(gemma_gguf: Path) -> Iterator[Any]:
     llama.close()
 
 
-@pytest.fixture(autouse=True)
-def session() -> Iterator[None]:
-    yield
-    sessions.end()
-
-
 def categories(text: str, guidance: str = "") -> tuple[Message, ...]:
     head = f"{guidance}Categories: {', '.join(TOPICS)}."
     return Message("system", head), Message("user", f"Text: {text}"), Message("assistant", "Category:")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,6 @@ from tests.real.test_gemma import TEXTS, TOPICS
 TRUE = [TOPICS[i] for i in (0, 1, 2, 3, 0, 1)]
 NOISE = 0.1
 """Between two libraries' probabilities with the same quantised weights, before any bias is removed."""
-
-
-@pytest.fixture(autouse=True)
-def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    monkeypatch.setenv("LLM_MAGICS_HOME", str(tmp_path))
-    sessions.end()
-    yield
-    sessions.end()
 
 
 def labelled(model: str, **options: Any) -> Any:

@@ -12,7 +12,7 @@ from llm_magics import embed, generate, label
 from llm_magics.core import errors
 from llm_magics.core.types import BackendSpec, Limits, Price
 from llm_magics.runs.dask_partitions import share_of_limits
-from llm_magics.runs.session import current, end
+from llm_magics.runs.session import current
 from llm_magics.testing import Server
 from tests.kernels import kernel
 
@@ -33,15 +33,13 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def frame(server: Server, own_home: Any) -> Iterator[pd.DataFrame]:
+def frame(server: Server, own_home: Any) -> pd.DataFrame:
     """Rows of text, some empty, some equal; a backend of the session's for them."""
-    end()
     server.forget()
     server.latency = 0.0
     current().registry.add(BackendSpec("custom_url", "small", name="mine", base_url=server.url))
     texts = [f"row {i} in a rage" if i % 3 else f"row {i // 4} at ease" for i in range(24)]
-    yield pd.DataFrame({"text": [None, *texts[1:]], "n": range(24)})
-    end()
+    return pd.DataFrame({"text": [None, *texts[1:]], "n": range(24)})
 
 
 @pytest.fixture(scope="module")

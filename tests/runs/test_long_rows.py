@@ -38,7 +38,6 @@ def answer(request: dict[str, Any]) -> str:
 def server() -> Iterator[Server]:
     with Server(answer=answer, lacks={"response_format"}) as made:
         yield made
-    sessions.end()
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pandas as pd
 import pytest
 
@@ -11,16 +9,9 @@ import llm_magics
 from llm_magics import agreement, label, measure, sample
 from llm_magics.backends.registry import create
 from llm_magics.core.types import BackendSpec, Price
-from llm_magics.runs import session as sessions
 from llm_magics.runs.methods import methods
 from llm_magics.testing import Server
 from tests.kernels import kernel
-
-
-@pytest.fixture(autouse=True)
-def own_session() -> Iterator[None]:
-    yield
-    sessions.end()
 
 
 def labelled(server: Server) -> pd.DataFrame:

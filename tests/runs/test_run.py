@@ -19,12 +19,6 @@ from llm_magics.settings.keys import Keys
 from llm_magics.testing import Chaos, Server
 
 
-@pytest.fixture(autouse=True)
-def fresh():
-    yield
-    session.end()
-
-
 def _fault(cause: Exception) -> BadRequest:
     payload = "x" * 10_000  # what a frame holds on to
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,12 +14,6 @@ from llm_magics.core.errors import UsageError
 from llm_magics.runs import session as sessions
 from llm_magics.tasks.sample.drawing import draw, rows_needed
 from tests.kernels import kernel
-
-
-@pytest.fixture(autouse=True)
-def own_session() -> Iterator[None]:
-    yield
-    sessions.end()
 
 
 def labelled(rows: int = 1000, least: float = 0.4) -> tuple[pd.DataFrame, np.ndarray]:

@@ -133,41 +133,37 @@ def test_prevalence_has_wilsons_intervals() -> None:
 @pytest.mark.checklist("W14")
 def test_an_evaluation_and_a_run_draw_themselves() -> None:
     """Confusion and reliability, labels and confidence; several labels a row by F1; what isn't there is said."""
-    sessions.end()
-    try:
-        from llm_magics import label
+    from llm_magics import label
 
-        texts = [
-            "the price is high",
-            "it came late",
-            "a fair price",
-            "late again",
-            "cheap",
-            "slow courier",
-        ] * 4
-        truth = ["price", "late", "price", "late", "price", "late"] * 4
-        data = pd.DataFrame({"text": texts, "truth": truth})
-        label(data, on="text", labels=["price", "late"], truth="truth", progress=False)
-        run = sessions.current().last
-        assert run is not None
-        figure = run.plot(size="column")
-        assert sum(trace.mode == "markers" for trace in figure.data) == 2
-        assert run.plot("confidence").data[0].type == "bar"
-        assert run.evaluation.plot().data[0].type == "heatmap"
-        assert len(run.evaluation.plot("reliability").data) == 2
-        with pytest.raises(NotFound):
-            run.plot("pie")
-        with pytest.raises(UsageError, match="no confidence"):
-            evaluate(["a", "b"], ["a", "b"], ["a", "b"]).plot("reliability")
-        many = evaluate([["a"], ["a", "b"]] * 9, [["a"], ["b"]] * 9, ["a", "b"])
-        assert "Macro-F1" in many.plot().layout.title.text
-        label(data, on="text", labels=["price", "late"], multi=True, wide=True, progress=False)
-        run = sessions.current().last
-        assert run is not None
-        wide = run.plot()
-        assert "24 rows" in wide.layout.annotations[-1].text
-    finally:
-        sessions.end()
+    texts = [
+        "the price is high",
+        "it came late",
+        "a fair price",
+        "late again",
+        "cheap",
+        "slow courier",
+    ] * 4
+    truth = ["price", "late", "price", "late", "price", "late"] * 4
+    data = pd.DataFrame({"text": texts, "truth": truth})
+    label(data, on="text", labels=["price", "late"], truth="truth", progress=False)
+    run = sessions.current().last
+    assert run is not None
+    figure = run.plot(size="column")
+    assert sum(trace.mode == "markers" for trace in figure.data) == 2
+    assert run.plot("confidence").data[0].type == "bar"
+    assert run.evaluation.plot().data[0].type == "heatmap"
+    assert len(run.evaluation.plot("reliability").data) == 2
+    with pytest.raises(NotFound):
+        run.plot("pie")
+    with pytest.raises(UsageError, match="no confidence"):
+        evaluate(["a", "b"], ["a", "b"], ["a", "b"]).plot("reliability")
+    many = evaluate([["a"], ["a", "b"]] * 9, [["a"], ["b"]] * 9, ["a", "b"])
+    assert "Macro-F1" in many.plot().layout.title.text
+    label(data, on="text", labels=["price", "late"], multi=True, wide=True, progress=False)
+    run = sessions.current().last
+    assert run is not None
+    wide = run.plot()
+    assert "24 rows" in wide.layout.annotations[-1].text
 
 
 @pytest.mark.checklist("W5")
