@@ -155,6 +155,30 @@ def test_what_nobody_would_write_is_no_phrase() -> None:
     assert ("remot",) not in keys and ("instanc", "nam", "turtl") not in keys
 
 
+def test_numbers_of_one_kind_count_as_the_kind() -> None:
+    """No text shares its CVE number with another, yet all are about CVEs."""
+    assert pieces("Fixes CVE-2021-40528 in UTF-8") == [["Fixes", "CVE", "in", "UTF-8"]]
+
+
+def test_a_vague_noun_may_tell_something_of_another() -> None:
+    """ "Type" names nothing, "type annotations" does."""
+    stubs = [f"Type annotations for {thing}, made anew." for thing in ("S3", "EC2", "SNS", "SQS")]
+    others = ["The annotations of the coach.", "Annotations in the margin.", *REPORTS]
+    found = described([*stubs, *others, *KITCHEN], [range(4), range(4, 14), range(14, 22)])
+    assert found[0].name == "Type annotations"
+
+
+def test_a_group_without_a_subject_is_called_mixed() -> None:
+    """Where hardly a text has a word of the best phrase, no phrase is the name."""
+    stems = [one + other for one in "bdgklmnprst" for other in "aeiou"]
+    alone = [
+        f"{one}{other}n it was, and {one}{other}r they {other}{one}t." for one in stems for other in stems
+    ]
+    chat = [*alone[:60], "The shame of it.", "What is the shame in that?"]
+    found = described([*chat, *REPORTS], [range(62), range(62, 70)])
+    assert found[0].name == "Mixed texts"
+
+
 def test_phrases_that_differ_in_one_word_are_said_at_once() -> None:
     """What is lost and what is stolen, with the thing said once."""
     texts = [

@@ -314,6 +314,7 @@ Software packages: package install dependency installation build
 Cryptography: encryption encrypt key cipher hash
 Authentication: authentication credentials login token
 Concurrency: thread lock parallel asynchronous queue
+Programming languages: programming language syntax semantics object-oriented
 Compilers: compiler parser syntax bytecode
 Memory and storage: memory storage disk buffer cache
 Email: email message mailbox inbox

@@ -8,7 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from itertools import chain, count
+from itertools import count
 from typing import Any
 
 from llm_magics.tasks.concepts.embedded.choosing import assigned
@@ -25,6 +25,12 @@ KEYWORDS = 5
 WEAK = 0.25
 """Share of the best phrase's worth below which a phrase is no keyword."""
 UNNAMED = "Unnamed group"
+MIXED = "Mixed texts"
+"""The name of a large group whose best phrase hardly any of its texts has a word of."""
+THIN = 0.05
+"""Share of a group's texts that have a word of its name, below which the name says something else."""
+LARGE = 20
+"""Texts of a group from which such a share says something."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +65,27 @@ def described(
     read_groups = [Group(set(part)) for part in parts]
     rank(read_groups, sample, read, embed)
     chosen = assigned(read_groups, read, used)
-    names = [written(keys, read) if keys else "" for keys in chosen]
+    thin = [_thin(keys, group.texts, read) for keys, group in zip(chosen, read_groups, strict=True)]
+    names = ["" if few or not keys else written(keys, read) for keys, few in zip(chosen, thin, strict=True)]
     found = [
         _keywords(_best_phrases(group, keys, read), own)
         for group, keys, own in zip(read_groups, chosen, words, strict=True)
     ]
     given = {name for name in names if name} | set(taken)
     return [
-        Described(name or _fallback(own, given), keyword_criterion(own), own)
-        for name, own in zip(names, found, strict=True)
+        Described(
+            name or (_numbered(MIXED, given) if few else _fallback(own, given)), keyword_criterion(own), own
+        )
+        for name, few, own in zip(names, thin, found, strict=True)
     ]
+
+
+def _thin(keys: Sequence[Key], group: set[int], read: Reading) -> bool:
+    """Whether hardly any text of a large group has a word of its name; a general subject needs none."""
+    if not keys or len(group) < LARGE or any(read.phrases[key].heading for key in keys):
+        return False
+    held = set().union(*(read.holding.get(part, set()) for key in keys for part in key)) & group
+    return len(held) < THIN * len(group)
 
 
 def _keywords(phrases: Sequence[str], words: Sequence[str]) -> tuple[str, ...]:
@@ -79,9 +96,15 @@ def _keywords(phrases: Sequence[str], words: Sequence[str]) -> tuple[str, ...]:
 def _fallback(words: Sequence[str], given: set[str]) -> str:
     """The best keyword that is no name yet, as a name; it counts as given then."""
     plain = [word for word in words if "'" not in word] or list(words)
-    numbered = (UNNAMED if n == 1 else f"{UNNAMED} {n}" for n in count(1))
-    tried = chain((word[:1].upper() + word[1:] for word in plain), numbered)
-    name = next(one for one in tried if one not in given)
+    tried = (word[:1].upper() + word[1:] for word in plain)
+    name = next((one for one in tried if one not in given), "")
+    given |= {name} if name else set()
+    return name or _numbered(UNNAMED, given)
+
+
+def _numbered(name: str, given: set[str]) -> str:
+    """The name, with a number where it is given already; it counts as given then."""
+    name = next(one for one in (name if n == 1 else f"{name} {n}" for n in count(1)) if one not in given)
     given.add(name)
     return name
 

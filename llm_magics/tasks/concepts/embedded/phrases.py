@@ -17,6 +17,7 @@ from llm_magics.tasks.concepts.embedded.words import (
     ARTICLES,
     BEFORE_VERBS,
     LINKS,
+    MODIFIERS,
     NEVER_LAST,
     NO_NAME,
     PARTICIPLES,
@@ -36,6 +37,8 @@ PART_OF = 0.6
 """Share of a phrase's texts from which a longer one that ends or begins with it takes its place."""
 
 _GAP = re.compile(r"^[ \t]?$|^ & $|^, ?$")
+_NUMBERED = re.compile(r"^([A-Z]{2,})-\d[\d-]{3,}$")
+"""The number of one thing of a kind, which says no more than the kind: "CVE-2021-40528"."""
 BOUND = 0.7
 """Share of a proper name's places where it is a part of a list ("Food, Drug, and ..."), and so no name."""
 IN = 0.25
@@ -113,7 +116,7 @@ def pieces(text: str) -> list[list[str]]:
     end = -1
     for match in TOKEN.finditer(text):
         gap = text[end : match.start()] if found else "."
-        word = match[0]
+        word = _NUMBERED.sub(r"\1", match[0])
         low = word.casefold().replace("’", "'")
         owns = low.endswith("'s") and not is_function_word(word)
         if not _GAP.match(gap):
@@ -203,7 +206,7 @@ def _ends(piece: Sequence[str], start: int, chunk: Sequence[str], words: Vocabul
         at = start + len(chunk) - size
         if size == 1 and not words.stands_alone(part[0]):
             continue
-        vague = size > 1 and part[0].casefold() in VAGUE_ADJECTIVES
+        vague = size > 1 and part[0].casefold() in VAGUE_ADJECTIVES | MODIFIERS
         if _may_stand(part, words) or (vague and _may_stand(part[1:], words)):
             proper = bool(at) and part[0][0].isupper() and part[-1][0].isupper()
             yield _Found(

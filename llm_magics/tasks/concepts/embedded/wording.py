@@ -25,11 +25,16 @@ def written(keys: Sequence[Key], read: Reading) -> str:
             parts, keys = parts[::-1], keys[::-1]
     name = _shared(parts, read.phrases[keys[0]].verb) if len(parts) == 2 else "".join(parts)
     if not name:
-        if definite(read.phrases[keys[1]]) and parts[1].islower() and " " not in parts[1]:
+        if definite(read.phrases[keys[1]]) and _only_one(parts[1]):
             parts[1] = f"the {parts[1]}"
         where = read.phrases[keys[0]].heading and read.phrases[keys[1]].place
         name = (" in " if where else " and ").join(parts)
     return name[:1].upper() + name[1:]
+
+
+def _only_one(part: str) -> bool:
+    """Whether the part can be what there is one of: "the economy", but no "the exit code", "the servers"."""
+    return part.islower() and " " not in part and not part.endswith("s")
 
 
 def _follows(phrase: Phrase) -> bool:

@@ -76,6 +76,11 @@ VAGUE_NOUNS = _set(
     "needs chance idea help thanks thank report reports spokesman spokeswoman official officials name "
     "names paper work approach method methods"
 )
+MODIFIERS = _set(
+    "case end issue line list method name number order paper people place point question report set "
+    "time title type work"
+)
+"""Vague nouns that tell something before another noun: "time series", "type annotations"."""
 VAGUE_VERBS = _set(
     "say says said saying tell tells told telling ask asks asked asking get gets got getting gotten give "
     "gives gave giving go goes went gone going come comes came coming take takes took taken taking make "
