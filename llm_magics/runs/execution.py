@@ -14,8 +14,9 @@ from llm_magics.engine.progress import Display
 from llm_magics.options.run_options import RunOptions
 from llm_magics.runs import dask_partitions
 from llm_magics.runs.estimates import estimate
+from llm_magics.runs.passes import single_pass
 from llm_magics.runs.planning import with_text_format
-from llm_magics.runs.run import Plan, Run, single_pass
+from llm_magics.runs.run import Plan, Run
 from llm_magics.runs.session import Session
 
 

@@ -14,7 +14,8 @@ from llm_magics.engine.request_queue import WorkItem
 from llm_magics.engine.task import MergeableTask, Part
 from llm_magics.engine.worker_pool import Options
 from llm_magics.options.run_options import POLICIES, Policy
-from llm_magics.runs.run import Plan, Run, RunContext, Strategy, single_pass
+from llm_magics.runs.passes import RunContext, Strategy, single_pass
+from llm_magics.runs.run import Plan, Run
 
 RESERVE = 512
 """Tokens of the context that are reserved for the answer."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from textwrap import shorten
-from typing import Any, Protocol, TypeAlias
+from typing import Any
 
 from llm_magics.backends.base import Backend
 from llm_magics.core.errors import AnswerError
@@ -18,7 +18,6 @@ from llm_magics.data import frames
 from llm_magics.data.frames import Frame
 from llm_magics.data.templates import has_unsendable
 from llm_magics.engine.batched_requests import BatchedRequest
-from llm_magics.engine.engine import Engine
 from llm_magics.engine.progress import Meter
 from llm_magics.engine.request_queue import WorkItem
 from llm_magics.engine.task import Row, Target, Task
@@ -451,47 +450,3 @@ def _worst(group: Sequence[str | None]) -> str | None:
 
 def _first(group: Sequence[str | None]) -> str | None:
     return next((error for error in group if error is not None), None)
-
-
-class RunContext(Protocol):
-    """What a strategy needs of the session."""
-
-    @property
-    def engine(self) -> Engine:
-        """The engine that executes requests."""
-
-    def record(self, run: Run) -> None:
-        """Add a finished run to the session's usage."""
-
-    def backend(self, name: str | Backend | None, role: str) -> Backend:
-        """The backend of this name."""
-
-
-Strategy: TypeAlias = Callable[[RunContext, Run], Coroutine[Any, Any, None]]
-"""Executes a plan that takes more than one pass over its rows."""
-
-
-async def single_pass(
-    context: RunContext,
-    run: Run,
-    work_items: Iterable[WorkItem] | None = None,
-    take: Callable[[Result], None] | None = None,
-    options: Options | None = None,
-) -> None:
-    """Ask the plan's backend, or its ``asker``, about every row of the plan, or about ``work_items``.
-
-    ``take`` gets each result in place of the run. ``options`` replace the plan's own. Raises what stops a
-    run.
-    """
-    plan = run.plan
-    items: Iterable[WorkItem] = plan.work_items() if work_items is None else work_items
-    options, take = options or plan.options, take or run.deliver
-    if plan.asker is not None:
-        run.asker = run.asker or plan.asker(context, run)
-        await run.asker(items, take, options)
-        return
-    if plan.prepare is not None:
-        run.preparation = run.preparation or await plan.prepare(context, run)
-        await run.preparation.execute(context.engine, run.plan, items, take, options)
-        return
-    await context.engine.run(items, plan.task, plan.backend, plan.target, options, take)

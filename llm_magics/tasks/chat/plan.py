@@ -11,7 +11,8 @@ from llm_magics.data import templates
 from llm_magics.options.run_options import RowOptions
 from llm_magics.runs import planning
 from llm_magics.runs.functions import in_background, run_function
-from llm_magics.runs.run import Plan, Run, RunContext, single_pass
+from llm_magics.runs.passes import RunContext, single_pass
+from llm_magics.runs.run import Plan, Run
 from llm_magics.runs.session import Session
 from llm_magics.tasks.chat.options import LAST_THREAD, ChatOptions
 from llm_magics.tasks.generate.task import Generate

@@ -12,7 +12,8 @@ from llm_magics.data import frames
 from llm_magics.engine.task import Target
 from llm_magics.runs import planning
 from llm_magics.runs.functions import in_background, run_function
-from llm_magics.runs.run import Plan, Run, RunContext, single_pass
+from llm_magics.runs.passes import RunContext, single_pass
+from llm_magics.runs.run import Plan, Run
 from llm_magics.runs.session import Session
 from llm_magics.tasks.embed.options import EmbedOptions
 from llm_magics.tasks.embed.task import Embed

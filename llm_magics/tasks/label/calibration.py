@@ -14,8 +14,9 @@ from llm_magics.core.types import Result
 from llm_magics.data import frames
 from llm_magics.data.templates import is_null
 from llm_magics.engine.request_queue import WorkItem
+from llm_magics.runs.passes import RunContext, Strategy, single_pass
 from llm_magics.runs.preparation import Preparation
-from llm_magics.runs.run import Run, RunContext, Strategy, single_pass
+from llm_magics.runs.run import Run
 from llm_magics.tasks.label.task import Label
 from llm_magics.text.label_names import label_name
 

@@ -24,9 +24,10 @@ from llm_magics.engine.request_queue import WorkItem
 from llm_magics.engine.task import Part, Target
 from llm_magics.engine.worker_pool import Options
 from llm_magics.runs.asker import Asker
+from llm_magics.runs.passes import RunContext, single_pass
 from llm_magics.runs.planning import with_text_format
 from llm_magics.runs.preparation import Preparation
-from llm_magics.runs.run import Plan, Run, RunContext, single_pass
+from llm_magics.runs.run import Plan, Run
 from llm_magics.tasks.label.task import Label, NearestLabel
 
 NO_PRIOR = "none"

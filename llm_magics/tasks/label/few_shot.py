@@ -11,7 +11,8 @@ from llm_magics.backends.base import Backend
 from llm_magics.core.types import Choice
 from llm_magics.data import frames
 from llm_magics.data.templates import cell_text
-from llm_magics.runs.run import Run, RunContext, Strategy, single_pass
+from llm_magics.runs.passes import RunContext, Strategy, single_pass
+from llm_magics.runs.run import Run
 from llm_magics.tasks.embed.plan import unit_vectors
 from llm_magics.tasks.label.examples import Gold, Nearest, fixed, folds, gold, shots
 from llm_magics.tasks.label.task import Label, NearestLabel

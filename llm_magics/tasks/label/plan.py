@@ -13,8 +13,9 @@ from llm_magics.core.types import Choice
 from llm_magics.options.run_options import RunOptions
 from llm_magics.runs import planning
 from llm_magics.runs.functions import in_background, run_function
+from llm_magics.runs.passes import Strategy
 from llm_magics.runs.planning import DETERMINISTIC
-from llm_magics.runs.run import Plan, Run, Strategy
+from llm_magics.runs.run import Plan, Run
 from llm_magics.runs.session import Session
 from llm_magics.tasks.label import definitions
 from llm_magics.tasks.label.calibration import calibration_strategy

@@ -15,8 +15,9 @@ from llm_magics.core.prompt_formats import is_before_label
 from llm_magics.core.types import FREE, Result
 from llm_magics.data.templates import cell_text
 from llm_magics.engine.request_queue import WorkItem
+from llm_magics.runs.passes import RunContext
 from llm_magics.runs.preparation import Preparation, SecondPass, first_by_hash
-from llm_magics.runs.run import Run, RunContext
+from llm_magics.runs.run import Run
 from llm_magics.tasks.label.bias.estimation import Bias, Named, estimate, probabilities, recognised
 from llm_magics.tasks.label.task import Label
 

@@ -11,8 +11,9 @@ from typing import Any, Protocol
 from llm_magics.backends.base import Backend
 from llm_magics.core.types import Result
 from llm_magics.engine.request_queue import WorkItem
+from llm_magics.runs.passes import RunContext, single_pass
 from llm_magics.runs.planning import with_text_format
-from llm_magics.runs.run import Plan, Run, RunContext, single_pass
+from llm_magics.runs.run import Plan, Run
 from llm_magics.tasks.embed.plan import unit_vectors
 from llm_magics.tasks.label.committee import TOGETHER, as_committee_label
 from llm_magics.tasks.label.labellers import Labellers

@@ -11,7 +11,8 @@ from llm_magics.core.errors import Unsupported, UsageError
 from llm_magics.core.types import Result
 from llm_magics.data.templates import cell_text
 from llm_magics.engine.request_queue import WorkItem
-from llm_magics.runs.run import Plan, Run, RunContext, Strategy, single_pass
+from llm_magics.runs.passes import RunContext, Strategy, single_pass
+from llm_magics.runs.run import Plan, Run
 from llm_magics.tasks.label.bias.removal import ROWS as BIAS_ROWS
 from llm_magics.tasks.label.cascade.guarantee import Guarantee
 from llm_magics.tasks.label.cascade.proxies import EmbeddingProxy, ProxyModel, ProxyUnusable, SmallModelProxy
