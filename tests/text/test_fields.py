@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from llm_magics.backends.openai.dialects import is_strict
 from llm_magics.core.errors import UsageError
-from llm_magics.text.fields import Field, as_fields, fields_schema, parse_fields, read_record, read_value
+from llm_magics.text.fields import Field, as_fields, parse_fields
+from llm_magics.text.records import read_record, read_value
+from llm_magics.text.schemas import fields_schema
 
 BODY = """
 product: product name, null if absent

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llm_magics.text.fields import Field, Record, quote_value
+from llm_magics.text.fields import Field
+from llm_magics.text.records import Record, quote_value
 
 _KINDS = {"string": "str", "integer": "int", "number": "float", "boolean": "bool"}
 _FORMATS = {"date": "date", "date-time": "datetime"}

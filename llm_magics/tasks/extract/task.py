@@ -12,16 +12,11 @@ from llm_magics.core.types import Message, Request, Response, Schema, Status
 from llm_magics.data.templates import cell_text
 from llm_magics.engine.task import Parsed, Part, Row, Target, answer_values, is_retry, retry_request
 from llm_magics.tasks.extract.pydantic_models import check, describe_faults
-from llm_magics.text.fields import (
-    Field,
-    Record,
-    describe_fields,
-    fields_schema,
-    object_schema,
-    read_record,
-)
+from llm_magics.text.fields import Field
 from llm_magics.text.json_objects import find_list, find_object, match_keys
 from llm_magics.text.label_names import Labels
+from llm_magics.text.records import Record, read_record
+from llm_magics.text.schemas import describe_fields, fields_schema, object_schema
 from llm_magics.text.spans import locate_spans
 
 RECORDS = "records"

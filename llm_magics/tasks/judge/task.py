@@ -12,9 +12,9 @@ from llm_magics.core.errors import AnswerError
 from llm_magics.core.types import Message, Request, Response, Schema
 from llm_magics.data.templates import cell_text
 from llm_magics.engine.task import Parsed, Row, Target, answer_object, retry_request
-from llm_magics.text.fields import object_schema
 from llm_magics.text.label_answers import parse_label
 from llm_magics.text.label_names import Labels
+from llm_magics.text.schemas import object_schema
 
 FIRST, SECOND, TIE = "first", "second", "tie"
 _VERDICTS = Labels((FIRST, SECOND, TIE))

@@ -18,9 +18,9 @@ from llm_magics.runs.planning import DETERMINISTIC
 from llm_magics.runs.run import Run
 from llm_magics.runs.session import Session
 from llm_magics.tasks.label.options import LabelOptions
-from llm_magics.text.fields import object_schema
 from llm_magics.text.json_objects import find_list
 from llm_magics.text.label_names import fold_name
+from llm_magics.text.schemas import object_schema
 
 COLUMN = "text"
 """The column of the one row: the sampled texts, numbered."""

@@ -15,7 +15,7 @@ from llm_magics.tasks.concepts.step_runner import StepRunner
 from llm_magics.tasks.concepts.steps.settings import InductionSettings, value_or
 from llm_magics.tasks.concepts.steps.structured_prompt import Structured, one_line
 from llm_magics.text.cleaning import clean
-from llm_magics.text.fields import object_schema
+from llm_magics.text.schemas import object_schema
 
 QUOTES = 12
 """Documents of a concept that the prompt quotes."""

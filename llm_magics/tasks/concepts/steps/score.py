@@ -16,7 +16,7 @@ from llm_magics.tasks.concepts.model.scores import Score as Mark
 from llm_magics.tasks.concepts.step_runner import StepRunner
 from llm_magics.tasks.concepts.steps.settings import InductionSettings, value_or
 from llm_magics.tasks.concepts.steps.structured_prompt import Structured, items, one_line
-from llm_magics.text.fields import object_schema
+from llm_magics.text.schemas import object_schema
 
 
 @dataclass(frozen=True)
