@@ -82,6 +82,25 @@ def test_a_confident_model_keeps_its_labels() -> None:
     assert bias.decide({"a": 1.0, "b": 0.0})["a"] > 0.999
 
 
+def test_the_number_of_labels_changes_confidences_and_no_label() -> None:
+    """More labels, more is meant by the same lead; scores that others are added to keep their scale."""
+    chance = np.random.default_rng(4)
+    for count, sharper in ((2, False), (4, False), (20, True)):
+        names = [f"label {number}" for number in range(count)]
+        logs = chance.normal(size=(40, count))
+        rows = [dict(zip(names, row.tolist(), strict=True)) for row in _normalised(logs)]
+        alone, added = (estimate(names, rows[:32], {}, together=together) for together in (False, True))
+        assert alone.offsets == added.offsets
+        assert (alone.scale > added.scale) is sharper
+        assert alone.scale / added.scale == pytest.approx((count / 8) ** 0.1)
+        assert [_best(alone.decide(row)) for row in rows] == [_best(added.decide(row)) for row in rows]
+
+
+def _normalised(logs: np.ndarray) -> np.ndarray:
+    weights = np.exp(logs)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
 def test_one_row_and_one_label_are_no_error() -> None:
     assert estimate(("a", "b"), [{"a": 0.5, "b": 0.5}], {}).decide({"a": 0.5, "b": 0.5}) == {
         "a": 0.5,

@@ -110,7 +110,9 @@ def scoreless(options: LabelOptions, backend: Backend) -> str:
     return next((name for name, is_chosen in chosen.items() if is_chosen), "")
 
 
-def correction(given: Source, task: Label, options: LabelOptions, backend: Backend) -> Prepare | None:
+def correction(
+    given: Source, task: Label, options: LabelOptions, backend: Backend, *, together: bool = False
+) -> Prepare | None:
     """What corrects the label scores of a model, where it gives some over all labels.
 
     The partitions of a dask frame never see each other: the bias of a free model is estimated from the same
@@ -121,9 +123,10 @@ def correction(given: Source, task: Label, options: LabelOptions, backend: Backe
     scored = backend.capabilities.text and (backend.capabilities.exact_scores or task.scores)
     if options.raw or not scored or scoreless(options, backend):
         return None
-    if given.frame.dask_frame is None:
-        return BiasRemoval(task, both_orders=options.both_orders)
-    return BiasRemoval(task, UNRELATED_TEXTS, options.both_orders) if backend.price == FREE else None
+    parted = given.frame.dask_frame is not None
+    if parted and backend.price != FREE:
+        return None
+    return BiasRemoval(task, UNRELATED_TEXTS if parted else (), options.both_orders, together)
 
 
 def _members(
@@ -153,9 +156,8 @@ def _members(
             )
     if not priors:
         return []
-    main = CommitteeMember(
-        backend, task, None, required=True, prepare=correction(given, task, options, backend)
-    )
+    prepare = correction(given, task, options, backend, together=True)
+    main = CommitteeMember(backend, task, None, required=True, prepare=prepare)
     return [*(_member(given, plain, options, each, str(name)) for name, each in priors.items()), main]
 
 
@@ -182,7 +184,8 @@ def _member(
     if has_examples(options.examples):
         task = with_examples(task, read_examples(options.examples, task), options.k, backend)
     task = replace(task, scores=task.scores or backend.capabilities.text, default_label=None)
-    prepare = correction(given, task, options, backend) if backend.capabilities.text else None
+    reads = backend.capabilities.text
+    prepare = correction(given, task, options, backend, together=True) if reads else None
     return CommitteeMember(
         backend, task, planning.target(backend, RunOptions(), DETERMINISTIC), False, prepare, name
     )

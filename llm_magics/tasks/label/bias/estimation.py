@@ -32,6 +32,12 @@ LEAST_NOISE = 0.25
 """The least noise of a label's score, in units of the lift of a row's own label."""
 FLOOR = 1e-6
 """The probability that stands for zero."""
+USUAL_LABELS, LABELS_POWER = 8, 0.1
+"""The scale of a model that labels alone is multiplied by (its number of labels / 8) to the power of 0.1.
+
+A lead over the next label is smaller the more labels there are; with two it is always twice the spread.
+The power was chosen on labelled sets, each left out in turn (docs/benchmarks/quality.md).
+"""
 
 
 @dataclass(frozen=True)
@@ -82,17 +88,21 @@ def estimate(
     named: Named,
     *,
     calibrated: bool = True,
+    together: bool = False,
 ) -> Bias:
     """The bias from the label probabilities of some rows and of texts that are label names.
 
     ``named`` has the probabilities by the label that the text names. Without ``calibrated`` the
-    debiased scores keep their scale, as for hosts whose probabilities are rounded.
+    debiased scores keep their scale, as for hosts whose probabilities are rounded. Scores that are added
+    ``together`` with other labellers' have the scale that the labellers' weights were fitted with.
     """
     import numpy as np
 
     given = np.array([[_log(scores[name]) for name in names] for scores in rows])
     offsets = _by_rows(given, _by_names(names, named))
     scale = _scale(given - offsets) if calibrated else 1.0
+    if calibrated and not together:
+        scale *= (len(names) / USUAL_LABELS) ** LABELS_POWER
     pairs = zip(names, offsets.tolist(), strict=True)
     return Bias(dict(pairs), scale, len(rows), len(named))
 
@@ -102,8 +112,8 @@ def _scale(debiased: NDArray[Any]) -> float:
 
     A row's mean lead over the square of its mean spread. The lead is how far the likeliest label is above
     the next, the spread the standard deviation over the labels: where the likeliest label stands out little,
-    less of the spread is meant. A factor before it, fitted by likelihood on labelled sets, was between 0.9
-    and 1.1 whatever the labels said of themselves, so there is none (docs/benchmarks/quality.md).
+    less of the spread is meant. A constant factor before it, fitted by likelihood on labelled sets, was
+    between 0.9 and 1.1, so there is none (docs/benchmarks/quality.md).
     """
     import numpy as np
 

@@ -40,11 +40,13 @@ class BiasRemoval:
     give the same labels. Other conversations list them as given. With ``both_orders`` the rows that are
     least sure are asked about again with the labels in reverse, and the debiased log-scores of both are
     averaged. ``texts`` are asked about in place of rows, where a run sees only a part of the whole frame.
+    ``together`` says that other labellers' scores are added to the debiased ones.
     """
 
     task: Label
     texts: tuple[str, ...] = ()
     both_orders: bool = False
+    together: bool = False
 
     async def __call__(self, context: RunContext, run: Run) -> Preparation:
         """Ask about the rows and the label names; say in the run what was found."""
@@ -136,7 +138,8 @@ class BiasRemoval:
         if not scores or (not named and len(scores) < ALONE):
             return None
         exact = run.plan.backend.capabilities.exact_scores
-        return estimate(self.task.labels.names, scores, named, calibrated=exact)
+        names, together = self.task.labels.names, self.together
+        return estimate(names, scores, named, calibrated=exact, together=together)
 
     async def _ask(
         self, context: RunContext, run: Run, task: Label, items: Sequence[WorkItem]
