@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import sys
@@ -79,6 +80,20 @@ def own_session(own_home: Path) -> Iterator[None]:
     yield
     if used := sys.modules.get("llm_magics.runs.session"):
         used.end()
+
+
+_imported = 0
+"""Modules that were imported when ``quick_collections`` last looked."""
+
+
+@pytest.fixture(autouse=True)
+def quick_collections() -> None:
+    """Closing a model collects garbage: half a second, were all that is imported looked through each time."""
+    global _imported
+    if len(sys.modules) > _imported + 100:
+        _imported = len(sys.modules)
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -209,9 +209,9 @@ async def test_vectors_of_a_model_that_was_not_made_to_embed(gemma: GGUFBackend)
 @pytest.mark.timeout(300)
 @pytest.mark.checklist("M3")
 async def test_loading_and_clearing_gives_the_memory_back(gemma_gguf: Path) -> None:
-    """Ten times: the process does not grow from the third to the tenth."""
+    """Six times: the process does not grow from the third to the sixth."""
     sizes = []
-    for _ in range(10):
+    for _ in range(6):
         backend = GGUFBackend(BackendSpec("gguf", str(gemma_gguf), options={"context": 256}))
         await ask(backend, [topic(TEXTS[0])])
         cache().clear(force=True)

@@ -137,9 +137,9 @@ def silence() -> Iterator[None]:
 
 
 def free(module: Any) -> None:
-    """Return memory to the machine."""
-    gc.collect()
+    """Return the GPU's memory; the model cache returns the machine's, for all the models that it closes."""
     if module.cuda.is_available():
+        gc.collect()
         module.cuda.empty_cache()
 
 
