@@ -1,6 +1,6 @@
 """The cascade's promise and price, beside the rules people use instead.
 
-    python tests/benchmarks/cascade.py [--runs 200] [--data ../shared/data] [--embedders] [--small]
+    python tests/benchmarks/cascade.py [--runs 200] [--data ../shared/data] [--part oracle] [--embedders] [--small]
 
 Simulated proxies: their confidence is drawn from a Beta distribution whose mean is the accuracy and whose
 spread says how well they know their errors. Then real proxies: the project's own, taught on the labels of
@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from llm_magics.tasks.label.bias.removal import ROWS as BIAS_ROWS
-from llm_magics.tasks.label.cascade.guarantee import Guarantee
-from llm_magics.tasks.label.cascade.strategy import first_rows
+from llm_magics.tasks.label.cascade.design import Design, best_design
+from llm_magics.tasks.label.cascade.guarantee import Guarantee, MissChance
+from llm_magics.tasks.label.cascade.proxies import isotonic
+from llm_magics.tasks.label.cascade.strategy import first_rows, unsure_rows
 
 Rule = Callable[[np.ndarray, np.ndarray, float, np.random.Generator, int], tuple[float, bool]]
 CONFIDENCE = 0.9
@@ -33,29 +34,20 @@ def by_sample(
 ) -> tuple[float, bool]:
     """Ours, with a proxy that was taught; ``rows`` includes those it learnt from."""
     guarantee = Guarantee(rows, target, CONFIDENCE)
-    kept = len(agrees) - unsure(guarantee, sure, rows - len(agrees))
-    return divided(guarantee, agrees[:kept], chance, guarantee.best_draws(sure[:kept]))
-
-
-def unsure(guarantee: Guarantee, expected: np.ndarray, known: int) -> int:
-    """How many of the least sure rows teach the proxy, too."""
-    draws = guarantee.best_draws(expected)
-    asked = len(expected) - draws - guarantee.saved(expected, draws)
-    return min(known, int(asked / 2))
+    kept = len(agrees) - unsure_rows(guarantee, sure, rows - len(agrees))
+    return divided(guarantee, agrees[:kept], best_design(guarantee, sure[:kept]), chance)
 
 
 def divided(
-    guarantee: Guarantee, agrees: np.ndarray, chance: np.random.Generator, draws: int
+    guarantee: Guarantee, agrees: np.ndarray, design: Design, chance: np.random.Generator, worth: float = 0.1
 ) -> tuple[float, bool]:
-    """What comes of a sample of ``draws`` rows."""
-    if draws >= len(agrees):
-        return 1.0, False
-    order = chance.permutation(len(agrees))
-    size = guarantee.certified(len(agrees), order[:draws], agrees[order[:draws]])
-    left = order[draws:]
-    taken = left[left < size]
-    if len(taken) < 0.1 * guarantee.rows:
-        taken = left[:0]
+    """What comes of a sample of this design; as in the cascade a tenth of the calls must be saved, or none is."""
+    places = np.arange(len(agrees))
+    drawn = design.strata.drawn(places, chance.random(len(agrees)))
+    size = guarantee.certified(design.strata, design.limits, places[drawn], agrees[drawn])
+    taken = np.flatnonzero(~drawn[:size])
+    if len(taken) < worth * guarantee.rows:
+        taken = taken[:0]
     return outcome(agrees, taken, guarantee.target, guarantee.rows)
 
 
@@ -100,11 +92,11 @@ def hoeffding(agrees: int, draws: int, delta: float) -> float:
 def outcome(agrees: np.ndarray, taken: np.ndarray, target: float, rows: int) -> tuple[float, bool]:
     """The share of calls, and whether the promise was missed."""
     wrong = int((~agrees[taken]).sum())
-    return 1 - len(taken) / rows, wrong > (1 - target) * rows
+    return 1 - len(taken) / rows, wrong > Guarantee(rows, target).allowed
 
 
 RULES: dict[str, Rule] = {
-    "exact sample (ours)": by_sample,
+    "exact strata (ours)": by_sample,
     "hand-set threshold": by_naive,
     "Hoeffding": by_hoeffding,
 }
@@ -115,7 +107,7 @@ def simulated(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Agreements and confidences in order of confidence; ``apart`` rows (default: of step 1) are left out."""
     chance = np.random.default_rng(run)
-    left = rows - (first_rows(rows, trained=True) if apart is None else apart)
+    left = rows - (first_rows(rows) if apart is None else apart)
     sure = np.sort(chance.beta(spread * accuracy, spread * (1 - accuracy), left))[::-1]
     return chance.random(left) < sure, sure
 
@@ -188,12 +180,7 @@ def beside_the_oracle(runs: int) -> None:
             least.append(oracle(agrees, target, rows))
             agrees, sure = simulated(rows, accuracy, 3.0, run)
             found.append(by_sample(agrees, sure, target, np.random.default_rng(10**6 + run), rows))
-            agrees, sure = simulated(rows, accuracy, 3.0, run, apart=BIAS_ROWS)
-            guarantee, draws = (
-                Guarantee(rows, target, CONFIDENCE),
-                first_rows(rows, trained=False) - BIAS_ROWS,
-            )
-            untaught.append(divided(guarantee, agrees, np.random.default_rng(10**6 + run), draws))
+            untaught.append(by_small_model(accuracy, target, rows, run))
         base = float(np.mean(least))
         lowest = floor(simulated(rows, accuracy, 3.0, 0)[1], target, rows)
         print(
@@ -201,6 +188,62 @@ def beside_the_oracle(runs: int) -> None:
             f"| {beside(untaught, base)} |",
             flush=True,
         )
+
+
+def by_small_model(accuracy: float, target: float, rows: int, run: int) -> tuple[float, bool]:
+    """A proxy that isn't taught; all that is known of it is the agreement of the first rows, by its confidence."""
+    chance, guarantee = np.random.default_rng(run), Guarantee(rows, target, CONFIDENCE)
+    sure = chance.beta(3.0 * accuracy, 3.0 * (1 - accuracy), rows)
+    agrees, first = chance.random(rows) < sure, first_rows(rows)
+    pool = first + np.argsort(-sure[first:])
+    design = best_design(guarantee, isotonic(sure[:first], agrees[:first]).predict(sure[pool]))
+    return divided(guarantee, agrees[pool], design, np.random.default_rng(10**6 + run))
+
+
+def hostile(rows: int, allowed: int, run: int) -> dict[str, np.ndarray]:
+    """Which rows disagree, by place in the order of a confidence that misleads."""
+    places, chance = np.arange(rows), np.random.default_rng(run)
+    few = np.zeros(rows, dtype=bool)
+    few[chance.choice(rows, int(1.1 * allowed), replace=False)] = True
+    return {
+        "upside down: the surer, the more errors": chance.random(rows) < np.linspace(0.3, 0.0, rows),
+        "all errors among the surest rows": places < 1.1 * allowed,
+        "errors in one clump in the middle": (places >= rows // 2) & (places < rows // 2 + 1.1 * allowed),
+        "errors at both ends": (places < 0.55 * allowed) | (places >= rows - 0.55 * allowed),
+        "a tenth more errors than allowed, anywhere": few,
+        "confidence says nothing": chance.random(rows) < 0.1,
+        "always right": np.zeros(rows, dtype=bool),
+        "always wrong": np.ones(rows, dtype=bool),
+    }
+
+
+def worst_worlds(runs: int) -> None:
+    """Proxies whose confidence misleads, sampled as if they were right in .90 of rows and knew their errors.
+
+    In the last line the errors lie where the count of chances has its maximum: so many in the first stratum,
+    all rows of the second. What the proxy takes is kept, however few calls it saves.
+    """
+    print("\n| confidence | rows | target | calls | missed |\n|---|---|---|---|---|")
+    for rows, target in [(1_000, 0.95), (10_000, 0.9), (10_000, 0.95)]:
+        guarantee = Guarantee(rows, target, CONFIDENCE)
+        design = best_design(guarantee, np.sort(np.random.default_rng(0).beta(2.7, 0.3, rows))[::-1])
+        for name in [*hostile(rows, guarantee.allowed, 0), "as bad as can be"]:
+            found = []
+            for run in range(runs):
+                wrong = hostile(rows, guarantee.allowed, run) | {"as bad as can be": worst(guarantee, design)}
+                chance = np.random.default_rng(10**6 + run)
+                found.append(divided(guarantee, ~wrong[name], design, chance, worth=0.0))
+            calls, missed = np.mean(found, axis=0)
+            print(f"| {name} | {rows:,} | {target} | {calls:.2f} | {missed:.1%} |", flush=True)
+
+
+def worst(guarantee: Guarantee, design: Design) -> np.ndarray:
+    """The errors with the largest chance of a miss for these samples."""
+    most = (len(design.limits), max(design.limits))
+    chance = MissChance(design.strata, guarantee.allowed, most)
+    first = int(chance.wrong[int(chance.by_wrong(design.limits).argmax()), 0])
+    places = np.arange(design.strata.pool)
+    return (places < first) | (places >= design.strata.sizes[0])
 
 
 def beside(found: list[tuple[float, bool]], base: float) -> str:
@@ -248,7 +291,8 @@ def real(folder: Path, runs: int) -> None:
         agreement = []
         for run in range(runs):
             order = np.random.default_rng(run).permutation(len(labels))
-            first = LabelRegression(vectors[order[:200]], labels[order[:200]].tolist(), run)
+            lessons = order[: first_rows(len(labels))]
+            first = LabelRegression(vectors[lessons], labels[lessons].tolist(), run)
             for target, found in kept.items():
                 result, agreed = with_regression(vectors, labels, order, first, target, run)
                 found.append(result)
@@ -264,8 +308,8 @@ def real(folder: Path, runs: int) -> None:
 def proxies(folder: Path, runs: int, *, embedders: bool, small: bool) -> None:
     """Other proxies on the same sets and rows: more embedders, and a small model with its prior.
 
-    Each embedder's regression is taught by 200 rows. Of the small model only what its probabilities mean is
-    learned from those rows.
+    Each embedder's regression is taught by the rows that the cascade would take. Of the small model only what
+    its probabilities mean is learned from those rows.
     """
     import json
 
@@ -309,12 +353,12 @@ SIZE = 1_000
 
 
 def by_regression(vectors: np.ndarray, truth: np.ndarray) -> Draw:
-    """A regression on vectors, taught by 200 rows and by those it is least sure of, and tested on others."""
+    """A regression on vectors, taught by random rows and by those it is least sure of, tested on others."""
     from llm_magics.tasks.label.cascade.proxies import LabelRegression
 
     def draw(run: int, target: float) -> tuple[float, bool, float]:
         order = np.random.default_rng(run).permutation(SIZE)
-        lessons = order[: first_rows(SIZE, trained=True)]
+        lessons = order[: first_rows(SIZE)]
         first = LabelRegression(vectors[lessons], truth[lessons].tolist(), run)
         (calls, missed), agreed = with_regression(vectors, truth, order, first, target, run)
         return calls, missed, agreed
@@ -323,14 +367,16 @@ def by_regression(vectors: np.ndarray, truth: np.ndarray) -> Draw:
 
 
 def by_itself(guesses: np.ndarray, sure: np.ndarray, truth: np.ndarray) -> Draw:
-    """A model's own labels: the rows that show what its probabilities mean test it, too."""
+    """A model's own labels; random rows show what its probabilities mean, and others test it."""
 
     def draw(run: int, target: float) -> tuple[float, bool, float]:
-        pool = np.random.default_rng(run).permutation(SIZE)[BIAS_ROWS:]
-        agrees = (guesses == truth)[pool[np.argsort(-sure[pool], kind="stable")]]
+        order = np.random.default_rng(run).permutation(SIZE)
+        known, pool = order[: first_rows(SIZE)], order[first_rows(SIZE) :]
+        pool, agrees = pool[np.argsort(-sure[pool], kind="stable")], guesses == truth
         guarantee = Guarantee(SIZE, target, CONFIDENCE)
-        rule = np.random.default_rng(10**6 + run)
-        return (*divided(guarantee, agrees, rule, first_rows(SIZE, trained=False) - BIAS_ROWS), agrees.mean())
+        design = best_design(guarantee, isotonic(sure[known], agrees[known]).predict(sure[pool]))
+        result = divided(guarantee, agrees[pool], design, np.random.default_rng(10**6 + run))
+        return (*result, agrees[pool].mean())
 
     return draw
 
@@ -349,39 +395,42 @@ def report(title: str, draw: Draw, runs: int) -> None:
 def with_regression(
     vectors: np.ndarray, labels: np.ndarray, order: np.ndarray, first: Any, target: float, run: int
 ) -> tuple[tuple[float, bool], float]:
-    """One run as the cascade does it: 200 rows, the least sure ones, a sample. And the second lesson's agreement."""
+    """One run as the cascade does it: random rows, the least sure ones, samples. And the last agreement."""
     from llm_magics.tasks.label.cascade.proxies import LabelRegression
 
-    guarantee, proxy, known, pool = (
-        Guarantee(len(labels), target, CONFIDENCE),
-        first,
-        order[:200],
-        order[200:],
-    )
+    guarantee, proxy = Guarantee(len(labels), target, CONFIDENCE), first
+    known, pool = order[: first_rows(len(labels))], order[first_rows(len(labels)) :]
     for lesson in (True, False):
         guesses, confidence = proxy.label(vectors[pool])
         place = np.argsort(-confidence, kind="stable")
         expected = proxy.expected(confidence[place])
-        if lesson and (count := unsure(guarantee, expected, len(known))) >= 10:
+        if lesson and (count := unsure_rows(guarantee, expected, len(known))) >= 10:
             known, pool = np.concatenate([known, pool[place[-count:]]]), pool[place[:-count]]
             proxy = LabelRegression(vectors[known], labels[known].tolist(), run)
     agrees = (np.array(guesses) == labels[pool])[place]
-    draws = guarantee.best_draws(expected)
-    return divided(guarantee, agrees, np.random.default_rng(10**6 + run), draws), float(agrees.mean())
+    design = best_design(guarantee, expected)
+    return divided(guarantee, agrees, design, np.random.default_rng(10**6 + run)), float(agrees.mean())
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[3] / "shared" / "data")
+    parser.add_argument("--part", choices=["rules", "oracle", "hostile", "curve", "real"], help="one table")
     parser.add_argument("--embedders", action="store_true", help="compare embedding models, nothing else")
     parser.add_argument("--small", action="store_true", help="compare the 270M model as proxy, nothing else")
     given = parser.parse_args()
     if given.embedders or given.small:
         proxies(given.data, given.runs, embedders=given.embedders, small=given.small)
         raise SystemExit
-    table(given.runs)
-    beside_the_oracle(given.runs)
-    curve(given.runs)
+    parts: dict[str, Callable[[], None]] = {
+        "rules": lambda: table(given.runs),
+        "oracle": lambda: beside_the_oracle(given.runs),
+        "hostile": lambda: worst_worlds(given.runs),
+        "curve": lambda: curve(given.runs),
+    }
     if given.data.is_dir():
-        real(given.data, given.runs)
+        parts["real"] = lambda: real(given.data, given.runs)
+    for name, make in parts.items():
+        if given.part in (None, name):
+            make()

@@ -17,6 +17,7 @@ from llm_magics.core.errors import BudgetExceeded, UsageError
 from llm_magics.core.types import BackendSpec, Price
 from llm_magics.runs import session as sessions
 from llm_magics.settings.config import embedded_default
+from llm_magics.tasks.label.cascade.strategy import first_rows, random_order
 from llm_magics.tasks.label.plan import label
 from llm_magics.testing import Server
 
@@ -106,6 +107,21 @@ def test_the_cheap_labeller_takes_what_it_is_sure_of(server: Server) -> None:
     pd.testing.assert_frame_equal(again, result)
 
 
+@pytest.mark.checklist("X3")
+def test_rows_in_another_order_cost_nothing(server: Server) -> None:
+    """What is drawn follows from the rows' texts and the seed, not from their places, twins included."""
+    said = [*texts(2_000, 0.15), *texts(200, 0.15)]
+    first = label(said, list(WORDS), agree=0.9, model=model(server), progress=False)
+    asked = server.count
+    assert asked < 1_500
+    order = np.random.default_rng(3).permutation(len(said))
+    again = label([said[i] for i in order], list(WORDS), agree=0.9, model=model(server), progress=False)
+    assert server.count == asked
+    assert again["label"].tolist() == first["label"].iloc[order].tolist()
+    assert random_order(said, 0).tolist() != random_order(said, 1).tolist()
+    assert sorted(random_order(said, 0)) == list(range(len(said)))
+
+
 def of_two_minds(request: dict[str, Any]) -> str:
     """The topic, but for food: there the words don't tell what the model will say."""
     said = answer(request)
@@ -134,12 +150,13 @@ def test_rows_that_the_cheap_labeller_is_not_sure_of_stay_the_models(server: Ser
 
 @pytest.mark.checklist("X3")
 def test_rows_that_the_labeller_is_least_sure_of_teach_it_too(server: Server) -> None:
-    """After 200 random rows the model is asked about rows of the topic that the words don't tell."""
+    """After the random rows the model is asked about rows of the topic that the words don't tell."""
     server.host.answer = of_two_minds
     label(texts(2_000, 0.15), list(WORDS), agree=0.9, model=model(server), progress=False)
     food = ['"food"' in answer(body) for body in server.bodies]
-    assert 0.2 < np.mean(food[:200]) < 0.5
-    assert np.mean(food[200:300]) > 1.5 * np.mean(food[:200])
+    first = first_rows(2_000)
+    assert 0.2 < np.mean(food[:first]) < 0.5
+    assert np.mean(food[first : first + 100]) > 1.5 * np.mean(food[:first])
 
 
 @pytest.mark.checklist("X3", "K4")
@@ -244,7 +261,7 @@ def test_a_small_model_that_cant_say_how_sure_it_is_is_left_out(server: Server) 
     with Server(lambda _: '{"label": "food"}', chances=lambda _: flat, models=("dull",)) as dull:
         little = create(BackendSpec("custom_url", "dull", base_url=dull.url), None)
         label(frame, list(WORDS), on="text", agree=0.95, cheap=little, model=model(server), progress=False)
-        assert dull.count == 200
+        assert dull.count == first_rows(800)
     assert "too few calls" in sessions.current().last.report()
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import Any
 
 from llm_magics.backends.base import Backend
@@ -14,6 +16,7 @@ from llm_magics.engine.request_queue import WorkItem
 from llm_magics.runs.passes import RunContext, Strategy, single_pass
 from llm_magics.runs.run import Plan, Run
 from llm_magics.tasks.label.bias.removal import ROWS as BIAS_ROWS
+from llm_magics.tasks.label.cascade.design import best_design, likely_calls
 from llm_magics.tasks.label.cascade.guarantee import Guarantee
 from llm_magics.tasks.label.cascade.proxies import EmbeddingProxy, ProxyModel, ProxyUnusable, SmallModelProxy
 from llm_magics.tasks.label.labellers import Labellers
@@ -27,9 +30,33 @@ _FEW = 10
 """Fewer rows than this teach nothing."""
 
 
-def first_rows(rows: int, trained: bool) -> int:
-    """How many rows the model labels first: a fortieth to teach a proxy, a twenty-fifth to judge one."""
-    return max(200, min(rows // 40, 1_000) if trained else min(rows // 25, 2_000))
+def first_rows(rows: int) -> int:
+    """How many random rows the model labels first: an eightieth, to teach a proxy and to judge it."""
+    return max(125, min(rows // 80, 1_000))
+
+
+def unsure_rows(guarantee: Guarantee, expected: Any, known: int) -> int:
+    """How many of the rows that a proxy is least sure of teach it, too, after so many random ones.
+
+    At most four times as many, and half of those that the model is likely to label in the end.
+    """
+    return min(4 * known, int(likely_calls(guarantee, expected) / 2))
+
+
+def random_order(texts: Sequence[str], seed: int) -> Any:
+    """Random places of the texts that follow from what they say and the seed, not from their order: int (n,).
+
+    Equal texts have places that are independent of each other, too.
+    """
+    import numpy as np
+
+    met: dict[str, int] = {}
+    digests = []
+    for text in texts:
+        met[text] = met.get(text, -1) + 1
+        digest = blake2b(f"{seed} {met[text]} {text}".encode(errors="surrogatepass"), digest_size=16)
+        digests.append(digest.digest())
+    return np.array(sorted(range(len(texts)), key=digests.__getitem__), dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -62,7 +89,7 @@ class CascadeSettings:
 
 @dataclass(frozen=True)
 class _Labelled:
-    """A pool of rows in random order with the proxy model's labels.
+    """A pool of rows with the proxy model's labels.
 
     ``rank`` is each row's place in the order of confidence, ``expected`` the expected agreement by place.
     """
@@ -85,10 +112,10 @@ class _Cascade:
         self.plan: Plan = run.plan
         self.task: CascadeLabel = run.plan.task
         self.answers: dict[int, str | None] = {}
-        self.chance = np.random.default_rng(run.plan.seed)
         self.work_items = list(run.plan.work_items())
         self.texts = [cell_text(item.row[self.task.column]) for item in self.work_items]
         self.rows = sum(bool(text.strip()) for text in self.texts)
+        self.keys = np.zeros(len(self.texts))
         self.cheap = self._labeller()
         self.guarantee = Guarantee(self.rows, agreement.target, agreement.confidence)
 
@@ -100,29 +127,32 @@ class _Cascade:
 
     async def carry_out(self) -> None:
         """Train, test, label; whatever the outcome, every row has its result in the end."""
+        import numpy as np
+
         full = [i for i, text in enumerate(self.texts) if text.strip()]
         if self.rows < LEAST:
             self._gave_up(f"{self.rows:,} rows are too few for a promise to pay ({LEAST} are needed)")
-            return await self._ask(range(len(self.texts)))
+            await self._ask(range(len(self.texts)))
+            return
         await self._ask([i for i, text in enumerate(self.texts) if not text.strip()])
-        shuffled = self.chance.permutation(full)
-        training = first_rows(len(full), self.cheap.trained)
-        # What is found out about a model's bias decides its labels; those rows are no test of them.
-        apart = self.run.sample = [self.work_items[int(i)] for i in shuffled[:BIAS_ROWS]]
+        shuffled = np.array(full)[random_order([self.texts[i] for i in full], self.plan.seed)]
+        self.keys[shuffled] = np.random.default_rng(self.plan.seed).random(len(full))
+        training = first_rows(len(full))
+        self.run.sample = [self.work_items[int(i)] for i in shuffled[:BIAS_ROWS]]
         await self._ask(shuffled[:training])
         known = [int(i) for i in shuffled[:training] if self.answers.get(int(i))]
         if not known:
             self._gave_up("it labelled none of the rows that the cheap labeller was to learn from")
-            return await self._ask(shuffled[training:])
+            await self._ask(shuffled[training:])
+            return
         try:
             await self._learn(known)
         except ProxyUnusable as unfit:
             self._gave_up(str(unfit))
-            return await self._ask(shuffled[training:])
-        if self.cheap.trained:
-            return await self._test(await self._teach_more(shuffled[training:], known), 0)
-        # Its labels don't depend on the rows that showed what its probabilities mean: those test it, too.
-        return await self._test(shuffled[len(apart) :], training - len(apart))
+            await self._ask(shuffled[training:])
+            return
+        pool = shuffled[training:]
+        await self._test(await self._teach_more(pool, known) if self.cheap.trained else pool)
 
     async def _learn(self, known: Sequence[int]) -> None:
         """Train the proxy; a model that turns out to give only embeddings is asked for those."""
@@ -138,13 +168,10 @@ class _Cascade:
     async def _teach_more(self, pool: Any, known: Sequence[int]) -> Any:
         """Train the proxy on rows that it is least sure of, too: the model would label them anyway.
 
-        At most as many as it knows, and half of those that the model is likely to label. The other rows
-        come back, in random order still, as no label of theirs was seen.
+        The other rows come back; no label of theirs was seen.
         """
         labelled = await self._by_confidence(pool)
-        draws = self.guarantee.best_draws(labelled.expected)
-        asked = len(pool) - draws - self.guarantee.saved(labelled.expected, draws)
-        count = min(len(known), int(asked / 2))
+        count = unsure_rows(self.guarantee, labelled.expected, len(known))
         if count < _FEW:
             return pool
         unsure = labelled.rank >= len(pool) - count
@@ -153,28 +180,25 @@ class _Cascade:
         await self._learn([*known, *more])
         return pool[~unsure]
 
-    async def _test(self, pool: Any, drawn: int) -> None:
-        """Compare proxy and model on a sample of the pool, and divide the other rows between them.
-
-        The first ``drawn`` rows of the pool are that sample, already labelled by the model; where there are
-        none, it is drawn here. The pool is in random order: its head is a uniform sample.
-        """
+    async def _test(self, pool: Any) -> None:
+        """Compare proxy and model on a sample of the pool, and divide the other rows between them."""
         preview = self.cheap.preview(len(pool))
-        if preview is not None and not self._pays(self.guarantee.saved(preview, drawn)):
-            await self._not_worth_it(pool[drawn:])
+        if preview is not None and not self._pays(len(pool) - likely_calls(self.guarantee, preview)):
+            await self._not_worth_it(pool)
             return
         labelled = await self._by_confidence(pool)
-        draws = drawn or self.guarantee.best_draws(labelled.expected)
-        if not self._pays(self.guarantee.saved(labelled.expected, draws)):
-            await self._not_worth_it(pool[drawn:])
+        design = await asyncio.to_thread(best_design, self.guarantee, labelled.expected)
+        if not self._pays(design.saved):
+            await self._not_worth_it(pool)
             return
-        await self._ask(pool[drawn:draws])
+        drawn = design.strata.drawn(labelled.rank, self.keys[pool])
+        await self._ask(pool[drawn])
         agrees = [
-            name is not None and self.answers.get(int(place)) == name
-            for place, name in zip(pool[:draws], labelled.guesses, strict=False)
+            labelled.guesses[i] is not None and self.answers.get(int(pool[i])) == labelled.guesses[i]
+            for i in drawn.nonzero()[0]
         ]
-        size = self.guarantee.certified(len(pool), labelled.rank[:draws], agrees)
-        await self._share_out(labelled, draws, size)
+        size = self.guarantee.certified(design.strata, design.limits, labelled.rank[drawn], agrees)
+        await self._share_out(labelled, drawn, size)
 
     async def _by_confidence(self, pool: Any) -> _Labelled:
         """The proxy model's labels of these rows, and their order."""
@@ -186,14 +210,14 @@ class _Cascade:
         rank[order] = np.arange(len(order))
         return _Labelled(pool, guesses, confidence, rank, self.cheap.expected(confidence[order]))
 
-    async def _share_out(self, labelled: _Labelled, draws: int, size: int) -> None:
+    async def _share_out(self, labelled: _Labelled, drawn: Any, size: int) -> None:
         """The proxy model labels those of the ``size`` surest rows that were not drawn."""
-        left = range(draws, len(labelled.pool))
+        left = (~drawn).nonzero()[0]
         taken = {
             i: name for i in left if labelled.rank[i] < size and (name := labelled.guesses[i]) is not None
         }
         if not self._pays(len(taken)):
-            await self._not_worth_it(labelled.pool[draws:])
+            await self._not_worth_it(labelled.pool[left])
             return
         # What a row shows is the chance that its label is the model's: a regression's own is far too low.
         chances = self.cheap.expected(labelled.confidence[list(taken)])
