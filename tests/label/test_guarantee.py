@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_magics.tasks.label.cascade.design import Design, best_design, exact_limits, likely_calls
+from llm_magics.tasks.label.cascade.design import Design, best_design, exact_limits, rough_design
 from llm_magics.tasks.label.cascade.guarantee import Guarantee, MissChance, Strata
 
 RUNS = 200
@@ -190,7 +190,7 @@ def test_the_size_of_the_samples_is_worth_its_price() -> None:
     assert 200 < design.draws < 1_000
     assert design.strata.shares[1] > 1.4 * design.strata.shares[0]
     assert best_design(guarantee, np.full(9_500, 0.99)).draws < design.draws
-    assert len(sure) - likely_calls(guarantee, sure) == pytest.approx(design.saved, rel=0.02)
+    assert rough_design(guarantee, sure).saved == pytest.approx(design.saved, rel=0.02)
     few = Guarantee(1_000, 0.95)
     assert best_design(few, np.full(800, 0.5)).saved < 100
 
@@ -205,4 +205,4 @@ def test_what_a_design_may_save_is_never_more_than_what_is_left(
     design = best_design(guarantee, np.linspace(1, last, pool))
     assert design.strata.pool == pool
     assert 0 <= design.saved <= pool - design.draws + 1e-9
-    assert math.isfinite(likely_calls(guarantee, np.linspace(1, last, pool)))
+    assert math.isfinite(rough_design(guarantee, np.linspace(1, last, pool)).saved)

@@ -63,12 +63,13 @@ def best_design(guarantee: Guarantee, expected: Any) -> Design:
     return max(designs, key=lambda design: design.saved)
 
 
-def likely_calls(guarantee: Guarantee, expected: Any) -> float:
-    """About the rows of a pool that the model has to label, after the best design for it."""
+def rough_design(guarantee: Guarantee, expected: Any) -> Design:
+    """About the best design, at once: its limits are not counted out, it has none."""
     if len(expected) < 2:
-        return float(len(expected))
+        return best_design(guarantee, expected)
     outlook = _Outlook(guarantee, expected)
-    return len(expected) - outlook.about(_promising(outlook)[0])
+    strata = _promising(outlook)[0]
+    return Design(strata, (), outlook.about(strata))
 
 
 def _promising(outlook: _Outlook) -> list[Strata]:

@@ -16,7 +16,7 @@ from llm_magics.engine.request_queue import WorkItem
 from llm_magics.runs.passes import RunContext, Strategy, single_pass
 from llm_magics.runs.run import Plan, Run
 from llm_magics.tasks.label.bias.removal import ROWS as BIAS_ROWS
-from llm_magics.tasks.label.cascade.design import best_design, likely_calls
+from llm_magics.tasks.label.cascade.design import best_design, rough_design
 from llm_magics.tasks.label.cascade.guarantee import Guarantee
 from llm_magics.tasks.label.cascade.proxies import EmbeddingProxy, ProxyModel, ProxyUnusable, SmallModelProxy
 from llm_magics.tasks.label.labellers import Labellers
@@ -40,7 +40,8 @@ def unsure_rows(guarantee: Guarantee, expected: Any, known: int) -> int:
 
     At most four times as many, and half of those that the model is likely to label in the end.
     """
-    return min(4 * known, int(likely_calls(guarantee, expected) / 2))
+    design = rough_design(guarantee, expected)
+    return min(4 * known, int((len(expected) - design.draws - design.saved) / 2))
 
 
 def random_order(texts: Sequence[str], seed: int) -> Any:
@@ -183,7 +184,7 @@ class _Cascade:
     async def _test(self, pool: Any) -> None:
         """Compare proxy and model on a sample of the pool, and divide the other rows between them."""
         preview = self.cheap.preview(len(pool))
-        if preview is not None and not self._pays(len(pool) - likely_calls(self.guarantee, preview)):
+        if preview is not None and not self._pays(rough_design(self.guarantee, preview).saved):
             await self._not_worth_it(pool)
             return
         labelled = await self._by_confidence(pool)
