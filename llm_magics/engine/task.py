@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from llm_magics.core.errors import AnswerError
+from llm_magics.core.prompt_formats import is_begun
 from llm_magics.core.types import TEXT, Message, Request, Response, ResponseFormat, Result, Status
 from llm_magics.text.json_objects import find_object
 from llm_magics.text.json_parsing import find_json_values, strip_thinking_and_fences
@@ -116,7 +117,8 @@ def retry_request(request: Request, response: Response, error: AnswerError, want
 
 def is_retry(request: Request) -> bool:
     """Whether this request asks for an answer again; for tasks that show no examples as earlier answers."""
-    return any(message.role == "assistant" for message in request.messages)
+    answers = sum(message.role == "assistant" for message in request.messages)
+    return answers > is_begun(request.parameters)
 
 
 def answer_values(response: Response) -> list[Any]:

@@ -107,7 +107,8 @@ def _foreground(session: Session, run: Run, *, show: bool, footer: bool) -> None
 
 async def _work(session: Session, run: Run) -> None:
     JOB.set(f"{run.plan.task.name} {run.plan.frame.name}")
-    if run.plan.text_format and run.plan.backend.completes is None:
+    formats = run.plan.text_format or run.plan.chat_format
+    if formats and run.plan.backend.completes is None:
         await run.plan.backend.load()
         run.plan = with_text_format(run.plan)
     plan = run.plan

@@ -9,7 +9,7 @@ from typing import Any
 from llm_magics.backends.base import Backend
 from llm_magics.core.errors import Unsupported, UsageError
 from llm_magics.core.parameters import check_parameters
-from llm_magics.core.prompt_formats import as_formatting_fn, prompt_of
+from llm_magics.core.prompt_formats import BEGUN, as_formatting_fn, prompt_of
 from llm_magics.core.types import Limits, OneOf, Vector
 from llm_magics.data import frames
 from llm_magics.data.frames import Frame
@@ -190,7 +190,7 @@ def with_text_format(plan: Plan) -> Plan:
     """The plan with the prompt format of its task for this kind of model.
 
     ``text_format`` for a model without a chat template, ``chat_format`` for a chat model that continues a
-    begun answer; neither where somebody chose a format.
+    begun answer, greedily where no temperature was set; neither where somebody chose a format.
 
     A model that isn't on this disk yet is asked again when it is loaded.
     """
@@ -199,7 +199,8 @@ def with_text_format(plan: Plan) -> Plan:
     form = plan.text_format if backend.completes else plan.chat_format if backend.begins else ""
     if not form or chosen or plan.target.rows_per_request > 1:
         return plan
-    parameters = {**plan.target.parameters, "prompt_format": form}
+    own = DETERMINISTIC if form == BEGUN else {}
+    parameters = {**own, **plan.target.parameters, "prompt_format": form}
     return replace(plan, target=replace(plan.target, parameters=parameters))
 
 

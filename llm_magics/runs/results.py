@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from llm_magics.core.errors import redact
-from llm_magics.core.types import NO_USAGE, STATUSES, Response, Result, Status
+from llm_magics.core.types import CUT, NO_USAGE, STATUSES, Response, Result, Status
 
 _NAMES: tuple[Status | None, ...] = (None, *STATUSES)
 """The status by its number; 0 is "no result yet"."""
@@ -93,6 +93,15 @@ class ResultColumns:
         found = Counter(self._status)
         counts: dict[str, int] = {name: found[i] for i, name in enumerate(STATUSES, 1) if found[i]}
         return counts | ({"waiting": found[0]} if found[0] else {})
+
+    @property
+    def cut_note(self) -> str:
+        """A sentence about answers that were used though the token limit cut them; empty for none."""
+        used = {_NAMES.index(name) for name in _WITH_VALUES}
+        ends = zip(self._status, self.finish, strict=True)
+        n = sum(finish in CUT and number in used for number, finish in ends)
+        which = "1 answer ends" if n == 1 else f"{n:,} answers end"
+        return f"{which} at the token limit; a higher one: -p max_tokens=1000" if n else ""
 
     def places(self, *statuses: Status | None) -> list[int]:
         """The work items with one of these statuses, in order."""

@@ -183,7 +183,8 @@ class Run:
 
     @property
     def _remarks(self) -> list[str]:
-        said = (*self.notes, self._replaced(), self.plan.backend.announcement)
+        cut = "" if self.plan.labels else self._answers.cut_note
+        said = (*self.notes, self._replaced(), cut, self.plan.backend.announcement)
         return [line for line in said if line]
 
     def _replaced(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llm_magics.core.errors import UsageError
-from llm_magics.core.prompt_formats import RAW
+from llm_magics.core.prompt_formats import BEGUN, RAW
 from llm_magics.data import templates
 from llm_magics.options.run_options import RowOptions
 from llm_magics.runs import planning
@@ -11,7 +11,7 @@ from llm_magics.runs.functions import in_background, run_function
 from llm_magics.runs.run import Plan
 from llm_magics.runs.session import Session
 from llm_magics.tasks.generate.options import GenerateOptions, SummarizeOptions, TranslateOptions
-from llm_magics.tasks.generate.task import Generate, summary, translation
+from llm_magics.tasks.generate.task import Generate, Preset, summary, translation
 
 
 @run_function(GenerateOptions)
@@ -73,10 +73,12 @@ def translate(session: Session, options: TranslateOptions) -> Plan:
     return _preset(session, given, translation(planning.text_column(given), output, language), options)
 
 
-def _preset(session: Session, given: planning.Source, task: Generate, options: RowOptions) -> Plan:
+def _preset(session: Session, given: planning.Source, task: Preset, options: RowOptions) -> Plan:
     """The plan of a task whose prompt is ours."""
     backend = planning.backend_for(session, options, "generate", "text")
-    return planning.plan(session, given, task, backend, options, inputs=task.template.columns)
+    return planning.plan(
+        session, given, task, backend, options, inputs=task.template.columns, chat_format=BEGUN
+    )
 
 
 generate_async = in_background(generate)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from llm_magics.core.errors import AnswerError
+from llm_magics.core.prompt_formats import is_begun
 from llm_magics.core.types import CUT, Message, Request, Response
 from llm_magics.data.templates import Slot, Template, cell_text
 from llm_magics.engine.task import Parsed, Part, Row, Target, is_retry
@@ -86,7 +87,27 @@ def _seeded(parameters: Mapping[str, Any], sample: int) -> Mapping[str, Any]:
 
 
 @dataclass(frozen=True)
-class Summary(Generate):
+class Preset(Generate):
+    """A task whose instructions, ``system``, are ours.
+
+    A chat model that continues an answer is given ``begin``, such as ``Summary:``, as its beginning: a small
+    model takes a bare text for something to talk about, or repeats the instructions.
+    """
+
+    begin: str = ""
+
+    def request(self, row: Row, target: Target, sample: int = 0) -> Request | None:
+        """The text behind the instructions, with the answer begun where that is the prompt's format."""
+        made = super().request(row, target, sample)
+        if made is None or not is_begun(target.parameters):
+            return made
+        *head, text = made.messages
+        said = Message("user", f"Text:\n{text.content}")
+        return replace(made, messages=(*head, said, Message("assistant", self.begin)))
+
+
+@dataclass(frozen=True)
+class Summary(Preset):
     """A summary of at most ``max_words`` words; a longer one is asked to be shortened, once.
 
     What is too long even then is kept whole and ``repaired``: nothing is cut in the middle.
@@ -113,9 +134,12 @@ class Summary(Generate):
         """Ask to shorten; an empty answer is not asked for again."""
         if not response.text.strip():
             return None
-        why = f"That is {error.message}. Write it again, shorter, and nothing else."
-        said = Message("assistant", response.text)
-        return replace(request, messages=(*request.messages, said, Message("user", why)))
+        why = Message("user", f"That is {error.message}. Write it again, shorter, and nothing else.")
+        if not is_begun(request.parameters):
+            return replace(request, messages=(*request.messages, Message("assistant", response.text), why))
+        *asked, begin = request.messages
+        said = Message("assistant", f"{begin.content} {response.text.strip()}")
+        return replace(request, messages=(*asked, said, why, begin))
 
 
 def summary(column: str, output: str, max_words: int | None = None, focus: str = "") -> Summary:
@@ -126,16 +150,18 @@ def summary(column: str, output: str, max_words: int | None = None, focus: str =
         f"Summarize the text{long}, in the language of the text.{about} Say only what the text says. "
         f"Answer with the summary alone. {_MATERIAL}"
     )
-    return Summary(Template((Slot(column),)), output, system, name="summarize", max_words=max_words)
+    template = Template((Slot(column),))
+    return Summary(template, output, system, name="summarize", max_words=max_words, begin="Summary:")
 
 
-def translation(column: str, output: str, to: str) -> Generate:
+def translation(column: str, output: str, to: str) -> Preset:
     """The task that translates ``column`` into the language ``to``."""
     system = (
         f"Translate the text into {to}. Keep its tone, its names and its layout; a text that is in {to} "
         f"already stays as it is. Answer with the translation alone. {_MATERIAL}"
     )
-    return Generate(Template((Slot(column),)), output, system, name="translate")
+    begin = f"Translation into {to}:"
+    return Preset(Template((Slot(column),)), output, system, name="translate", begin=begin)
 
 
 def word_count(text: str) -> int:
