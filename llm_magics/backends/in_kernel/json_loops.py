@@ -1,64 +1,123 @@
-"""Strings of a JSON answer in which a small model repeats itself without end.
+"""A JSON answer in which a small model repeats itself without end: a passage of a text, or items of a list.
 
-Written greedily, such a string goes on until the token limit: the answer is cut and the row fails. The string
-is closed instead, so that the fields behind it are written.
+Written greedily, such an answer goes on until the token limit, and the row fails. The text or the list is
+closed instead, and what was said again is left out, so that the fields behind it are written.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 PASSAGE = 100
 """Bytes at a string's end that make a loop where they stood in it before."""
+BLOCK, AGAIN = 4, 8
+"""A list loops where up to ``BLOCK`` items stand in it ``AGAIN`` times in a row."""
 _SENTENCE_END = re.compile(rb"[.!?]['\")]?(?=\s)")
-_QUOTE, _BACKSLASH = ord('"'), ord("\\")
+
+
+@dataclass
+class _Open:
+    """A list or an object that has not ended; ``ends`` are the places behind a list's items."""
+
+    closer: bytes
+    start: int
+    ends: list[int] = field(default_factory=list)
+    loops: bool = False
 
 
 @dataclass
 class JsonLoops:
-    """Reads a JSON text piece by piece and tells whether the string that it is in loops."""
+    """Reads a JSON text piece by piece; ``text`` is what is kept of it."""
 
-    _string: bytearray | None = None
+    text: bytearray = field(default_factory=bytearray)
+    _open: list[_Open] = field(default_factory=list)
+    _string: int = -1
+    """Where the string that the text is in begins, -1 for none."""
     _escaped: bool = False
 
+    @property
+    def wanted(self) -> bytes:
+        """What should be written next, to end a loop; empty where there is none."""
+        if self._string >= 0:
+            looping = not self._escaped and self._earlier() >= 0
+            return b'"' if looping or (self._looping and not self._escaped) else b""
+        return self._open[-1].closer if self._looping else b""
+
     def read(self, piece: bytes) -> None:
-        """Read on; ``piece`` may end anywhere, within a character too."""
+        """Read on; ``piece`` may end anywhere, within a character too. What ends a loop shortens ``text``."""
+        wanted = self.wanted
+        if wanted and piece.startswith(wanted):
+            self._leave_out()
         for byte in piece:
-            if self._string is None:
-                self._string = bytearray() if byte == _QUOTE else None
-            elif byte == _QUOTE and not self._escaped:
-                self._string = None
-            else:
-                self._escaped = byte == _BACKSLASH and not self._escaped
-                self._string.append(byte)
+            self._take(byte)
 
     @property
-    def looping(self) -> bool:
-        """Whether the text is in a string whose last ``PASSAGE`` bytes stood in it before."""
-        return not self._escaped and self._earlier() >= 0
+    def _looping(self) -> bool:
+        """Whether the text is within a list that loops."""
+        return any(one.loops for one in self._open)
 
-    @property
-    def excess(self) -> int:
-        """The bytes at the string's end that repeat what it said before; whole sentences if it has them."""
-        text, earlier = bytes(self._string or b""), self._earlier()
-        if earlier < 0:
-            return 0
-        period = len(text) - PASSAGE - earlier
-        while earlier and text[earlier - 1] == text[earlier - 1 + period]:
-            earlier -= 1
-        again = earlier + period
-        end = _SENTENCE_END.search(text, max(again - 1, 0))
-        kept = text[: end.end()] if end else text[:again].rstrip()
-        return len(text) - len(kept) if _is_string(kept) else 0
+    def _take(self, byte: int) -> None:
+        self.text.append(byte)
+        mark = bytes((byte,))
+        if self._string >= 0:
+            if mark == b'"' and not self._escaped:
+                self._string = -1
+            self._escaped = mark == b"\\" and not self._escaped
+        elif mark == b'"':
+            self._string = len(self.text)
+        elif mark in (b"[", b"{"):
+            self._open.append(_Open(b"]" if mark == b"[" else b"}", len(self.text)))
+        elif mark in (b"]", b"}") and self._open:
+            self._open.pop()
+        elif mark == b"," and self._open and self._open[-1].closer == b"]":
+            self._end_item(self._open[-1])
+
+    def _end_item(self, items: _Open) -> None:
+        items.ends.append(len(self.text) - 1)
+        items.loops = items.loops or bool(self._block(items))
+
+    def _block(self, items: _Open) -> int:
+        """The number of items that a list has repeated ``AGAIN`` times at its end, 0 for none."""
+        starts = [items.start, *(end + 1 for end in items.ends)]
+        said = [bytes(self.text[a:b]).strip() for a, b in zip(starts, items.ends, strict=False)]
+        for size in range(1, BLOCK + 1):
+            last = said[-size * AGAIN :]
+            if len(last) == size * AGAIN and last == last[:size] * AGAIN:
+                return size
+        return 0
+
+    def _leave_out(self) -> None:
+        """Take what was said again off the string or the list that ends now."""
+        if self._string >= 0:
+            text = bytes(self.text[self._string :])
+            kept = _said_once(text, self._earlier() - self._string) if self._earlier() >= 0 else text
+            del self.text[self._string + len(kept) :]
+        elif self._open[-1].loops:
+            items = self._open[-1]
+            size = self._block(items)
+            del self.text[items.ends[len(items.ends) - size * (AGAIN - 1) - 1] :]
 
     def _earlier(self) -> int:
         """Where the string's last bytes stood in it before, -1 for nowhere."""
-        text = self._string
-        if text is None or len(text) <= PASSAGE:
+        if len(self.text) - self._string <= PASSAGE:
             return -1
-        return text.rfind(text[-PASSAGE:], 0, len(text) - 1)
+        return self.text.rfind(self.text[-PASSAGE:], self._string, len(self.text) - 1)
+
+
+def _said_once(text: bytes, earlier: int) -> bytes:
+    """A string's content without what it says again; its last ``PASSAGE`` bytes stood ``earlier``, too.
+
+    Whole sentences are kept, where it has them.
+    """
+    period = len(text) - PASSAGE - earlier
+    while earlier and text[earlier - 1] == text[earlier - 1 + period]:
+        earlier -= 1
+    again = earlier + period
+    end = _SENTENCE_END.search(text, max(again - 1, 0))
+    kept = text[: end.end()] if end else text[:again].rstrip()
+    return kept if _is_string(kept) else text
 
 
 def _is_string(content: bytes) -> bool:

@@ -40,9 +40,9 @@ class GenerationState:
     loops: JsonLoops = field(default_factory=JsonLoops)
 
     @property
-    def closes(self) -> bool:
-        """Whether the string of JSON that is being written repeats itself and should end."""
-        return self.work.json and self.loops.looping
+    def wanted(self) -> bytes:
+        """What ends a text or a list of JSON that repeats itself; empty where nothing does."""
+        return self.loops.wanted if self.work.json else b""
 
     def add(self, token: int, model: Model) -> None:
         """Add a token; ``finish`` is the reason where it was the last."""
@@ -63,12 +63,11 @@ class GenerationState:
             self.work.heard(self.text.decode("utf-8", "ignore"))
 
     def _append(self, piece: bytes) -> None:
-        """Add a token's bytes; what a string said twice is taken off where it closes."""
         if self.work.json:
-            if piece.startswith(QUOTE) and self.loops.looping:
-                self.text = self.text[: len(self.text) - self.loops.excess]
             self.loops.read(piece)
-        self.text += piece
+            self.text = bytes(self.loops.text)
+        else:
+            self.text += piece
 
     def written(self) -> GenerationResult:
         """The finished text, without an incomplete character at its end."""
@@ -231,11 +230,9 @@ class Generator:
         if not ready:
             return
         for draft, row in zip(ready, self._context.logits(len(ready)), strict=True):
-            draft.add(draft.sampler.next(row, QUOTE if draft.closes else b""), self._model)
+            draft.add(draft.sampler.next(row, draft.wanted), self._model)
             if not draft.finish and draft.length + 1 >= self._context.cells:
                 draft.finish = "length"
 
 
 STEPS_AHEAD = 16
-QUOTE = b'"'
-"""What ends a string of JSON."""

@@ -84,7 +84,7 @@ class GenerationItem(WorkItem):
     """Continue a prompt by up to ``most`` tokens. ``sampling`` holds the parameters and the seed.
 
     ``stop`` are byte strings that end the text, ``heard`` is called with the text so far. ``json``: the
-    grammar is that of a JSON schema, whose strings are closed where they repeat themselves. The answer is a
+    grammar is that of a JSON schema, whose texts and lists end where they repeat themselves. The answer is a
     GenerationResult.
     """
 
