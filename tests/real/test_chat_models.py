@@ -31,7 +31,7 @@ QUESTIONS = ("What is the capital of France?", "How many days has a week?")
 
 @pytest.fixture
 def chat_model(smollm_gguf: Path) -> GGUFBackend:
-    return GGUFBackend(BackendSpec("gguf", str(smollm_gguf), options={"context": 1024}))
+    return GGUFBackend(BackendSpec("gguf", str(smollm_gguf), options={"context": 1024, "threads": 1}))
 
 
 @pytest.fixture(scope="module")
