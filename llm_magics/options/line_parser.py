@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from llm_magics.core.errors import NotFound, UsageError, closest_matches
+from llm_magics.core.parameters import KNOWN_PARAMETERS
 
 _NUMBER = re.compile(r"[+-]?(\d[\d_]*)?\.?\d[\d_]*([eE][+-]?\d+)?|[+-]?\d+\.")
 _WORDS: dict[str, Any] = {"true": True, "false": False, "null": None, "none": None}
@@ -82,9 +83,11 @@ def assignment(text: str) -> tuple[str, str]:
 
 
 def parameter(text: str) -> tuple[str, Any]:
-    """``temperature=0.2`` as name and typed value; for ``-p`` (repeatable)."""
+    """``temperature=0.2`` as name and typed value, ``stop=5`` as text; for ``-p`` (repeatable)."""
     name, value = assignment(text)
-    return name, scalar(value)
+    typed = scalar(value)
+    fits, _ = KNOWN_PARAMETERS.get(name, (None, ""))
+    return name, value if fits is not None and not fits(typed) and fits(value) else typed
 
 
 class _Help(argparse.Action):

@@ -106,3 +106,11 @@ def test_assignments_keep_what_follows_the_first_equals_sign() -> None:
 def test_unknown_commands_name_the_near_ones() -> None:
     with pytest.raises(NotFound, match="label"):
         command("lable", ["label", "generate"], "%llm")
+
+
+def test_a_number_where_a_parameter_takes_a_text_is_that_text() -> None:
+    assert parameter("stop=5") == ("stop", "5")
+    assert parameter('stop=["5", "6"]') == ("stop", ["5", "6"])
+    assert parameter("seed=5") == ("seed", 5)
+    assert parameter("temperature=hot") == ("temperature", "hot")
+    assert parameter("anything=5") == ("anything", 5)
