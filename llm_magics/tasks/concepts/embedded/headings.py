@@ -1,7 +1,8 @@
 """General subjects, for groups that no phrase of their own covers: "Sports" stands in few reports of matches.
 
 The list follows what newspapers (the upper levels of the IPTC Media Topics), parliaments (the Comparative
-Agendas Project), libraries, shops and help desks sort by; wording and describing words are our own. A heading
+Agendas Project), libraries (the hundred divisions of Dewey's classification), computing (the ACM's
+classification), medicine, shops and help desks sort by; wording and describing words are our own. A heading
 stands for the texts whose vectors are near to its own.
 """
 

@@ -216,7 +216,9 @@ def _ends(piece: Sequence[str], start: int, chunk: Sequence[str], words: Vocabul
                 doubtful=words.is_verb(part[-1]) and not proper,
                 bound=proper and _in_list(piece, at, size),
                 definite=at > 0 and piece[at - 1].casefold() == "the",
-                counted=at > 0 and piece[at - 1].casefold() in ("a", "an"),
+                counted=at > 0
+                and piece[at - 1].casefold() in ("a", "an")
+                and piece[at + size :][:1] != [","],
                 placed=at > 0 and piece[at - 1].casefold() == "in" and part[0][0].isupper(),
             )
 
