@@ -191,7 +191,7 @@ def test_models_that_were_compared_stand_side_by_side() -> None:
     last().details["compared"] = {"<b>": "label_<b>", "x": "label_x"}
     page = view(result)
     assert page.tables[0][0][0] == "label" and "2 labels · 2 models" in page.outside
-    lines = {line[0]: [cell for cell in line[1:] if cell] for line in page.tables[0][1:]}
+    lines = {line[0]: [cell for cell in line[1:] if cell.strip("█")] for line in page.tables[0][1:]}
     assert lines["sport"][0] == "1 (33%)" and lines["no answer"] == ["1 (33%)", "0 (0%)"]
     assert page.tables[0][0][2] == "<b>"
     assert page.tables[1][0][:4] == ["", "text", "label_<b>", "label_x"]
@@ -209,7 +209,7 @@ def test_ratings_and_fields_of_models_compared_are_all_counted() -> None:
         rated.insert(0, "rating_y", pd.array([3, None], dtype="Int64"))
         last().details["compared"] = {"y": "rating_y", "x": "rating_x"}
         table = view(rated).tables[0]
-        assert [[cell for cell in line if cell] for line in table] == [
+        assert [[cell for cell in line if cell.strip("█")] for line in table] == [
             ["rating", "y", "x"],
             ["3", "1 (50%)", "0 (0%)"],
             ["4", "0 (0%)", "2 (100%)"],
@@ -266,3 +266,16 @@ def test_the_style_has_contrast_and_touches_nothing_else() -> None:
         value = {name.removeprefix("--llmx-"): rgb(both.split(",")[theme]) for name, both in tokens.items()}
         for ink in ("ink", "dim", "good", "warn", "bad", "accent"):
             assert min(contrast(value[ink], value[ground]) for ground in ("ground", "raised")) >= 4.5, ink
+
+
+@pytest.mark.checklist("W6", "W12")
+def test_without_styles_a_result_is_still_a_table_that_is_read() -> None:
+    """A code host drops style sheets and classes: bars are characters, numbers stand right, long words break."""
+    address = "https://example.org/" + "a" * 200
+    with Server(answer='{"label": "sport"}') as server:
+        result = label([address, "مرحبا", "match"], ["sport", "money"], model=host(server), progress=False)
+        page = ResultView(result, last())._repr_html_().split("</style>")[1]
+    plain = re.sub(r' (?:class|style)="[^"]*"', "", page)
+    assert "█" * 16 in plain and re.search(r'<td align="right">(?:<span[^>]*>)*[\d.]', plain)
+    assert '<td dir="auto">مرحبا</td>' in plain and "<td>match</td>" in plain
+    assert max(map(len, re.split(r"<[^>]*>|\s", plain))) <= 60

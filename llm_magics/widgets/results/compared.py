@@ -9,7 +9,7 @@ from typing import Any
 from llm_magics.data.templates import cell_text, is_null
 from llm_magics.widgets.html import cut, escape
 from llm_magics.widgets.output.style import scrolled
-from llm_magics.widgets.results.shares import NAMED, own_colours, percent, swatch
+from llm_magics.widgets.results.shares import NAMED, bar_html, own_colours, percent, swatch
 
 MOST_LABELS = 30
 """The most labels in the table; the frame has all."""
@@ -56,8 +56,7 @@ def _line(head: str, name: str | None, counts: Mapping[str, Counter[str | None]]
 
 
 def _cells(rows: int, total: int, widest: int) -> str:
-    bar = f'<span style="width:{100 * rows / widest:.1f}%"></span>' if rows else ""
     return (
-        f'<td class="llmx-part" aria-hidden="true">{bar}</td>'
+        f'<td class="llmx-part" aria-hidden="true">{bar_html(rows / widest)}</td>'
         f'<td class="llmx-n">{rows:,} ({percent(rows, total)})</td>'
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from llm_magics.data.templates import cell_text, is_null
 from llm_magics.widgets.html import cut, escape
-from llm_magics.widgets.results.shares import percent
+from llm_magics.widgets.results.shares import bar_html, percent
 
 MOST_VALUES = 4
 """The most frequent values of a column that are named."""
@@ -91,8 +91,7 @@ def fields_html(fields: Sequence[Field], total: int) -> str:
 
 
 def _line(one: Field, total: int) -> str:
-    width = 100 * one.filled / max(1, total)
-    bar = f'<span style="width:{width:.1f}%"></span>' if one.filled else ""
+    bar = bar_html(one.filled / max(1, total))
     return (
         f'<tr><th scope="row" class="llmx-name">{escape(cut(one.name, 60))}</th>'
         f'<td class="llmx-n">{one.filled:,}</td><td class="llmx-part" aria-hidden="true">{bar}</td>'

@@ -99,7 +99,15 @@ def value_html(value: Any, most: int = SHORT) -> str:
     if isinstance(items, datetime) and items.tzinfo is None:
         day, _, clock = text.removesuffix(":00").partition(" ")
         return f'<span class="llmx-whole">{escape(day)}</span> {escape(clock)}'.rstrip()
-    return escape(cut(text, most))
+    return _long_words(cut(text, most))
+
+
+def _long_words(text: str) -> str:
+    """The text escaped; a word too long for any line may be broken, also where a page drops our style."""
+    return "<wbr>".join(escape(part) for part in _LONG.split(text) if part)
+
+
+_LONG = re.compile(r"(\S{40})(?=\S)")
 
 
 def _item(value: Any) -> str:
@@ -166,12 +174,23 @@ _TAG = re.compile("<[^>]*>")
 
 def _cell(one: Column, kind: str, cell: str) -> str:
     if one.kind in ("key", "name"):
-        return f'<th scope="row" class="{kind}">{cell}</th>'
-    return f'<td class="{kind}">{cell}</td>'
+        return f'<th scope="row" class="{kind}" align="left">{cell}</th>'
+    return f'<td class="{kind}"{_lie(one, cell)}>{cell}</td>'
+
+
+def _lie(one: Column, cell: str) -> str:
+    """How a cell stands where a page drops our style: numbers to the right, texts where they begin."""
+    if one.kind == "number":
+        return ' align="right"'
+    return f"{_START if one.kind == 'text' else ''}{_AUTO if _RIGHT_TO_LEFT.search(cell) else ''}"
+
+
+_START, _AUTO = ' style="text-align:start"', ' dir="auto"'
+_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 
 
 def _stacked(one: Column, kind: str, cell: str) -> str:
     """A cell that says which column it is of."""
     if one.kind in ("key", "name"):
         return _cell(one, kind, cell)
-    return f'<td class="{kind}" data-head="{escape(one.name)}">{cell}</td>'
+    return f'<td class="{kind}"{_lie(one, cell)} data-head="{escape(one.name)}">{cell}</td>'

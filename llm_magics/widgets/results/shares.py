@@ -66,19 +66,30 @@ def _table(shares: Sequence[Share], total: int, widest: int, head: str, *, confi
 
 
 def _line(share: Share, total: int, widest: int, *, confident: bool) -> str:
-    width = 100 * share.rows / widest
     colour = "var(--llmx-edge)" if share.colour == -1 else ON_BOTH[0]
     if share.colour is not None and share.colour >= 0:
         colour = ON_BOTH[share.colour]
     known = "" if share.confidence is None else f"{share.confidence:.2f}"
     sure = f'<td class="llmx-n">{known}</td>' if confident else ""
-    bar = f'<span style="width:{width:.1f}%;background:{colour}"></span>' if share.rows else ""
+    bar = bar_html(share.rows / widest, colour)
     return (
         f'<tr><th scope="row" class="llmx-name"><span class="llmx-named">{swatch(share.colour)}'
         f"{escape(cut(share.name, NAMED))}</span></th>"
         f'<td class="llmx-track" aria-hidden="true">{bar}</td><td class="llmx-n">{share.rows:,}</td>'
         f'<td class="llmx-n">{percent(share.rows, total)}</td>{sure}</tr>'
     )
+
+
+BLOCKS = 16
+"""Characters of the longest bar where a page drops styles: there it is made of them."""
+
+
+def bar_html(share: float, colour: str = "") -> str:
+    """A bar of a share of its cell's width; nothing for none."""
+    if not share:
+        return ""
+    fill = f";background:{colour}" if colour else ""
+    return f'<span style="width:{100 * share:.1f}%{fill}">{"█" * max(1, round(BLOCKS * share))}</span>'
 
 
 def percent(part: int, total: int) -> str:
