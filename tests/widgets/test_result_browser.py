@@ -46,9 +46,7 @@ def test_a_result_reads_well_at_every_width_in_both_themes(tmp_path: Path) -> No
                 page.picture(f"result-{theme.lower()}-{width}")
             assert faults(page, VIEW) == []
         text = page.find(f"{VIEW} td.llmx-text")[0]
-        assert (
-            text.value_of_css_property("text-align") == "start"
-        )  # left, or right where its words begin there
+        assert text.value_of_css_property("text-align") == "left"
         summary = page.find(f"{VIEW} summary")[0]
         page.until(lambda: summary.text.startswith("3 failed of 16 rows"))
         page.js("arguments[0].focus()", summary)

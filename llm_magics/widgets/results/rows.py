@@ -182,10 +182,10 @@ def _lie(one: Column, cell: str) -> str:
     """How a cell stands where a page drops our style: numbers to the right, texts where they begin."""
     if one.kind == "number":
         return ' align="right"'
-    return f"{_START if one.kind == 'text' else ''}{_AUTO if _RIGHT_TO_LEFT.search(cell) else ''}"
+    return _AUTO if _RIGHT_TO_LEFT.search(cell) else _LEFT if one.kind == "text" else ""
 
 
-_START, _AUTO = ' style="text-align:start"', ' dir="auto"'
+_LEFT, _AUTO = ' style="text-align:left"', ' dir="auto"'
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 
 

@@ -75,7 +75,7 @@ def _line(share: Share, total: int, widest: int, *, confident: bool) -> str:
     return (
         f'<tr><th scope="row" class="llmx-name"><span class="llmx-named">{swatch(share.colour)}'
         f"{escape(cut(share.name, NAMED))}</span></th>"
-        f'<td class="llmx-track" aria-hidden="true">{bar}</td><td class="llmx-n">{share.rows:,}</td>'
+        f'<td class="llmx-track" aria-hidden="true" style="text-align:left">{bar}</td><td class="llmx-n">{share.rows:,}</td>'
         f'<td class="llmx-n">{percent(share.rows, total)}</td>{sure}</tr>'
     )
 
@@ -88,7 +88,7 @@ def bar_html(share: float, colour: str = "") -> str:
     """A bar of a share of its cell's width; nothing for none."""
     if not share:
         return ""
-    fill = f";background:{colour}" if colour else ""
+    fill = f";background:{colour};color:{colour}" if colour else ""
     return f'<span style="width:{100 * share:.1f}%{fill}">{"█" * max(1, round(BLOCKS * share))}</span>'
 
 
