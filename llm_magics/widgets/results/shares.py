@@ -75,7 +75,8 @@ def _line(share: Share, total: int, widest: int, *, confident: bool) -> str:
     return (
         f'<tr><th scope="row" class="llmx-name"><span class="llmx-named">{swatch(share.colour)}'
         f"{escape(cut(share.name, NAMED))}</span></th>"
-        f'<td class="llmx-track" aria-hidden="true" style="text-align:left">{bar}</td><td class="llmx-n">{share.rows:,}</td>'
+        f'<td class="llmx-track" aria-hidden="true" style="text-align:left">{bar}</td>'
+        f'<td class="llmx-n">{share.rows:,}</td>'
         f'<td class="llmx-n">{percent(share.rows, total)}</td>{sure}</tr>'
     )
 
