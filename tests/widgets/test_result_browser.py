@@ -45,7 +45,7 @@ def test_a_result_reads_well_at_every_width_in_both_themes(tmp_path: Path) -> No
                 page.show(VIEW)
                 page.picture(f"result-{theme.lower()}-{width}")
             assert faults(page, VIEW) == []
-        text = page.find(f"{VIEW} td.llmx-text")[0]
+        text = page.find(f"{VIEW} > .llmx-scroll td.llmx-text")[0]
         assert text.value_of_css_property("text-align") == "left"
         summary = page.find(f"{VIEW} summary")[0]
         page.until(lambda: summary.text.startswith("3 failed of 16 rows"))
