@@ -113,7 +113,7 @@ class Job:
 
 
 def refuse_on_loop_thread() -> None:
-    """Raises RuntimeError in place of a deadlock."""
+    """Raise RuntimeError on the loop thread, where waiting for a job would never end."""
     if getattr(loop_thread, "here", False):
         raise RuntimeError("a coroutine on the loop thread would wait for itself; use await.")
 
@@ -123,7 +123,7 @@ def wait(
     tick: Callable[[], object] | None = None,
     timeout: float | None = None,
 ) -> bool:
-    """Wait in short polls, calling ``tick`` between them; whether it is done."""
+    """Wait in short polls, calling ``tick`` between them; return whether the future is done."""
     until = None if timeout is None else time.monotonic() + timeout
     while True:
         left = POLL if until is None else min(POLL, until - time.monotonic())
@@ -135,7 +135,7 @@ def wait(
 
 
 def outcome(future: concurrent.futures.Future[Any]) -> Any:
-    """The result or the error; a cancelled one is Interrupted."""
+    """The future's result; raises its error, or Interrupted where it was cancelled."""
     if future.cancelled():
         raise Interrupted("Stopped. What was answered is kept; run the cell again to go on.")
     return future.result()

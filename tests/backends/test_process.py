@@ -123,7 +123,7 @@ async def test_a_process_that_always_dies_stops_the_run(open_one):
     made = open_one(custom(loaders.fatal))
     with pytest.raises(ConnectionLost, match="ended with 7"):
         await within(asyncio.gather(*(made.complete(ask(f"die {i}")) for i in range(4))))
-    assert made.deaths == 1
+    assert made.crashes == 1
     assert (await within(made.complete(ask("fine")))).text == "alive"
     for kind in (ConnectionLost, ConnectionLost, ModelLoadError):
         with pytest.raises(kind):
@@ -137,7 +137,7 @@ async def test_an_exception_over_there_is_its_row_s_alone(open_one):
         await within(made.complete(ask("1")))
     with pytest.raises(BadRequest, match="odd row 2"):
         await within(made.complete(ask("2")))
-    assert made.deaths == 0
+    assert made.crashes == 0
 
 
 @pytest.mark.checklist("C4")

@@ -14,7 +14,7 @@ from llm_magics.backends.pricing import total_usage
 from llm_magics.core.errors import LLMError, Unsupported, UsageError
 from llm_magics.core.types import FREE, BackendSpec, Capabilities, OneOf, Price, Request, Response
 
-DAY = 24 * 3600.0
+WAIT = 24 * 3600.0
 """Seconds that a row may wait for a member; each member's own limits bound its calls."""
 
 
@@ -55,7 +55,7 @@ class CommitteeBackend(MembersBackend):
             stored=any(each.capabilities.stored for each in ordered),
             parameters=frozenset(),
         )
-        self.limits = replace(spec.limits, timeout=DAY)
+        self.limits = replace(spec.limits, timeout=WAIT)
         self.price = spec.price or _of_all([each.price for each in ordered])
 
     async def complete_many(self, requests: Sequence[Request]) -> list[Response | LLMError]:

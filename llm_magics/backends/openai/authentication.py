@@ -13,7 +13,7 @@ from llm_magics.core.types import BackendSpec
 from llm_magics.settings.clear_text_keys import is_key_name, is_reference
 from llm_magics.settings.keys import KEY_VARIABLES
 
-FRESH = 2.0
+LOOKUP_INTERVAL = 2.0
 """Seconds before a reference is looked up again; a keyring takes milliseconds, on the loop thread."""
 
 AGENT = "llm_magics"
@@ -37,11 +37,11 @@ class Authentication:
             register_secret(
                 *(value.rpartition(" ")[2] for name, value in self._headers.items() if is_key_name(name))
             )
-            self._until = now + FRESH
+            self._until = now + LOOKUP_INTERVAL
         return self._headers
 
     def forget(self) -> None:
-        """Resolve everything again at the next call, since the key was refused."""
+        """Look the key up again at the next call, since the host refused it."""
         self._headers = None
 
     async def _make(self) -> Mapping[str, str]:

@@ -13,7 +13,7 @@ from llm_magics.backends.pool.member import Member, MembersBackend
 from llm_magics.core.errors import LLMError, RateLimited, Unsupported, UsageError
 from llm_magics.core.types import BackendSpec, Capabilities, Embedding, Limits, Price, Request, Response
 
-LINE = 24 * 3600.0
+WAIT = 24 * 3600.0
 """Seconds that a row may wait for a member; each member's own limits bound its calls."""
 
 
@@ -45,7 +45,7 @@ class PoolBackend(MembersBackend):
         backends = [each.backend for each in self.members]
         self.base_url = "pool:" + ",".join(f"{b.namespace}::{b.model}@{b.base_url}" for b in backends)
         self.capabilities = _common([backend.capabilities for backend in backends])
-        self.limits = replace(spec.limits, timeout=LINE)
+        self.limits = replace(spec.limits, timeout=WAIT)
         self.price = spec.price or _dearest([backend.price for backend in backends])
 
     async def complete_many(self, requests: Sequence[Request]) -> list[Response | LLMError]:

@@ -16,7 +16,7 @@ from llm_magics.core.errors import LLMError, Overloaded, RateLimited, Timeout
 from llm_magics.core.limits import Permit, RateLimiter
 from llm_magics.core.types import Embedding, Request, Response
 
-PATIENCE = 3
+MAX_FAILURES = 3
 """Failures in a row after which a member rests."""
 
 REST = 30.0
@@ -181,7 +181,7 @@ class Member:
             self._rest(float("inf"))
         elif outcome.retryable:
             self.failures += 1
-            if isinstance(outcome, RateLimited) or self.failures >= PATIENCE:
+            if isinstance(outcome, RateLimited) or self.failures >= MAX_FAILURES:
                 self._rest(getattr(outcome, "retry_after", None) or min(REST, 2.0**self.failures))
 
     def _rest(self, seconds: float) -> None:

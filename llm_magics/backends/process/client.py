@@ -1,4 +1,4 @@
-"""The backend that runs another one in a child process (distilabel's ProcessLLM): its death is an error."""
+"""The backend that runs another one in a child process (distilabel's ProcessLLM): its crash is an error."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from llm_magics.core.errors import ConnectionLost, LLMError, MalformedAnswer, Mo
 from llm_magics.core.limits import override_limits
 from llm_magics.core.types import EMPTY, BackendSpec, Capabilities, Embedding, Request, Response
 
-DEATHS = 3
-"""Deaths of the process in a row, without an answer, that stop a run."""
+MAX_CRASHES = 3
+"""Crashes of the process in a row, without an answer between them, that stop a run."""
 
-PATIENCE = 2.0
+CLOSE_TIMEOUT = 2.0
 """Seconds that the process gets to end by itself."""
 
 
@@ -54,10 +54,10 @@ class ProcessBackend(BatchBackend):
         else:
             self.base_url = f"process:{self.loader}"
         self.facts: Mapping[str, float] = EMPTY
-        self.deaths = 0
+        self.crashes = 0
         self._completes: bool | None = None
         self._begins = False
-        self._buried: Connection | None = None
+        self._counted: Connection | None = None
         self._child: Connection | None = None
         self._starting: asyncio.Task[Connection] | None = None
 
@@ -102,18 +102,18 @@ class ProcessBackend(BatchBackend):
         return self.facts
 
     async def _ask(self, child: Connection, what: str, **more: Any) -> Mapping[str, Any]:
-        """Send and wait; a death of the process is counted, an answer resets the count."""
+        """Send and wait; a crash of the process is counted, an answer resets the count."""
         try:
             told = await child.ask(what, **more)
         except ConnectionLost as error:
-            self.deaths += child is not self._buried  # the rows that were with it die one death
-            self._buried = child
-            if self.deaths >= DEATHS:
-                said = f"{error.message} That is {self.deaths} times in a row."
+            self.crashes += child is not self._counted  # many rows may have been with it: one crash
+            self._counted = child
+            if self.crashes >= MAX_CRASHES:
+                said = f"{error.message} That is {self.crashes} times in a row."
                 hint = error.hint or "What it runs ends its process: run it here to see why."
                 raise ModelLoadError(said, hint=hint) from error
             raise
-        self.deaths = 0
+        self.crashes = 0
         return told
 
     async def _running(self) -> Connection:
@@ -151,7 +151,7 @@ class ProcessBackend(BatchBackend):
     async def close(self) -> None:
         """End the process; the next call starts another."""
         child, self._child, self._starting = self._child, None, None
-        self.deaths = 0
+        self.crashes = 0
         if child is not None:
             await child.close()
 
@@ -166,7 +166,7 @@ class Connection:
         self.printed: deque[str] = deque(maxlen=20)
         self.number = 0
         self.alive = True
-        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._overhear())]
+        self._tasks = [asyncio.create_task(self._read_answers()), asyncio.create_task(self._read_stderr())]
 
     @classmethod
     async def open(cls, name: str) -> Connection:
@@ -209,10 +209,10 @@ class Connection:
 
     async def _send(self, message: Mapping[str, Any]) -> None:
         if not self.alive:
-            raise self._death()
+            raise self._crash()
         body = json.dumps(message).encode("utf-8", "surrogatepass")
         assert self.process.stdin is not None
-        with contextlib.suppress(ConnectionError):  # its end is told by whoever listens
+        with contextlib.suppress(ConnectionError):  # _read_answers raises it for those that wait
             self.process.stdin.write(HEAD.pack(len(body)) + body)
             await self.process.stdin.drain()
 
@@ -223,8 +223,8 @@ class Connection:
             with contextlib.suppress(ConnectionError, RuntimeError):
                 self.process.stdin.write(HEAD.pack(len(body)) + body)
 
-    async def _listen(self) -> None:
-        """Pass each answer to its waiter; at the end, fail all that wait."""
+    async def _read_answers(self) -> None:
+        """Pass each answer to who waits for it; once the process has ended, fail all that wait."""
         source = self.process.stdout
         assert source is not None
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
@@ -241,17 +241,17 @@ class Connection:
             self.process.stdin.close()
         for answer in self.waiting.values():
             if not answer.done():
-                answer.set_exception(self._death())
+                answer.set_exception(self._crash())
 
-    async def _overhear(self) -> None:
+    async def _read_stderr(self) -> None:
         """Keep the last lines that the process printed, for an error message."""
         source = self.process.stderr
         assert source is not None
         while chunk := await source.read(4096):
             self.printed.extend(chunk.decode("utf-8", "replace").splitlines())
 
-    def _death(self) -> ConnectionLost:
-        """How the process ended, and its last line."""
+    def _crash(self) -> ConnectionLost:
+        """The error that says how the process ended, with the last line that it printed."""
         code = self.process.returncode
         last = next((line for line in reversed(self.printed) if line.strip()), "")
         how = (
@@ -274,7 +274,7 @@ class Connection:
         if self.process.stdin is not None:
             self.process.stdin.close()
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self.process.wait()
         except TimeoutError:
             self.kill()

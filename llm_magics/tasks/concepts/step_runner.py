@@ -137,11 +137,11 @@ class StepRunner:
             run.finish(error)
             self.session.record(run)
             self.session.remember(run)
-        self._stop_when_broke(found)
+        self._raise_if_over_budget(found)
         return found
 
-    def _stop_when_broke(self, found: Sequence[Result | None]) -> None:
-        """A step that ran out of money ends the pipeline: the next ones would build on half of it."""
+    def _raise_if_over_budget(self, found: Sequence[Result | None]) -> None:
+        """Raise BudgetExceeded where a row has it: the next steps would build on a part of the answers."""
         for result in found:
             if result is not None and isinstance(result.error, BudgetExceeded):
                 raise result.error
@@ -205,7 +205,7 @@ class StepRunner:
         return pd.DataFrame(rows, columns=["step", "backend", *_LEDGER])
 
     def said(self) -> str:
-        """What the steps' backends have to say of themselves, and what it took, on few lines."""
+        """The lines under a result: the backends' announcements, notes, answers asked for, cost, failures."""
         words = self.announced | dict.fromkeys(run.plan.backend.announcement for _, run in self.runs)
         notes = dict.fromkeys(note for _, run in self.runs for note in run.notes)
         failed = sum(run.meter.failed for _, run in self.runs)
@@ -215,8 +215,8 @@ class StepRunner:
         total = [f"{calls:,} answers asked for{missing}{cost}"] if self.runs else []
         return "\n".join([*filter(None, words), *notes, *total])
 
-    async def aside(self, work: Callable[[Callable[[Sequence[str]], Any]], T]) -> T:
-        """Do arithmetic in a thread, so that the loop stays free; it is handed a blocking ``embed``."""
+    async def in_thread(self, work: Callable[[Callable[[Sequence[str]], Any]], T]) -> T:
+        """Run ``work`` in a thread, so that the loop stays free; its argument is a blocking ``embed``."""
         loop = asyncio.get_running_loop()
 
         def embed(texts: Sequence[str]) -> Any:
@@ -225,7 +225,7 @@ class StepRunner:
         return await asyncio.to_thread(work, embed)
 
     def submit(self, work: Coroutine[Any, Any, Any]) -> Job:
-        """Do ``work`` in the background, as the session's next numbered job."""
+        """Run ``work`` in the background, as the session's next numbered job."""
         session = self.session
         job = session.loop.submit(work, str(len(session.jobs) + 1), self)
         session.jobs[job.id] = job
@@ -248,7 +248,7 @@ class StepEstimate:
 
     @classmethod
     def total(cls, step: str, parts: Sequence[StepEstimate]) -> StepEstimate:
-        """Several batches as one."""
+        """The sum of the estimates of several batches."""
         known = [part.dollars for part in parts if part.dollars is not None]
         dollars = (sum(low for low, _ in known), sum(high for _, high in known))
         calls, tokens = sum(part.calls for part in parts), sum(part.input_tokens for part in parts)

@@ -32,24 +32,12 @@ def judge(session: Session, options: JudgeOptions) -> Plan:
     for name in inputs:
         given.frame.require(name)
     backend = planning.backend_for(session, options, "generate", "schema")
-    most = _most(given, named)
-    if len(named) == 1 and not most:
-        low, high = options.scale
-        if low >= high:
-            raise UsageError(f"the scale {low}-{high} ends below its start.", hint="--scale 1-5")
-        output = planning.output_name(given.frame, options, "rating")
-        rate = Rate(named[0], options.criteria or "", output, low, high, options.context)
-        return planning.plan(
-            session, given, rate, backend, options, inputs=inputs, parameters={"temperature": 0}
-        )
-    count = most or len(named)
-    if count > MOST:
-        raise UsageError(
-            f"{count} candidates a row make {count * (count - 1)} questions a row.",
-            hint=f"Compare at most {MOST}, or rate them: --on COLUMN",
-        )
-    output = planning.output_name(given.frame, options, "best")
-    compare = Compare(named, options.criteria or "", output, options.context, most)
+    length = _longest_list(given, named)
+    parameters = {"temperature": 0}
+    if len(named) == 1 and not length:
+        rate = _rating(given, options, named[0])
+        return planning.plan(session, given, rate, backend, options, inputs=inputs, parameters=parameters)
+    compare = _comparison(given, options, named, length)
     return planning.plan(
         session,
         given,
@@ -57,7 +45,7 @@ def judge(session: Session, options: JudgeOptions) -> Plan:
         backend,
         options,
         inputs=inputs,
-        parameters={"temperature": 0},
+        parameters=parameters,
         samples=max(1, 2 * len(compare.pairs)),
         gather=_standings(compare),
     )
@@ -66,7 +54,31 @@ def judge(session: Session, options: JudgeOptions) -> Plan:
 judge_async = in_background(judge)
 
 
-def _most(given: planning.Source, named: Sequence[str]) -> int:
+def _rating(given: planning.Source, options: JudgeOptions, column: str) -> Rate:
+    """The task that rates the column's texts; raises UsageError for a scale that ends below its start."""
+    low, high = options.scale
+    if low >= high:
+        raise UsageError(f"the scale {low}-{high} ends below its start.", hint="--scale 1-5")
+    output = planning.output_name(given.frame, options, "rating")
+    return Rate(column, options.criteria or "", output, low, high, options.context)
+
+
+def _comparison(given: planning.Source, options: JudgeOptions, named: Sequence[str], length: int) -> Compare:
+    """The task that compares a row's texts in pairs: those of the columns, or of lists up to ``length``.
+
+    Raises UsageError for more candidates than ``MOST``.
+    """
+    count = length or len(named)
+    if count > MOST:
+        raise UsageError(
+            f"{count} candidates a row make {count * (count - 1)} questions a row.",
+            hint=f"Compare at most {MOST}, or rate them: --on COLUMN",
+        )
+    output = planning.output_name(given.frame, options, "best")
+    return Compare(tuple(named), options.criteria or "", output, options.context, length)
+
+
+def _longest_list(given: planning.Source, named: Sequence[str]) -> int:
     """The length of the longest list, where one column holds lists of texts; else 0."""
     if len(named) > 1:
         return 0
@@ -83,7 +95,7 @@ def _most(given: planning.Source, named: Sequence[str]) -> int:
 
 
 def _standings(task: Compare) -> Callable[[dict[str, list[Any]]], dict[str, list[Any]]]:
-    """Verdicts of a row into its winner, its ranking, its points, and how consistent the judge was."""
+    """The function that makes a row's verdicts into winner, ranking, points and the judge's consistency."""
     names = list(task.candidates) if len(task.candidates) > 1 else list(range(task.most))
 
     def gather(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:

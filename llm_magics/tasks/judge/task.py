@@ -93,8 +93,9 @@ class Compare:
     """Compare the candidates of a row in pairs; each pair twice, the second time the other way round.
 
     The candidates are the texts of ``candidates`` (column names), or the list in the one column named.
-    One Request a pair and order: ``sample`` numbers them. Models prefer what comes first (or last), so
-    a pair counts as won only where both orders agree; ``standing`` puts the verdicts together.
+    Each pair in each order is a request of its own, numbered by ``sample``. Models prefer what comes
+    first (or last), so a pair counts as won only where both orders agree; ``standing`` puts the verdicts
+    together.
     """
 
     candidates: tuple[str, ...]
@@ -108,7 +109,7 @@ class Compare:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """One verdict an ask; ``judged`` makes the columns of the result from them."""
+        """One verdict a request; the plan's ``gather`` makes the columns of the result from them."""
         return (self.output,)
 
     @property

@@ -6,6 +6,7 @@ for generalized linear models, Angelopoulos, Duchi, Zrnic 2023; with design weig
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,9 @@ from llm_magics.core.errors import UsageError
 from llm_magics.tasks.measure.estimators import Array, equal
 
 _STEPS = 60
+_HALVINGS = 20
 _EXACT = 1e-10
+"""Newton's steps, how often one is halved, and the relative length of a step that ends them."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def _others(rows: Equations) -> Array:
 
 
 def _root(rows: Equations, tuning: float, shares: Array, start: Array) -> Array:
-    """Newton's method with halved steps."""
+    """The coefficients that solve the equations; raises UsageError where nothing does."""
     import numpy as np
 
     kept = _others(rows)
@@ -120,13 +123,27 @@ def _root(rows: Equations, tuning: float, shares: Array, start: Array) -> Array:
         guessed = rows.curvature(guessed_x, at, shares)
         return gold + tuning * (rows.curvature(x, at, even) - guessed)
 
+    found = _newton(value, slope, start)
+    if found is None:
+        raise UsageError(
+            "the regression has no solution: a column repeats another, "
+            "or a label occurs in too few gold rows.",
+            hint="Leave a covariate out, or draw more gold rows.",
+        )
+    return found
+
+
+def _newton(value: Callable[[Array], Array], slope: Callable[[Array], Array], start: Array) -> Array | None:
+    """A root of ``value`` by Newton's method with halved steps; None where it finds none."""
+    import numpy as np
+
     at, off = start, value(start)
     for _ in range(_STEPS):
         try:
             step = np.linalg.solve(slope(at), off)
         except np.linalg.LinAlgError:
-            break
-        for _ in range(20):
+            return None
+        for _ in range(_HALVINGS):
             following = value(at - step)
             if np.linalg.norm(following) <= np.linalg.norm(off) or np.linalg.norm(step) < _EXACT:
                 break
@@ -134,10 +151,7 @@ def _root(rows: Equations, tuning: float, shares: Array, start: Array) -> Array:
         at, off = at - step, following
         if np.linalg.norm(step) <= _EXACT * (1 + np.linalg.norm(at)):
             return at
-    raise UsageError(
-        "the regression has no solution: a column repeats another, or a label occurs in too few gold rows.",
-        hint="Leave a covariate out, or draw more gold rows.",
-    )
+    return None
 
 
 def _parts(

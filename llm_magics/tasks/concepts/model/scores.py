@@ -22,7 +22,7 @@ class Score:
 
     @property
     def failed(self) -> bool:
-        """Asked, but without a usable answer."""
+        """Whether the document was asked about without a usable answer."""
         return math.isnan(self.value)
 
 
@@ -34,7 +34,7 @@ class Column:
 
     @classmethod
     def empty(cls, n: int) -> Column:
-        """Nothing asked yet."""
+        """A column of ``n`` documents, none of which was asked about."""
         return cls((None,) * n)
 
     @cached_property
@@ -46,7 +46,7 @@ class Column:
 
     @property
     def values(self) -> list[float]:
-        """The same as a list."""
+        """``array`` as a list."""
         return self.array.tolist()  # type: ignore[no-any-return]
 
     def missing(self, *, failed: bool = True) -> list[int]:
@@ -64,9 +64,10 @@ class Column:
 
 @dataclass
 class Scores:
-    """Columns by criterion: what the text was asked decides, not what the concept is called.
+    """The scores of ``n`` documents by criterion, whatever the concept with that criterion is called.
 
-    So a rename or an undone edit finds its scores again, and only a changed criterion is asked anew.
+    A renamed concept and an undone edit therefore find their scores again; only a changed criterion is
+    scored anew.
     """
 
     n: int
@@ -76,11 +77,11 @@ class Scores:
         return self.columns.get(criterion) or Column.empty(self.n)
 
     def put(self, criterion: str, answers: Mapping[int, Score]) -> None:
-        """Keep these answers."""
+        """Add these scores, by document."""
         self.columns[criterion] = self[criterion].filled(answers)
 
     def derive(self, criterion: str, parts: Sequence[str]) -> None:
-        """Answer "at least one of ``parts`` holds" where all parts have been asked about."""
+        """Score "at least one of ``parts`` holds" from their scores, where all of them have been scored."""
         if criterion not in self.columns and all(part in self.columns for part in parts):
             rows = zip(*(self[part].scores for part in parts), strict=True)
             self.columns[criterion] = Column(tuple(_best(scores) for scores in rows))
@@ -99,7 +100,7 @@ class Scores:
 
 
 def _best(scores: Sequence[Score | None]) -> Score | None:
-    """The highest; where a part failed and no other holds, nobody knows."""
+    """The highest score; the failed one where a part failed and none holds; None where one is missing."""
     given = [score for score in scores if score is not None]
     if len(given) < len(scores):
         return None

@@ -156,7 +156,7 @@ async def _distill_locally(
 ) -> list[Point]:
     """The most informative sentences of each text, cleaned of markup, datelines and boilerplate."""
     texts = clean_texts([documents.texts[row] for row in rows])
-    found = await runner.aside(lambda embed: informative(texts, embed, settings.n_quotes, settings.seed))
+    found = await runner.in_thread(lambda embed: informative(texts, embed, settings.n_quotes, settings.seed))
     return [Point(row, " ".join(quotes)) for row, quotes in zip(rows, found, strict=True) if quotes]
 
 
@@ -171,6 +171,6 @@ async def group(
     whole = not runner.writes("concepts.distill") and not settings.seed
     texts = [documents.texts[point.row] if whole else point.text for point in points]
     vectors = await runner.embed(texts)
-    found = await runner.aside(lambda _: cluster(vectors, settings.groups, seed=settings.chance))
+    found = await runner.in_thread(lambda _: cluster(vectors, settings.groups, seed=settings.chance))
     labels = [int(label) for label in found.labels]
     return labels or [], vectors

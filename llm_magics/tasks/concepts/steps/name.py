@@ -98,7 +98,7 @@ async def _locally(runner: StepRunner, concepts: ConceptModel, asked: Sequence[s
     inside = {concepts[key].id for key in asked}
     taken = [concept.name for concept in concepts if concept.id not in inside]
     free = runner.embeds_for_free
-    found = await runner.aside(
+    found = await runner.in_thread(
         lambda embed: described(texts, groups, taken=taken, embed=embed if free else None)
     )
     return [one.name for one in found]

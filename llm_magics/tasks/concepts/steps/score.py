@@ -249,7 +249,7 @@ async def vectors_of(runner: StepRunner, concepts: ConceptModel) -> Any:
 async def _score_locally(runner: StepRunner, concepts: ConceptModel, ids: Sequence[str]) -> None:
     vectors = await vectors_of(runner, concepts)
     asked = [concepts[key] for key in ids if concepts.score_table[concepts[key].criterion].missing()]
-    found = await runner.aside(
+    found = await runner.in_thread(
         lambda embed: similarity_scores.similarity_scores(concepts.documents, asked, embed, vectors)
     )
     for concept, answers in zip(asked, found, strict=True):
@@ -260,7 +260,7 @@ async def _score_locally(runner: StepRunner, concepts: ConceptModel, ids: Sequen
 async def place(runner: StepRunner, concepts: ConceptModel, settings: InductionSettings) -> None:
     """Put each document on the map."""
     vectors = await vectors_of(runner, concepts)
-    concepts.places = await runner.aside(lambda _: layout(vectors, seed=settings.chance))
+    concepts.places = await runner.in_thread(lambda _: layout(vectors, seed=settings.chance))
 
 
 async def summarize(

@@ -143,7 +143,7 @@ async def _synthesize_locally(
     said = [point.text if settings.seed else texts[point.row] for point in points]
     # Phrases are weighed by meaning where that is free; no embedding is paid for a name.
     free = runner.embeds_for_free
-    found = await runner.aside(lambda embed: described(said, groups, embed=embed if free else None))
+    found = await runner.in_thread(lambda embed: described(said, groups, embed=embed if free else None))
     concepts = []
     for words, members in zip(found, groups, strict=True):
         rows = tuple(dict.fromkeys(points[i].row for i in members))
