@@ -263,7 +263,21 @@ def test_a_list_and_its_reverse_are_one_conversation(tmp_path_factory: pytest.Te
         prompt = next(sessions.current().last.prompts())
         assert prompt[-1] == {"role": "assistant", "content": "Category:"}
         seen.add(str(prompt[0]["content"]))
+        assert sessions.current().last.manifest()["bias"]["sentences"] == 24
     assert len(seen) == 1
+
+
+def test_sentences_correct_what_repeated_names_say() -> None:
+    """A chat model that repeats any name it is shown tells nothing of its bias by the names."""
+    truth = np.random.default_rng(5).integers(0, 3, 300)
+    scores = simulated(truth, noise=1.0)
+    repeated = {n: probabilities({m: 4.0 * (m == n) - 3.0 * (m == "a") for m in NAMES}) for n in NAMES}
+    about_nothing = simulated(np.arange(24) % 3, seed=6, noise=1.0)
+    by_names = estimate(NAMES, scores[:10], repeated)
+    by_both = estimate(NAMES, scores[:10], repeated, about_nothing)
+    assert (by_names.sentences, by_both.sentences) == (0, 24)
+    assert "sentences" not in by_names.manifest()
+    assert accuracy(scores, truth, by_both) > accuracy(scores, truth, by_names) + 0.05
 
 
 def test_a_recognised_name_is_likely_beyond_the_bias() -> None:

@@ -29,6 +29,7 @@ def test_a_chat_model_continues_a_begun_answer(smollm_gguf: Path) -> None:
     assert found[0]["label"].tolist() == found[1]["label"].tolist() == list(REVIEWS.values())
     manifest = found[0].attrs["llm_magics"]
     assert manifest["prompt_form"] == "begun_answer"
+    assert manifest["bias"]["sentences"] == 24
     prompt = next(sessions.current().last.prompts())
     assert [turn["role"] for turn in prompt] == ["system", "user", "assistant"]
     assert prompt[-1]["content"] == "Category:"

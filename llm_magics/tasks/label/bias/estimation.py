@@ -25,6 +25,8 @@ PRIOR_ROWS = 16
 """The weight of the label names in rows: with so many rows both count equally."""
 PRIOR_COUNT = 0.5
 """Rows added to each label's estimated number: Jeffreys' prior of a multinomial distribution."""
+SENTENCES, SENTENCES_COUNT = 8, 2.0
+"""Everyday sentences count as much as so many label names; where they do, PRIOR_COUNT is this."""
 Named: TypeAlias = Mapping[str, Mapping[str, float]]
 """Label probabilities by the label name that was the text."""
 ITERATIONS = 50
@@ -44,13 +46,15 @@ The power was chosen on labelled sets, each left out in turn (docs/benchmarks/qu
 class Bias:
     """What is subtracted from each label's log-score, and what the difference is multiplied by.
 
-    ``rows`` is the number of rows it was estimated from, ``named`` that of label names.
+    ``rows`` is the number of rows it was estimated from, ``named`` that of label names, ``sentences`` that
+    of everyday sentences.
     """
 
     offsets: Mapping[str, float]
     scale: float = 1.0
     rows: int = 0
     named: int = 0
+    sentences: int = 0
 
     def removed(self, scores: Mapping[str, float]) -> dict[str, float]:
         """The debiased log-scores of one row from its probabilities; not normalised."""
@@ -66,12 +70,13 @@ class Bias:
 
     def manifest(self) -> dict[str, Any]:
         """The record for the run's manifest."""
-        return {
+        made = {
             "offsets": {name: round(offset, 6) for name, offset in self.offsets.items()},
             "scale": round(self.scale, 6),
             "rows": self.rows,
             "label_names": self.named,
         }
+        return made | ({"sentences": self.sentences} if self.sentences else {})
 
 
 def probabilities(log_scores: Mapping[str, float], scale: float = 1.0) -> dict[str, float]:
@@ -86,25 +91,37 @@ def estimate(
     names: Sequence[str],
     rows: Sequence[Mapping[str, float]],
     named: Named,
+    sentences: Sequence[Mapping[str, float]] = (),
     *,
     calibrated: bool = True,
     together: bool = False,
 ) -> Bias:
     """The bias from the label probabilities of some rows and of texts that are label names.
 
-    ``named`` has the probabilities by the label that the text names. Without ``calibrated`` the
-    debiased scores keep their scale, as for hosts whose probabilities are rounded. Scores that are added
-    ``together`` with other labellers' have the scale that the labellers' weights were fitted with.
+    ``named`` has the probabilities by the label that the text names, ``sentences`` those of texts that no
+    label is about: a chat model repeats a name that is its text, so that names alone say little about its
+    bias. Without ``calibrated`` the debiased scores keep their scale, as for hosts whose probabilities are
+    rounded. Scores that are added ``together`` with other labellers' have the scale that the labellers'
+    weights were fitted with.
     """
-    import numpy as np
-
-    given = np.array([[_log(scores[name]) for name in names] for scores in rows])
-    offsets = _by_rows(given, _by_names(names, named))
+    given = _log_scores(names, rows)
+    prior, count = _by_names(names, named), PRIOR_COUNT
+    if sentences:
+        unnamed, share = _log_scores(names, sentences).mean(axis=0), len(named) / (len(named) + SENTENCES)
+        prior, count = share * prior + (1 - share) * (unnamed - unnamed.mean()), SENTENCES_COUNT
+    offsets = _by_rows(given, prior, count)
     scale = _scale(given - offsets) if calibrated else 1.0
     if calibrated and not together:
         scale *= (len(names) / USUAL_LABELS) ** LABELS_POWER
     pairs = zip(names, offsets.tolist(), strict=True)
-    return Bias(dict(pairs), scale, len(rows), len(named))
+    return Bias(dict(pairs), scale, len(rows), len(named), len(sentences))
+
+
+def _log_scores(names: Sequence[str], rows: Sequence[Mapping[str, float]]) -> NDArray[Any]:
+    """The logarithms of the probabilities, one row a text, in the labels' order."""
+    import numpy as np
+
+    return np.array([[_log(scores[name]) for name in names] for scores in rows])
 
 
 def _scale(debiased: NDArray[Any]) -> float:
@@ -136,7 +153,7 @@ def _by_names(names: Sequence[str], named: Named) -> NDArray[Any]:
 
     if len(named) < 2:
         return np.zeros(len(names))
-    table = np.array([[_log(scores[name]) for name in names] for scores in named.values()])
+    table = _log_scores(names, list(named.values()))
     counts = np.array([[float(text != name or len(names) < 3) for name in names] for text in named])
     labels = np.zeros(len(names))
     for _ in range(ITERATIONS):
@@ -156,9 +173,10 @@ def recognised(names: Sequence[str], named: Named) -> float:
     return sum(map(_log, chances)) / len(chances)
 
 
-def _by_rows(given: NDArray[Any], prior: NDArray[Any]) -> NDArray[Any]:
+def _by_rows(given: NDArray[Any], prior: NDArray[Any], count: float) -> NDArray[Any]:
     """The labels' bias, centred, from the rows' log-scores; ``prior`` counts as much as PRIOR_ROWS rows.
 
+    ``count`` rows are added to each label's estimated number, which draws the frequencies together.
     A centred row is the bias, plus ``lift`` on its own label, plus normal noise. Which label that is, how
     frequent each label is, the lift, the noise and the bias are estimated in turn.
     """
@@ -176,7 +194,7 @@ def _by_rows(given: NDArray[Any], prior: NDArray[Any]) -> NDArray[Any]:
         rest = given - bias
         fit = rest @ own
         chances = _softmax(fit * lift / noise**2 + np.log(shares))
-        shares = (chances.sum(axis=0) + PRIOR_COUNT) / (rows + PRIOR_COUNT * labels)
+        shares = (chances.sum(axis=0) + count) / (rows + count * labels)
         lift = max(FLOOR, float((chances * fit).sum()) / rows * labels / (labels - 1))
         left = float((rest**2).sum() - 2 * lift * (chances * fit).sum()) + lift**2 * rows * (1 - 1 / labels)
         noise = max(LEAST_NOISE * lift, math.sqrt(max(left, 0.0) / (rows * (labels - 1))))

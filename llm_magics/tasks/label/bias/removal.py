@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from llm_magics.backends.pricing import total_usage
+from llm_magics.backends.similarity.calibration import UNRELATED_TEXTS
 from llm_magics.core.errors import LLMError
-from llm_magics.core.prompt_formats import is_before_label
+from llm_magics.core.prompt_formats import is_before_label, is_begun
 from llm_magics.core.types import FREE, Result
 from llm_magics.data.templates import cell_text
 from llm_magics.engine.request_queue import WorkItem
@@ -34,6 +35,9 @@ UNSURE = 0.2
 @dataclass(frozen=True)
 class BiasRemoval:
     """The ``prepare`` of a label plan: estimates the bias from a few rows, which are asked about first.
+
+    The label names are asked about as texts, too; so are everyday sentences where a chat model's answer is
+    begun.
 
     A text to continue, or a conversation whose answer is begun, lists the labels as they were given or in
     reverse, whichever makes the model recognise the labels' own names better; so a list and its reverse
@@ -61,7 +65,7 @@ class BiasRemoval:
         task, named = max(forms, key=lambda form: (_recognised(*form), form[0].labels.names))
         run.plan = replace(run.plan, task=task)
         held = await self._ask(context, run, task, list(rows.values()))
-        bias = self._estimated(run, held, named)
+        bias = self._estimated(run, held, named, await self._of_sentences(context, run, task, names))
         if bias is None:
             return _undecided(rows, held)
         run.details["bias"] = bias.manifest() | ({"labels": "reversed"} if task is not first else {})
@@ -89,7 +93,7 @@ class BiasRemoval:
             form = task, await self._told(context, run, task, names)
         task = form[0]
         twice = await self._ask(context, run, task, list(rows.values()))
-        other = self._estimated(run, twice, form[1])
+        other = self._estimated(run, twice, form[1], await self._of_sentences(context, run, task, names))
         if other is None:
             return None
         sure = sorted(_confidence(decided(self.task, result, bias)) for result in held.values())
@@ -132,14 +136,36 @@ class BiasRemoval:
         scores = {name: self._scores(result) for name, result in sorted(told.items()) if result is not None}
         return {name: each for name, each in scores.items() if each is not None}
 
-    def _estimated(self, run: Run, held: Mapping[int, Result], named: Named) -> Bias | None:
+    async def _of_sentences(
+        self, context: RunContext, run: Run, task: Label, names: Sequence[WorkItem]
+    ) -> list[Mapping[str, float]]:
+        """A free chat model's probabilities about everyday sentences, which no label is about."""
+        if not names or self.texts or not is_begun(run.plan.target.parameters):
+            return []
+        behind = len(run.plan) + len(self.task.labels.names)
+        texts = enumerate(UNRELATED_TEXTS, behind)
+        items = [WorkItem(index, {self.task.column: text}) for index, text in texts]
+        try:
+            found = await self._ask(context, run, task, items)
+        except LLMError:  # rows and names are stored, by a version that asked about these only
+            return []
+        scores = map(self._scores, found.values())
+        return [each for each in scores if each is not None]
+
+    def _estimated(
+        self,
+        run: Run,
+        held: Mapping[int, Result],
+        named: Named,
+        sentences: Sequence[Mapping[str, float]],
+    ) -> Bias | None:
         """The bias; None without scores over all labels, or with too few to tell it by the rows alone."""
         scores = [each for each in map(self._scores, held.values()) if each is not None]
         if not scores or (not named and len(scores) < ALONE):
             return None
         exact = run.plan.backend.capabilities.exact_scores
         names, together = self.task.labels.names, self.together
-        return estimate(names, scores, named, calibrated=exact, together=together)
+        return estimate(names, scores, named, sentences, calibrated=exact, together=together)
 
     async def _ask(
         self, context: RunContext, run: Run, task: Label, items: Sequence[WorkItem]
