@@ -91,14 +91,23 @@ def test_an_escape_is_not_broken(spelt: str) -> None:
     assert closed == text or json.loads(closed + "}")
 
 
-def test_a_wanted_text_is_chosen_where_the_grammar_allows_it(tiny_gguf: Path) -> None:
-    """In a string the quote is the next token, whatever the logits say; before the string it can't be."""
+def test_a_quotation_that_begins_is_no_end() -> None:
+    """Behind a blank, a mark that was not escaped; a string of blanks, an end and an escape stay as they are."""
+    assert read('{"reason": "He said').instead(b' "') == b' \\"'
+    assert read('{"reason": "He said ').instead(b'"') == b'\\"'
+    for begun, piece in (('"He said.', b'"'), ('"He said', b' ",'), ('" ', b'"'), ('"He \\', b'"')):
+        assert read('{"reason": ' + begun).instead(piece) == b""
+    assert read('{"reason":').instead(b' "') == b""
+
+
+def test_what_is_wanted_is_chosen_where_the_grammar_allows_it(tiny_gguf: Path) -> None:
+    """A looping string ends with the next token, whatever the logits say, where the grammar lets it."""
     model = Model(tiny_gguf)
     table = Candidates(model.vocabulary_size)
-    sampler = Sampler(model, table, {"temperature": 0}, 'root ::= "a" [a-z"]*')
-    logits = np.zeros(model.vocabulary_size, np.float32)
-    first = sampler.next(logits, b'"')
-    assert model.piece(first) != b'"'
-    assert model.piece(sampler.next(logits, b'"')) == b'"'
-    sampler.close()
+    looping = read('{"reason": "' + ONCE + CYCLE + CYCLE)
+    for grammar, end in (('root ::= "a" [a-z"]*', False), ('root ::= [a-z"]+', True)):
+        sampler = Sampler(model, table, {"temperature": 0}, grammar)
+        token = sampler.next(np.zeros(model.vocabulary_size, np.float32), looping)
+        assert (model.piece(token) == b'"') == end
+        sampler.close()
     model.close()

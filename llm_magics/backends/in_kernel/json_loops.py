@@ -1,7 +1,8 @@
-"""A JSON answer in which a small model repeats itself without end: a passage of a text, or items of a list.
+"""What a small model does wrong in a JSON answer though a grammar holds it: loops, and quotation marks.
 
-Written greedily, such an answer goes on until the token limit, and the row fails. The text or the list is
-closed instead, and what was said again is left out, so that the fields behind it are written.
+It repeats a passage of a text, or items of a list, until the token limit, and the row fails. The text or the
+list is closed instead, and what was said again is left out, so that the fields behind it are written. And it
+forgets to escape a quotation mark, which ends the text in the middle of a sentence.
 """
 
 from __future__ import annotations
@@ -44,6 +45,17 @@ class JsonLoops:
             looping = not self._escaped and self._earlier() >= 0
             return b'"' if looping or (self._looping and not self._escaped) else b""
         return self._open[-1].closer if self._looping else b""
+
+    def instead(self, piece: bytes) -> bytes:
+        """What should be written in place of a piece; empty where it can stay.
+
+        A text that would end with a blank is a quotation that begins: small models forget to escape the mark.
+        """
+        at = piece.find(b'"')
+        if self._string < 0 or self._escaped or at != len(piece) - 1 or b"\\" in piece:
+            return b""
+        text = bytes(self.text[self._string :]) + piece[:at]
+        return piece[:at] + b'\\"' if text.strip() and text.endswith(b" ") and not self.wanted else b""
 
     def read(self, piece: bytes) -> None:
         """Read on; ``piece`` may end anywhere, within a character too. What ends a loop shortens ``text``."""

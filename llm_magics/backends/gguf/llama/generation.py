@@ -37,12 +37,7 @@ class GenerationState:
     tokens: list[int] = field(default_factory=list)
     text: bytes = b""
     finish: str = ""
-    loops: JsonLoops = field(default_factory=JsonLoops)
-
-    @property
-    def wanted(self) -> bytes:
-        """What ends a text or a list of JSON that repeats itself; empty where nothing does."""
-        return self.loops.wanted if self.work.json else b""
+    json: JsonLoops | None = None
 
     def add(self, token: int, model: Model) -> None:
         """Add a token; ``finish`` is the reason where it was the last."""
@@ -63,11 +58,11 @@ class GenerationState:
             self.work.heard(self.text.decode("utf-8", "ignore"))
 
     def _append(self, piece: bytes) -> None:
-        if self.work.json:
-            self.loops.read(piece)
-            self.text = bytes(self.loops.text)
-        else:
+        if self.json is None:
             self.text += piece
+        else:
+            self.json.read(piece)
+            self.text = bytes(self.json.text)
 
     def written(self) -> GenerationResult:
         """The finished text, without an incomplete character at its end."""
@@ -151,9 +146,9 @@ class Generator:
         except (LLMError, ValueError, TypeError) as error:
             work.fail(error)
             return
-        self._waiting.append(
-            GenerationState(work, sampler, work.prompt[shared:], length=shared, reused=shared)
-        )
+        state = GenerationState(work, sampler, work.prompt[shared:], length=shared, reused=shared)
+        state.json = JsonLoops() if work.json else None
+        self._waiting.append(state)
 
     def _drop(self) -> None:
         """Abandon rows that nobody waits for."""
@@ -230,7 +225,7 @@ class Generator:
         if not ready:
             return
         for draft, row in zip(ready, self._context.logits(len(ready)), strict=True):
-            draft.add(draft.sampler.next(row, draft.wanted), self._model)
+            draft.add(draft.sampler.next(row, draft.json), self._model)
             if not draft.finish and draft.length + 1 >= self._context.cells:
                 draft.finish = "length"
 

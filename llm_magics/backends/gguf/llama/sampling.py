@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_magics.backends.gguf.llama.model import Model
 from llm_magics.backends.gguf.llama.native import last_message, library
+from llm_magics.backends.in_kernel.json_loops import JsonLoops
 from llm_magics.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,13 +55,15 @@ class Sampler:
             self._chain = self._new_chain(whole)
             self._noise = GumbelNoise(int(whole.get("seed", 0))) if float(whole["temperature"]) > 0 else None
 
-    def next(self, logits: NDArray[Any], wanted: bytes = b"") -> int:
-        """The next token, from a row of logits; the text ``wanted`` where it is a token and allowed."""
-        token = self._token_of(wanted) if wanted else -1
+    def next(self, logits: NDArray[Any], json: JsonLoops | None = None) -> int:
+        """The next token, from a row of logits; ``json`` knows what a JSON text should go on with."""
+        token = self._token_of(json.wanted) if json is not None else -1
         if token < 0:
             token = self._choose(logits)
             if self._grammar and not self._allowed(token):
                 token = self._choose_within(logits)
+            other = self._token_of(json.instead(self._model.piece(token))) if json is not None else -1
+            token = token if other < 0 else other
         if self._grammar:
             self._llama.llama_sampler_accept(self._grammar, token)
         if self._chain:
@@ -82,6 +85,8 @@ class Sampler:
 
     def _token_of(self, text: bytes) -> int:
         """The one token of a text that the grammar allows here, -1 for none."""
+        if not text:
+            return -1
         found = self._model.tokens(text.decode(), start=False, special=False).tolist()
         alone = len(found) == 1 and self._model.piece(found[0]) == text
         return found[0] if alone and (not self._grammar or self._allowed(found[0])) else -1
