@@ -35,6 +35,21 @@ def kept(text: str, size: int = 3) -> str:
     return loops.text.decode()
 
 
+def test_what_is_left_out_is_told() -> None:
+    """Only where something is: a text that ends of itself is whole."""
+    loops = read('{"reason": "' + ONCE + CYCLE + CYCLE)
+    assert not loops.shortened
+    loops.read(b'"')
+    assert loops.shortened
+    assert not read(json.dumps({"first": ONCE + CYCLE, "second": ONCE + CYCLE})).shortened
+
+
+def test_a_refrain_is_no_loop() -> None:
+    """A long passage may come again after another one: only what follows on itself goes on without end."""
+    song = '{"lyrics": "' + CYCLE + ONCE + CYCLE + " And so it goes." + CYCLE
+    assert not any(read(song[:end]).wanted for end in range(0, len(song) + 1, 7))
+
+
 def test_a_loop_is_found_and_what_was_said_twice_is_left_out() -> None:
     begun = '{"rating": 1, "reason": "' + ONCE + CYCLE
     assert not read(begun).wanted

@@ -214,3 +214,5 @@ def test_a_reason_that_repeats_itself_is_closed(qwen_gguf: Path) -> None:
     assert out["rating"][0] in range(1, 6)
     sentences = out["rating_reason"][0].rstrip(".").split(". ")
     assert len(set(sentences)) == len(sentences) < 8
+    run = sessions.current().last
+    assert run is not None and "repeated itself without end" in " ".join(run.notes)

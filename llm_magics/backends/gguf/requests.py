@@ -20,6 +20,7 @@ from llm_magics.backends.gguf.llama.queue import (
     WorkItem,
 )
 from llm_magics.backends.gguf.loaded_model import LocalModel, Prompt
+from llm_magics.backends.in_kernel import json_loops
 from llm_magics.backends.in_kernel.label_trie import (
     LINE_END,
     NO,
@@ -220,7 +221,10 @@ async def _text(model: LocalModel, request: Request) -> Response:
     made = _response(
         model, written.text, prompt, written.reused, finish=written.finish, output=written.tokens
     )
-    return replace(made, parsed=_parsed(written)) if isinstance(request.response_format, Schema) else made
+    if not isinstance(request.response_format, Schema):
+        return made
+    notes = (*made.notes, json_loops.NOTE) if written.shortened else made.notes
+    return replace(made, parsed=_parsed(written), notes=notes)
 
 
 def _sampling(request: Request) -> dict[str, Any]:

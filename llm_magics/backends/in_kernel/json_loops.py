@@ -12,9 +12,13 @@ import re
 from dataclasses import dataclass, field
 
 PASSAGE = 100
-"""Bytes at a string's end that make a loop where they stood in it before."""
+"""Bytes of a string that make a loop where they say nothing but the end of what stands before them again."""
 BLOCK, AGAIN = 4, 8
 """A list loops where up to ``BLOCK`` items stand in it ``AGAIN`` times in a row."""
+NOTE = (
+    "The model repeated itself without end in some answers: what it said again is left out, and the text "
+    "or list is ended there."
+)
 _SENTENCE_END = re.compile(rb"[.!?]['\")]?(?=\s)")
 
 
@@ -30,9 +34,10 @@ class _Open:
 
 @dataclass
 class JsonLoops:
-    """Reads a JSON text piece by piece; ``text`` is what is kept of it."""
+    """Reads a JSON text piece by piece; ``text`` is what is kept of it, ``shortened`` whether not all is."""
 
     text: bytearray = field(default_factory=bytearray)
+    shortened: bool = False
     _open: list[_Open] = field(default_factory=list)
     _string: int = -1
     """Where the string that the text is in begins, -1 for none."""
@@ -102,6 +107,7 @@ class JsonLoops:
 
     def _leave_out(self) -> None:
         """Take what was said again off the string or the list that ends now."""
+        before = len(self.text)
         if self._string >= 0:
             text = bytes(self.text[self._string :])
             kept = _said_once(text, self._earlier() - self._string) if self._earlier() >= 0 else text
@@ -110,12 +116,19 @@ class JsonLoops:
             items = self._open[-1]
             size = self._block(items)
             del self.text[items.ends[len(items.ends) - size * (AGAIN - 1) - 1] :]
+        self.shortened = self.shortened or len(self.text) < before
 
     def _earlier(self) -> int:
-        """Where the string's last bytes stood in it before, -1 for nowhere."""
+        """Where the string's last bytes stood in it before, -1 where it does not loop.
+
+        All that was written since then has to follow on itself: a refrain after a verse is no loop.
+        """
         if len(self.text) - self._string <= PASSAGE:
             return -1
-        return self.text.rfind(self.text[-PASSAGE:], self._string, len(self.text) - 1)
+        earlier = self.text.rfind(self.text[-PASSAGE:], self._string, len(self.text) - 1)
+        period = len(self.text) - PASSAGE - earlier
+        again = self.text[-2 * period : -period] if len(self.text) - 2 * period >= self._string else b""
+        return earlier if earlier >= 0 and again == self.text[-period:] else -1
 
 
 def _said_once(text: bytes, earlier: int) -> bytes:

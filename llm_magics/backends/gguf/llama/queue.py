@@ -99,12 +99,16 @@ class GenerationItem(WorkItem):
 
 @dataclass(frozen=True)
 class GenerationResult:
-    """The text, why it ended (``stop`` or ``length``), its tokens, and the prompt tokens reused."""
+    """The text, why it ended (``stop`` or ``length``), its tokens, and the prompt tokens reused.
+
+    ``shortened``: the model repeated itself without end, and what it said again is left out.
+    """
 
     text: str
     finish: str
     tokens: int
     reused: int
+    shortened: bool = False
 
 
 @dataclass(eq=False)
