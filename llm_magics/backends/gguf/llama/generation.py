@@ -67,7 +67,8 @@ class GenerationState:
     def written(self) -> GenerationResult:
         """The finished text, without an incomplete character at its end."""
         text = self.text.decode("utf-8", "ignore" if self.finish == "length" else "replace")
-        return GenerationResult(text, self.finish, len(self.tokens), self.reused, self.loops.shortened)
+        shortened = self.json is not None and self.json.shortened
+        return GenerationResult(text, self.finish, len(self.tokens), self.reused, shortened)
 
 
 class Generator:
