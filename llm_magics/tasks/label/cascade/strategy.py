@@ -44,10 +44,10 @@ def unsure_rows(guarantee: Guarantee, expected: Any, known: int) -> int:
     return min(4 * known, int((len(expected) - design.draws - design.saved) / 2))
 
 
-def random_order(texts: Sequence[str], seed: int) -> Any:
-    """Random places of the texts that follow from what they say and the seed, not from their order: int (n,).
+def random_numbers(texts: Sequence[str], seed: int) -> Any:
+    """Two random numbers for each text that follow from what it says and the seed, not from its place.
 
-    Equal texts have places that are independent of each other, too.
+    Equal texts have numbers that are independent of each other's, too: uint64 (n, 2).
     """
     import numpy as np
 
@@ -57,7 +57,7 @@ def random_order(texts: Sequence[str], seed: int) -> Any:
         met[text] = met.get(text, -1) + 1
         digest = blake2b(f"{seed} {met[text]} {text}".encode(errors="surrogatepass"), digest_size=16)
         digests.append(digest.digest())
-    return np.array(sorted(range(len(texts)), key=digests.__getitem__), dtype=np.int64)
+    return np.frombuffer(b"".join(digests), dtype="<u8").reshape(-1, 2)
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,6 @@ class _Cascade:
     """One run of a cascade. Everything happens on the loop thread, fitting in a thread of its own."""
 
     def __init__(self, context: RunContext, run: Run, agreement: CascadeSettings) -> None:
-        import numpy as np
-
         assert isinstance(run.plan.task, CascadeLabel)
         self.context, self.run, self.agreement = context, run, agreement
         self.plan: Plan = run.plan
@@ -116,7 +114,7 @@ class _Cascade:
         self.work_items = list(run.plan.work_items())
         self.texts = [cell_text(item.row[self.task.column]) for item in self.work_items]
         self.rows = sum(bool(text.strip()) for text in self.texts)
-        self.keys = np.zeros(len(self.texts))
+        self.keys: Any = None
         self.cheap = self._labeller()
         self.guarantee = Guarantee(self.rows, agreement.target, agreement.confidence)
 
@@ -136,8 +134,9 @@ class _Cascade:
             await self._ask(range(len(self.texts)))
             return
         await self._ask([i for i, text in enumerate(self.texts) if not text.strip()])
-        shuffled = np.array(full)[random_order([self.texts[i] for i in full], self.plan.seed)]
-        self.keys[shuffled] = np.random.default_rng(self.plan.seed).random(len(full))
+        numbers = random_numbers(self.texts, self.plan.seed)
+        self.keys = numbers[:, 1]
+        shuffled = np.array(full)[np.argsort(numbers[full, 0], kind="stable")]
         training = first_rows(len(full))
         self.run.sample = [self.work_items[int(i)] for i in shuffled[:BIAS_ROWS]]
         await self._ask(shuffled[:training])
