@@ -218,8 +218,8 @@ def test_a_member_without_probabilities_is_named() -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"multi": True}, "--multi"),
-        ({"explain": True}, "--explain"),
+        ({"multi": True}, "--prior and --multi don't go together: each label is a question of its own"),
+        ({"explain": True}, "--prior and --explain don't go together: a label with a reason is written"),
         ({"votes": 3}, "--votes"),
         ({"rows_per_request": 5}, "--rows-per-request"),
         ({"prior": ["none", "embedded::tfidf"]}, "takes no names"),

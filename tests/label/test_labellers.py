@@ -102,6 +102,9 @@ def test_where_it_cannot_act_that_is_said(tiny: str, more: dict[str, Any], why: 
     """In the estimate and under the result, in one sentence; with --raw it is what was asked for."""
     said = f"{why}: gguf::{tiny} labels without its prior {PRIOR}, with its bias left in"
     assert said in repr(labelled(tiny, dry_run=True, **more))
+    assert ("Small models hardly tell which" in repr(labelled(tiny, dry_run=True, **more))) is (
+        why == "--multi"
+    )
     labelled(tiny, parameters={"max_new_tokens": 60}, **more)
     assert said in sessions.current().last.report()
     assert "bias" not in sessions.current().last.manifest()

@@ -138,7 +138,8 @@ def _members(
     together = isinstance(backend, CommitteeBackend)
     if apart and (named or (together and apart != "--votes")):
         what = "--prior" if named else f"The committee {backend.name}"
-        raise UsageError(f"{what} and {apart} don't go together.", hint="Use one of them.")
+        hint = f"Leave out {apart}, or let one labeller label: -m {embedded_default()}"
+        raise UsageError(f"{what} and {apart} don't go together: {_WHY[apart]}.", hint=hint)
     if isinstance(backend, CommitteeBackend):
         found = [] if apart else list(enumerate(backend.backends))
         return [_member(given, plain, options, each, place) for place, each in found]
@@ -210,7 +211,10 @@ def _alone(options: LabelOptions, backend: Backend) -> str:
         return ""
     prior = has_default_prior(backend) and options.prior is None
     without = f"without its prior {embedded_default()}, " if prior else ""
-    return f"{apart}: {backend.name} labels {without}with its bias left in: {_WHY[apart]}."
+    said = f"{apart}: {backend.name} labels {without}with its bias left in: {_WHY[apart]}."
+    if apart != "--multi" or not has_default_prior(backend):
+        return said
+    return f"{said} Small models hardly tell which of several labels apply; {embedded_default()} does better."
 
 
 _WHY = {
