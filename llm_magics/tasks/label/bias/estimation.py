@@ -26,7 +26,7 @@ PRIOR_ROWS = 16
 PRIOR_COUNT = 0.5
 """Rows added to each label's estimated number: Jeffreys' prior of a multinomial distribution."""
 SENTENCES, SENTENCES_COUNT = 8, 2.0
-"""Everyday sentences count as much as so many label names; where they do, PRIOR_COUNT is this."""
+"""The sentences weigh as much as 8 label names; with sentences, 2 takes the place of ``PRIOR_COUNT``."""
 Named: TypeAlias = Mapping[str, Mapping[str, float]]
 """Label probabilities by the label name that was the text."""
 ITERATIONS = 50
@@ -38,7 +38,7 @@ USUAL_LABELS, LABELS_POWER = 8, 0.1
 """The scale of a model that labels alone is multiplied by (its number of labels / 8) to the power of 0.1.
 
 A lead over the next label is smaller the more labels there are; with two it is always twice the spread.
-The power was chosen on labelled sets, each left out in turn (docs/benchmarks/quality.md).
+Of the powers that helped on labelled sets the smallest, which harmed none (docs/benchmarks/quality.md).
 """
 
 
