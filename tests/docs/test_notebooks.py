@@ -80,4 +80,4 @@ def test_the_quickstart_does_the_main_job(tmp_path: Path) -> None:
     pages = [
         o["data"].get("text/html", "") for cell in done.cells for o in cell.get("outputs", ()) if "data" in o
     ]
-    assert any(">true \\ given</th>" in page and "background:rgb" in page for page in pages)
+    assert any("true \\ given</span></th>" in page and "background:rgb" in page for page in pages)
