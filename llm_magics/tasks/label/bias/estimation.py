@@ -38,7 +38,7 @@ USUAL_LABELS, LABELS_POWER = 8, 0.1
 """The scale of a model that labels alone is multiplied by (its number of labels / 8) to the power of 0.1.
 
 A lead over the next label is smaller the more labels there are; with two it is always twice the spread.
-Of the powers that helped on labelled sets the smallest, which harmed none (docs/benchmarks/quality.md).
+Larger powers helped label names alone and harmed labels with one sentence (docs/benchmarks/quality.md).
 """
 
 
