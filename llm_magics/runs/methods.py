@@ -162,6 +162,11 @@ def _parameters(facts: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} = {value}" for name, value in facts["parameters"].items())
 
 
+def _amount(cost: float) -> str:
+    """Dollars with their cents, small sums with four decimals."""
+    return f"{cost:.4f}" if 0 < cost < 1 else f"{cost:.2f}"
+
+
 def _counted(facts: Mapping[str, Any]) -> list[str]:
     """What came of it, and what it took."""
     counts = facts["counts"]
@@ -177,7 +182,7 @@ def _counted(facts: Mapping[str, Any]) -> list[str]:
     said = [f"Of the answers {', '.join(parts)}."] if parts else []
     tokens = f"{facts['input_tokens']:,} tokens were read and {facts['output_tokens']:,} written"
     cost = facts["cost_usd"]
-    said.append(f"{tokens}, for {cost:.2f} US dollars." if cost is not None else f"{tokens}.")
+    said.append(f"{tokens}, for {_amount(cost)} US dollars." if cost is not None else f"{tokens}.")
     if score := facts["evaluation"]:
         said.append(
             f"Against the true labels of {score['rows']:,} rows the accuracy was "
@@ -253,7 +258,7 @@ def _table(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Failed", f"{facts['counts'].get('failed', 0):,}"
     yield "Tokens read, written", f"{facts['input_tokens']:,}, {facts['output_tokens']:,}"
     if facts["cost_usd"] is not None:
-        yield "Cost (USD)", f"{facts['cost_usd']:.4f}"
+        yield "Cost (USD)", _amount(facts["cost_usd"])
     if book := facts.get("codebook"):
         yield "Codebook", f"{book['name']}, version {book['version']}"
     if drawn := facts.get("sample"):

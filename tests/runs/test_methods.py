@@ -32,7 +32,8 @@ def test_it_reports_the_run_and_what_followed() -> None:
         text = alone.markdown
         assert "small\\_model&amp;co" in text and server.url.rpartition("//")[2] in text.replace("\\", "")
         assert "60 rows" in text and "temperature = 0" in text and "top\\_p = 0.5" in text
-        assert "US dollars" in text and "SHA-256" in text
+        cost = f"{llm_magics.last.usage.cost:.4f}"
+        assert f"for {cost} US dollars" in text and f"| {cost} |" in text and "SHA-256" in text
         assert "{text}" in text and "text 0" not in text, "the appendix has the prompt, and no row"
         for word in ("gold", "Codebook", "accuracy", "Agreement", "References"):
             assert word not in text
