@@ -118,34 +118,10 @@ def reliability_figure(table: Any, error: float | None, look: Look, title: str, 
     import plotly.graph_objects as go
 
     room, colours = look.room, look.palette
-    share = table["rows"] / table["rows"].sum()
     figure = go.Figure()
     line = {"dash": "dot", "color": colours.edge, "width": max(1, room.text * 0.1)}
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=line, hoverinfo="skip")
-    figure.add_scatter(
-        x=table["confidence"],
-        y=table["accuracy"],
-        mode="lines+markers",
-        cliponaxis=False,
-        line={"color": RIGHT, "width": room.text * 0.12},
-        marker={
-            "size": room.text * (0.5 + 1.6 * share**0.5),
-            "color": RIGHT,
-            "opacity": 1,
-            "line": {"width": 1, "color": colours.ground},
-        },
-        error_y={
-            "type": "data",
-            "symmetric": False,
-            "array": table["high"] - table["accuracy"],
-            "arrayminus": table["accuracy"] - table["low"],
-            "color": RIGHT,
-            "thickness": room.text * 0.1,
-            "width": room.text * 0.25,
-        },
-        text=table["rows"],
-        hovertemplate="confidence %{x:.2f}<br>right %{y:.2f}<br>%{text} rows<extra></extra>",
-    )
+    _add_bins(figure, table, look)
     if error is not None:
         figure.add_annotation(
             x=0.02,
@@ -161,3 +137,33 @@ def reliability_figure(table: Any, error: float | None, look: Look, title: str, 
     figure.update_yaxes(title_text="share that is right", range=[0, 1.02], dtick=0.2)
     left, below = room.text * 4, room.text * 3.6
     return finish(figure, look, title, source, height=side, left=left, below=below)
+
+
+def _add_bins(figure: Any, table: Any, look: Look) -> None:
+    """Add a point a bin, joined by a line, with its interval; its area is the share of rows."""
+    text = look.room.text
+    share = table["rows"] / table["rows"].sum()
+    figure.add_scatter(
+        x=table["confidence"],
+        y=table["accuracy"],
+        mode="lines+markers",
+        cliponaxis=False,
+        line={"color": RIGHT, "width": text * 0.12},
+        marker={
+            "size": text * (0.5 + 1.6 * share**0.5),
+            "color": RIGHT,
+            "opacity": 1,
+            "line": {"width": 1, "color": look.palette.ground},
+        },
+        error_y={
+            "type": "data",
+            "symmetric": False,
+            "array": table["high"] - table["accuracy"],
+            "arrayminus": table["accuracy"] - table["low"],
+            "color": RIGHT,
+            "thickness": text * 0.1,
+            "width": text * 0.25,
+        },
+        text=table["rows"],
+        hovertemplate="confidence %{x:.2f}<br>right %{y:.2f}<br>%{text} rows<extra></extra>",
+    )

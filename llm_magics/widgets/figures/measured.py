@@ -36,20 +36,10 @@ def measured_figure(
     """A line a name, the first on top. An axis of shares begins at nought."""
     import plotly.graph_objects as go
 
-    room, colours = look.room, look.palette
+    room = look.room
     figure = go.Figure()
     known = [(at, one) for at, one in enumerate(lines) if one.value is not None]
-    ring = {"width": room.text * 0.12, "color": colours.edge}
-    hollow = {"color": colours.ground, "size": room.text * 0.75, "line": ring}
-    figure.add_scatter(
-        x=[one.uncorrected for _, one in known],
-        y=[at for at, _ in known],
-        mode="markers",
-        name="uncorrected",
-        cliponaxis=False,
-        marker=hollow,
-        hovertemplate="uncorrected %{x:.3f}<extra></extra>",
-    )
+    _add_uncorrected(figure, known, look)
     for at, one in known:
         _line(figure, at, one, room.text)
     left, step = names_down(figure, [one.name for one in lines], look)
@@ -75,6 +65,20 @@ def measured_figure(
     below = room.text * 3.4
     height = max(3, len(lines)) * line_height(look, len(lines), step, room.text * 1.3, below)
     return finish(figure, look, title, source, height=height, left=left, below=below)
+
+
+def _add_uncorrected(figure: Any, known: Sequence[tuple[int, Measured]], look: Look) -> None:
+    """Add the model's own shares as hollow points, each at its line."""
+    ring = {"width": look.room.text * 0.12, "color": look.palette.edge}
+    figure.add_scatter(
+        x=[one.uncorrected for _, one in known],
+        y=[at for at, _ in known],
+        mode="markers",
+        name="uncorrected",
+        cliponaxis=False,
+        marker={"color": look.palette.ground, "size": look.room.text * 0.75, "line": ring},
+        hovertemplate="uncorrected %{x:.3f}<extra></extra>",
+    )
 
 
 def _line(figure: Any, at: int, one: Measured, text: float) -> None:

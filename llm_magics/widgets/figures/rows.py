@@ -131,17 +131,29 @@ def matrix_figure(
     source: str,
 ) -> Any:
     """Names down, slices across: the share of the slice's texts that match, shaded and in figures."""
-    import plotly.graph_objects as go
-
-    room, colours = look.room, look.palette
     shares = [[n / size if size else 0.0 for n, size in zip(row, sizes, strict=True)] for row in counts]
     largest = max((value for row in shares for value in row), default=0) or 1.0
-    figure = go.Figure(
+    figure = _shaded(shares, counts, largest, look)
+    left, step = names_down(figure, names, look, 0.3)
+    cell = (look.room.width - left - 1.8 * look.room.text) / max(1, len(groups))
+    _write_cells(figure, shares, _told(shares, counts, cell, look.room.small), largest, look)
+    above = _groups_across(figure, groups, sizes, cell, look)
+    height = max(3, len(names)) * line_height(look, len(names), step, look.room.text * 1.3, above)
+    return finish(figure, look, title, source, height=height, left=left, above=above)
+
+
+def _shaded(
+    shares: Sequence[Sequence[float]], counts: Sequence[Sequence[int]], largest: float, look: Look
+) -> Any:
+    """A figure of shaded cells, without text; ``largest`` is the share with the full colour."""
+    import plotly.graph_objects as go
+
+    return go.Figure(
         go.Heatmap(
             z=shares,
             zmin=0,
             zmax=largest,
-            colorscale=[[0, colours.ground], [1, colour(0, look.theme)]],
+            colorscale=[[0, look.palette.ground], [1, colour(0, look.theme)]],
             showscale=False,
             xgap=2,
             ygap=2,
@@ -149,22 +161,29 @@ def matrix_figure(
             hovertemplate="%{customdata} texts, %{z:.1%} of the slice<extra></extra>",
         )
     )
-    left, step = names_down(figure, names, look, 0.3)
-    plot = room.width - left - 1.8 * room.text
-    cell = plot / max(1, len(groups))
-    told = _told(shares, counts, cell, room.small)
+
+
+def _write_cells(
+    figure: Any,
+    shares: Sequence[Sequence[float]],
+    texts: Sequence[Sequence[str]],
+    largest: float,
+    look: Look,
+) -> None:
+    """Write each cell's text in the ink that can be read on its shade."""
+    colours = look.palette
     for row, values in enumerate(shares):
         for at, value in enumerate(values):
-            figure.add_annotation(
-                x=at,
-                y=row,
-                text=told[row][at],
-                showarrow=False,
-                font={
-                    "size": room.small,
-                    "color": readable(blend(colour(0, look.theme), colours.ground, value / largest), colours),
-                },
-            )
+            ink = readable(blend(colour(0, look.theme), colours.ground, value / largest), colours)
+            font = {"size": look.room.small, "color": ink}
+            figure.add_annotation(x=at, y=row, text=texts[row][at], showarrow=False, font=font)
+
+
+def _groups_across(
+    figure: Any, groups: Sequence[str], sizes: Sequence[int], cell: float, look: Look
+) -> float:
+    """Write the groups as ticks above cells of this width; returns the height that they take."""
+    room = look.room
     wide = max((width_of(word, 1.0) for group in groups for word in group.split()), default=1.0)
     small = max(0.78 * room.small, min(room.small, cell * 0.96 / wide))
     heads = [_head(group, size, cell, small) for group, size in zip(groups, sizes, strict=True)]
@@ -172,13 +191,11 @@ def matrix_figure(
         side="top",
         tickvals=list(range(len(groups))),
         ticktext=heads,
-        tickfont={"size": small, "color": colours.ink},
+        tickfont={"size": small, "color": look.palette.ink},
         showgrid=False,
         tickangle=0,
     )
-    above = small * 1.35 * (1 + max((head.count("<br>") for head in heads), default=0)) + room.text * 0.4
-    height = max(3, len(names)) * line_height(look, len(names), step, room.text * 1.3, above)
-    return finish(figure, look, title, source, height=height, left=left, above=above)
+    return small * 1.35 * (1 + max((head.count("<br>") for head in heads), default=0)) + room.text * 0.4
 
 
 def _told(
