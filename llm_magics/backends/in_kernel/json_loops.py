@@ -140,8 +140,10 @@ def _said_once(text: bytes, earlier: int) -> bytes:
     while earlier and text[earlier - 1] == text[earlier - 1 + period]:
         earlier -= 1
     again = earlier + period
-    end = _SENTENCE_END.search(text, max(again - 1, 0))
-    kept = text[: end.end()] if end else text[:again].rstrip()
+    behind = _SENTENCE_END.search(text, max(again - 1, 0))
+    before = [end.end() for end in _SENTENCE_END.finditer(text, 0, again)]
+    blank = text[:again].rfind(b" ")
+    kept = text[: behind.end() if behind else before[-1] if before else blank if blank > 0 else again]
     return kept if _is_string(kept) else text
 
 
