@@ -34,6 +34,11 @@ class Cell:
         """The cell's body as it was typed; empty where there is none."""
         return self.call.body or ""
 
+    @property
+    def live(self) -> bool:
+        """Whether the cell may show a live widget: no ``--static``, and ``widgets`` is not set to off."""
+        return not (self.flags.static or self.session.config.value("widgets") == "off")
+
     def given(self) -> dict[str, Any]:
         """The options that the line gives: those that differ from their default, as Python takes them."""
         kind = self.call.command.options

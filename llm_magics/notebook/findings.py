@@ -26,8 +26,7 @@ def sample(cell: Cell) -> Any:
     data, variable, column = cell.space.data(cell.flags.data)
     asked = dict(given(SampleOptions, vars(cell.flags)))
     made = drawn(cell.session, SampleOptions(data=data, column=column, name=variable, **asked))
-    off = cell.session.config.value("widgets") == "off"
-    made.review.interactive = not (cell.flags.static or off)
+    made.review.interactive = cell.live
     if into is not None:
         cell.space.bind(into, made.df)
         made.changed = lambda frame: cell.space.bind(into, frame)

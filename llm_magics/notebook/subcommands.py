@@ -91,8 +91,7 @@ def _concepts_estimate(cell: Cell) -> Any:
 def _draws_explorer(cell: Cell) -> bool:
     """Whether the cell shows concepts as a live widget."""
     flags = cell.flags
-    off = flags.static or cell.session.config.value("widgets") == "off"
-    return not flags.quiet and (flags.format == "widget" or (flags.format is None and not off))
+    return not flags.quiet and (flags.format == "widget" or (flags.format is None and cell.live))
 
 
 def _display_concepts(cell: Cell, result: Any) -> Any:
@@ -188,7 +187,7 @@ def _review(cell: Cell) -> Any:
         second=flags.second,
         name=variable,
     )
-    made.interactive = not (flags.static or cell.session.config.value("widgets") == "off")
+    made.interactive = cell.live
     made.view = "grid" if flags.grid else "cards"
     if into is not None:
         cell.space.bind(into, made)

@@ -15,7 +15,7 @@ from llm_magics.options.run_options import RunOptions
 from llm_magics.runs import dask_partitions
 from llm_magics.runs.estimates import estimate
 from llm_magics.runs.passes import single_pass
-from llm_magics.runs.planning import with_text_format
+from llm_magics.runs.planning import loaded_with_format
 from llm_magics.runs.run import Plan, Run
 from llm_magics.runs.session import Session
 
@@ -107,11 +107,7 @@ def _foreground(session: Session, run: Run, *, show: bool, footer: bool) -> None
 
 async def _work(session: Session, run: Run) -> None:
     JOB.set(f"{run.plan.task.name} {run.plan.frame.name}")
-    formats = run.plan.text_format or run.plan.chat_format
-    if formats and run.plan.backend.completes is None:
-        await run.plan.backend.load()
-        run.plan = with_text_format(run.plan)
-    plan = run.plan
+    plan = run.plan = await loaded_with_format(run.plan)
     if plan.strategy is not None:
         await plan.strategy(session, run)
     else:

@@ -192,7 +192,7 @@ def with_text_format(plan: Plan) -> Plan:
     ``text_format`` for a model without a chat template, ``chat_format`` for a chat model that continues a
     begun answer, greedily where no temperature was set; neither where somebody chose a format.
 
-    A model that isn't on this disk yet is asked again when it is loaded.
+    A model that isn't on this disk yet is asked again when it is loaded (``loaded_with_format``).
     """
     chosen = {"prompt_format", "prompt_formatting_fn"} & plan.target.parameters.keys()
     backend = plan.backend
@@ -202,6 +202,13 @@ def with_text_format(plan: Plan) -> Plan:
     own = DETERMINISTIC if form == BEGUN else {}
     parameters = {**own, **plan.target.parameters, "prompt_format": form}
     return replace(plan, target=replace(plan.target, parameters=parameters))
+
+
+async def loaded_with_format(plan: Plan) -> Plan:
+    """The same, with the model loaded first where only that tells which kind it is."""
+    if (plan.text_format or plan.chat_format) and plan.backend.completes is None:
+        await plan.backend.load()
+    return with_text_format(plan)
 
 
 def engine_options(config: Config, options: RunOptions, role: str, backend: Backend) -> Options:

@@ -477,7 +477,7 @@ def test_of_a_part_that_was_asked_that_part_is_shown(k: Kernel, server: Server) 
     out = k.run("%llm label many.body --labels billing,outage,how-to --sample 3 -o some")
     assert "shown: the 3 rows asked, of 200; the others are null" in out.displays[-1]["text/plain"]
     assert "NaN" not in out.displays[-2]["text/plain"]
-    assert out.displays[-2]["text/html"].count('<th scope="row" class="llmx-key') == 3
+    assert out.displays[-2]["text/html"].count('<th scope="row" class="llmx-key" align="left">') == 3
     assert value(k, "[len(some), int(some.label.notna().sum()), len(_)]") == [200, 3, 200]
 
 

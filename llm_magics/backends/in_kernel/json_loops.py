@@ -109,8 +109,8 @@ class JsonLoops:
         """Take what was said again off the string or the list that ends now."""
         before = len(self.text)
         if self._string >= 0:
-            text = bytes(self.text[self._string :])
-            kept = _said_once(text, self._earlier() - self._string) if self._earlier() >= 0 else text
+            text, earlier = bytes(self.text[self._string :]), self._earlier()
+            kept = _said_once(text, earlier - self._string) if earlier >= 0 else text
             del self.text[self._string + len(kept) :]
         elif self._open[-1].loops:
             items = self._open[-1]

@@ -25,7 +25,7 @@ from llm_magics.engine.task import Part, Target
 from llm_magics.engine.worker_pool import Options
 from llm_magics.runs.asker import Asker
 from llm_magics.runs.passes import RunContext, single_pass
-from llm_magics.runs.planning import with_text_format
+from llm_magics.runs.planning import loaded_with_format, with_text_format
 from llm_magics.runs.preparation import Preparation
 from llm_magics.runs.run import Plan, Run
 from llm_magics.tasks.label.task import Label, NearestLabel
@@ -247,10 +247,7 @@ class _Committee:
     async def _run(self, place: int) -> Run:
         """The member's own run; it keeps what was found out about its bias."""
         if place not in self.runs:
-            member = self.members[place]
-            if self.run.plan.text_format and member.backend.completes is None:
-                await member.backend.load()
-            self.runs[place] = Run(with_text_format(member.plan(self.run.plan)))
+            self.runs[place] = Run(await loaded_with_format(self.members[place].plan(self.run.plan)))
         return self.runs[place]
 
     def _take(self, row: _Row, member: CommitteeMember, result: Result) -> None:

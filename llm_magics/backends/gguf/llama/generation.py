@@ -147,9 +147,8 @@ class Generator:
         except (LLMError, ValueError, TypeError) as error:
             work.fail(error)
             return
-        state = GenerationState(work, sampler, work.prompt[shared:], length=shared, reused=shared)
-        state.json = JsonLoops() if work.json else None
-        self._waiting.append(state)
+        json, pending = JsonLoops() if work.json else None, work.prompt[shared:]
+        self._waiting.append(GenerationState(work, sampler, pending, length=shared, reused=shared, json=json))
 
     def _drop(self) -> None:
         """Abandon rows that nobody waits for."""

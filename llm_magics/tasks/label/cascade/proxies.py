@@ -12,7 +12,7 @@ from llm_magics.backends.base import Backend
 from llm_magics.core.types import Result
 from llm_magics.engine.request_queue import WorkItem
 from llm_magics.runs.passes import RunContext, single_pass
-from llm_magics.runs.planning import with_text_format
+from llm_magics.runs.planning import loaded_with_format
 from llm_magics.runs.run import Plan, Run
 from llm_magics.tasks.embed.plan import unit_vectors
 from llm_magics.tasks.label.committee import TOGETHER, as_committee_label
@@ -247,15 +247,9 @@ class SmallModelProxy:
         if options.max_cost is not None:
             left = options.max_cost - self.run.meter.cost - self.cost
             options = replace(options, max_cost=max(0.0, left))
-        await self._load()
+        self.plan = self.asked.plan = await loaded_with_format(self.plan)
         self.asked.sample = self.run.sample
         await single_pass(self.context, self.asked, work_items, take, options)
-
-    async def _load(self) -> None:
-        """Load the model where only that tells whether it has a chat template."""
-        if self.plan.text_format and self.plan.backend.completes is None:
-            await self.plan.backend.load()
-        self.plan = self.asked.plan = with_text_format(self.plan)
 
     def expected(self, confidence: Any) -> Any:
         """The agreement that the rows labelled by the model showed at this confidence."""
